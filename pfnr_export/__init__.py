@@ -1,0 +1,1 @@
+"""The exporter: a session of a library becomes an ONNX decoder, and a proof that it is the same."""

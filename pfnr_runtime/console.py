@@ -1,0 +1,84 @@
+"""How every command talks: results on stdout, messages on stderr, one line and an exit code for an error.
+
+Exit codes: 0 ok, 1 bad input or run-time failure, 2 usage, 3 verification failed, 4 backend or device
+missing, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import typer
+
+from pfnr_runtime.errors import PfnrError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def make_app(help_text: str) -> typer.Typer:
+    """A Typer application set up alike for every command of the toolkit."""
+    return typer.Typer(
+        help=help_text,
+        add_completion=False,
+        no_args_is_help=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def say(message: str) -> None:
+    """Print a message for the person watching, on stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """Print a result as JSON on stdout: keys sorted, no NaN, one document a command."""
+    print(json.dumps(value, indent=2, sort_keys=True, allow_nan=False))
+
+
+def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Wrap a command so that a user's mistake ends in one line on stderr and the right exit code."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except PfnrError as error:
+            say(f"error: {error}")
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            say("interrupted")
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            # The reader of our stdout went away (`| head`): stop quietly, and keep Python from
+            # complaining again when it flushes stdout at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        except OSError as error:
+            say(f"error: {describe_os_error(error)}")
+            raise typer.Exit(1) from None
+
+    return run
+
+
+def describe_os_error(error: OSError) -> str:
+    """One line for a failure of the file system: what, where, and what to do about it."""
+    where = f"{error.filename}: " if error.filename else ""
+    advice = {
+        errno.ENOSPC: "the disk is full; free some space and run the command again",
+        errno.EDQUOT: "the disk quota is used up; free some space and run the command again",
+        errno.EACCES: "permission denied; choose a place you may write to",
+        errno.EPERM: "not permitted; choose a place you may write to",
+        errno.EROFS: "the file system is read-only; choose another place",
+        errno.ENOENT: "no such file or folder; check the path",
+        errno.EISDIR: "is a folder; name a file",
+        errno.ENOTDIR: "a part of this path is not a folder; check the path",
+    }.get(error.errno or 0, error.strerror or str(error))
+    return f"{where}{advice}"

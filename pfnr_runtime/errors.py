@@ -1,0 +1,48 @@
+"""What can go wrong, as exceptions that carry their exit code.
+
+Every error a user can cause is a `PfnrError`: one line that names the bad value, what is allowed and how
+to fix it. The command line prints that line and exits with `exit_code`; nothing here ever reaches a user
+as a traceback.
+"""
+
+from __future__ import annotations
+
+
+class PfnrError(Exception):
+    """Bad input or a failure at run time (exit code 1)."""
+
+    exit_code = 1
+
+
+class ClipError(PfnrError):
+    """A video or image folder that cannot be read as asked."""
+
+
+class LibraryError(PfnrError):
+    """A library file that is missing, damaged, locked, of another version, or not ours."""
+
+
+class ArtifactError(PfnrError):
+    """An exported file that is missing, damaged, of another version, or not ours."""
+
+
+class SinkError(PfnrError):
+    """A place to write frames to that cannot be written."""
+
+
+class UsageError(PfnrError):
+    """Options that contradict one another or name something unknown (exit code 2)."""
+
+    exit_code = 2
+
+
+class VerificationError(PfnrError):
+    """A proof that failed: frames, digests or quality outside their rule (exit code 3)."""
+
+    exit_code = 3
+
+
+class BackendError(PfnrError):
+    """An inference engine or device that is missing or cannot run the artifact (exit code 4)."""
+
+    exit_code = 4

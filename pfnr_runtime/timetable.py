@@ -1,0 +1,51 @@
+"""The time embedding of PFNR, computed in one place and in float64.
+
+For a frame k of N and the session's own scalar s, the network's input is [PE(k/N), PE(s)] with
+
+    PE(p) = [sin(b^i π p), cos(b^i π p)]   for i = 0 .. L-1,   sine and cosine interleaved
+
+(arXiv 2306.11305, section 3; b = 1.25 and L = 40 there). b^39 π is about 19,000, so float32 evaluated in
+another order gives another embedding: artifacts carry the table made here, never the formula.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def positional_encoding(positions: NDArray[np.float64], base: float, levels: int) -> NDArray[np.float64]:
+    """PE of each position: float64 [n] → float64 [n, 2·levels], interleaved sine and cosine."""
+    frequencies = base ** np.arange(levels, dtype=np.float64) * np.pi
+    angles = np.asarray(positions, dtype=np.float64)[:, None] * frequencies[None, :]
+    return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(len(angles), 2 * levels)
+
+
+def time_table(frames: int, scalar: float, base: float, levels: int) -> NDArray[np.float64]:
+    """Input of the network for every frame of a session: float64 [N, 4·levels]."""
+    times = np.arange(frames, dtype=np.float64) / frames
+    return embed_times(times, scalar, base, levels)
+
+
+def embed_times(
+    times: NDArray[np.float64], scalar: float, base: float, levels: int
+) -> NDArray[np.float64]:
+    """Input of the network at any times in [0, 1) of a session: float64 [n] → float64 [n, 4·levels]."""
+    session = positional_encoding(np.array([scalar]), base, levels)
+    return np.concatenate(
+        [positional_encoding(times, base, levels), np.repeat(session, len(times), axis=0)], axis=1
+    )
+
+
+def session_scalar(session: int) -> float:
+    """The scalar s of a session's embedding: the van der Corput sequence in base 2, in (0, 1).
+
+    1/2, 1/4, 3/4, 1/8, ...: spread over the interval however many sessions follow, and fixed for ever by
+    the session's index alone, so that an old video never changes as its library grows.
+    """
+    value, step, n = 0.0, 0.5, session + 1
+    while n:
+        value += step * (n & 1)
+        step /= 2
+        n >>= 1
+    return value

@@ -1,0 +1,126 @@
+"""What is known of one video: size, timing, colour. Written by the trainer, carried by every artifact."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field, fields
+from fractions import Fraction
+from typing import Any
+
+MAX_SIDE = 16384
+MAX_FRAMES = 1_000_000
+MATRICES = ("bt709", "bt601", "bt2020")
+RANGES = ("limited", "full")
+
+
+@dataclass(frozen=True)
+class Colour:
+    """How the source's YCbCr samples were meant. Decoded frames are always full-range RGB.
+
+    matrix: one of `MATRICES`; range: one of `RANGES`. Writers of YCbCr files use them again, so that a
+    video leaves as it came.
+    """
+
+    matrix: str = "bt709"
+    range: str = "limited"
+
+    def __post_init__(self) -> None:
+        if self.matrix not in MATRICES:
+            raise ValueError(f"colour matrix {self.matrix!r} is none of {', '.join(MATRICES)}")
+        if self.range not in RANGES:
+            raise ValueError(f"colour range {self.range!r} is none of {', '.join(RANGES)}")
+
+
+@dataclass(frozen=True)
+class VideoRecord:
+    """One video as a session holds it.
+
+    name: what the user calls it. frames: N ≥ 1. width, height: in samples. fps: frames a second, constant.
+    sample_aspect: width over height of one sample. source: file name of the clip, without folders.
+    source_start: first frame taken from the source. A ValueError names a field that is out of range.
+    """
+
+    name: str
+    frames: int
+    width: int
+    height: int
+    fps: Fraction
+    sample_aspect: Fraction = Fraction(1)
+    colour: Colour = field(default_factory=Colour)
+    source: str = ""
+    source_start: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.name or len(self.name) > 200 or any(ord(c) < 32 for c in self.name):
+            raise ValueError(f"session name {self.name!r} must have 1 to 200 printable characters")
+        if not 1 <= self.frames <= MAX_FRAMES:
+            raise ValueError(f"{self.frames} frames is outside 1 to {MAX_FRAMES}")
+        for what, side in (("width", self.width), ("height", self.height)):
+            if not 1 <= side <= MAX_SIDE:
+                raise ValueError(f"{what} {side} is outside 1 to {MAX_SIDE}")
+        if not 0 < self.fps <= 1000:
+            raise ValueError(f"{self.fps} frames a second is outside 0 to 1000")
+        if not Fraction(1, 100) <= self.sample_aspect <= 100:
+            raise ValueError(f"sample aspect {self.sample_aspect} is outside 1/100 to 100")
+
+    @property
+    def duration(self) -> Fraction:
+        """Length in seconds."""
+        return self.frames / self.fps
+
+    def pts(self, index: int) -> Fraction:
+        """Presentation time of frame `index` in seconds, from 0."""
+        return index / self.fps
+
+    def index_at(self, seconds: float | Fraction) -> int:
+        """Index of the frame on screen at `seconds`; a ValueError outside [0, duration)."""
+        if not 0 <= seconds < self.duration:
+            raise ValueError(
+                f"{float(seconds):g} s is outside [0, {float(self.duration):g}) s of {self.name!r}"
+            )
+        # A tiny lift, so that the float nearest to a frame's own time finds that frame.
+        exact = seconds if isinstance(seconds, Fraction) else Fraction(seconds) + Fraction(1, 10**9)
+        return min(math.floor(exact * self.fps), self.frames - 1)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types; fractions as 'a/b'."""
+        value = asdict(self)
+        for key in ("fps", "sample_aspect"):
+            value[key] = f"{value[key].numerator}/{value[key].denominator}"
+        return value
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> VideoRecord:
+        """The inverse of `to_json`; a ValueError names what is missing, unknown or out of range."""
+        given = require_fields(value, cls)
+        for key in ("fps", "sample_aspect"):
+            given[key] = parse_fraction(given[key], key)
+        given["colour"] = Colour(**require_fields(given["colour"], Colour))
+        return cls(**given)
+
+
+def parse_fraction(text: Any, what: str) -> Fraction:
+    """'25/1' as a Fraction; a ValueError names `what`."""
+    try:
+        return Fraction(str(text))
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"{what} {text!r} is not a fraction such as 30000/1001") from None
+
+
+def require_fields(value: Any, cls: type) -> dict[str, Any]:
+    """`value` as a dictionary that has exactly the fields of the dataclass `cls`, each of a plausible type."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{cls.__name__} must be a JSON object, not {type(value).__name__}")
+    names = {f.name for f in fields(cls)}
+    if missing := names - value.keys():
+        raise ValueError(f"{cls.__name__} lacks {', '.join(sorted(missing))}")
+    if unknown := value.keys() - names:
+        raise ValueError(f"{cls.__name__} has unknown {', '.join(sorted(unknown))}")
+    for f in fields(cls):
+        expected = {"int": int, "float": (int, float), "str": str, "bool": bool}.get(str(f.type))
+        got = value[f.name]
+        if expected is not None and (
+            not isinstance(got, expected) or (isinstance(got, bool) and expected is not bool)
+        ):
+            raise ValueError(f"{cls.__name__}.{f.name} must be {f.type}, not {got!r}")
+    return dict(value)

@@ -1,0 +1,1 @@
+"""The trainer: clips become sessions of one library."""
