@@ -1,0 +1,90 @@
+"""Session masks: the top fraction of scores of a tensor, and gradients that go straight through them.
+
+The mask of a tensor keeps its round(c·n) largest scores (arXiv 2306.11305, section 3.1). The exact
+threshold is the k-th largest score; finding it from scratch at every step costs a third of a training step.
+Scores move little from one step to the next, so the threshold is searched only among the few scores in a
+band around the last one, after a count has shown that it lies there; otherwise the search starts afresh.
+The result is the same mask, always.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def kept_count(size: int, density: float) -> int:
+    """How many of `size` weights a density in (0, 1] keeps: at least one."""
+    return min(size, max(1, round(size * density)))
+
+
+def top_mask(scores: Tensor, keep: int) -> Tensor:
+    """Bool mask of the `keep` largest scores, by a full search; scores equal to the last one kept stay too."""
+    return scores >= kth_largest(scores.flatten(), keep)
+
+
+def kth_largest(values: Tensor, k: int) -> Tensor:
+    """The k-th largest of a flat tensor (k from 1)."""
+    return values.kthvalue(values.numel() - k + 1).values
+
+
+class TopMask:
+    """The mask of one score tensor, kept up to date from step to step. Same result as `top_mask`."""
+
+    # A band this many times the widest recent move of the threshold is seldom left.
+    _MARGIN = 4.0
+    _FRACTION = 0.02
+
+    def __init__(self, keep: int) -> None:
+        self.keep = keep
+        self.searches = 0  # full searches so far: the first one, and whenever the band was left
+        self._low: Tensor | None = None
+        self._high: Tensor | None = None
+
+    def __call__(self, scores: Tensor) -> Tensor:
+        """Bool mask of the `keep` largest scores."""
+        flat = scores.detach().flatten()
+        if self.keep >= flat.numel():
+            return torch.ones_like(scores, dtype=torch.bool)
+        return scores.detach() >= self._threshold(flat)
+
+    def _threshold(self, flat: Tensor) -> Tensor:
+        if self._low is not None and self._high is not None:
+            above = flat > self._high
+            inside = (flat >= self._low) ^ above
+            rank = self.keep - int(above.sum())
+            band = flat[inside]
+            if 0 < rank <= band.numel():
+                threshold = kth_largest(band, rank)
+                self._recentre(threshold)
+                return threshold
+        self.searches += 1
+        threshold = kth_largest(flat, self.keep)
+        # Half-width such that about _FRACTION of all scores lie on each side of the threshold.
+        reach = max(1, int(self._FRACTION * flat.numel()))
+        upper = kth_largest(flat, max(1, self.keep - reach))
+        lower = kth_largest(flat, min(flat.numel(), self.keep + reach))
+        self._half_width = (upper - lower) / 2
+        self._recentre(threshold)
+        return threshold
+
+    def _recentre(self, threshold: Tensor) -> None:
+        self._low, self._high = threshold - self._half_width, threshold + self._half_width
+
+
+class MaskedWeight(torch.autograd.Function):
+    """weight ∘ mask, with a straight-through gradient to the scores and none to frozen weights.
+
+    d/d weight = gradient where the mask keeps the weight and no earlier session has frozen it;
+    d/d scores = gradient ∘ weight, as if the mask were the scores themselves.
+    """
+
+    @staticmethod
+    def forward(ctx, weight: Tensor, scores: Tensor, mask: Tensor, free: Tensor | None) -> Tensor:  # type: ignore[no-untyped-def, override]  # noqa: ANN001
+        ctx.save_for_backward(weight, mask if free is None else mask & free)
+        return weight * mask
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def, override]  # noqa: ANN001, ANN205
+        weight, trainable = ctx.saved_tensors
+        return gradient * trainable, gradient * weight, None, None

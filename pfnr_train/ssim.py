@@ -1,0 +1,64 @@
+"""SSIM for training: the published definition, arranged so that a step pays only for what changes.
+
+SSIM (Wang et al. 2004) with an 11-tap Gaussian window, σ 1.5, no padding, over maps in [0, 1]. The target's
+own blurred statistics never change while a session trains, so they are computed once a frame, and a blur is
+two small banded matrix products instead of a depthwise convolution, which CPUs run slowly.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+WINDOW = 11
+SIGMA = 1.5
+C1, C2 = 0.01**2, 0.03**2
+_TILE = 54  # outputs per banded product; 64 inputs with the window's overlap
+
+
+class Blur:
+    """The 11-tap Gaussian along rows and columns of [..., H, W], without padding: [..., H−10, W−10]."""
+
+    def __init__(self, height: int, width: int, device: torch.device, dtype: torch.dtype) -> None:
+        self.window = min(WINDOW, height, width)
+        if self.window % 2 == 0:
+            self.window -= 1
+        self._rows = self._band(height, device, dtype)
+        self._columns = self._band(width, device, dtype).T.contiguous()
+
+    def _band(self, size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+        offsets = torch.arange(self.window, dtype=torch.float64) - self.window // 2
+        taps = torch.exp(-(offsets**2) / (2 * SIGMA**2))
+        taps /= taps.sum()
+        outputs = size - self.window + 1
+        band = torch.zeros(outputs, size, dtype=torch.float64)
+        for i in range(outputs):
+            band[i, i : i + self.window] = taps
+        return band.to(device, dtype)
+
+    def __call__(self, maps: Tensor) -> Tensor:
+        """See the class."""
+        return torch.matmul(self._rows, torch.matmul(maps, self._columns))
+
+
+class TargetStatistics:
+    """A target frame's part of SSIM: the frame, its local mean and local variance, each [3, ...]."""
+
+    __slots__ = ("frame", "mean", "variance")
+
+    def __init__(self, frame: Tensor, blur: Blur) -> None:
+        self.frame = frame
+        self.mean = blur(frame)
+        self.variance = blur(frame * frame) - self.mean**2
+
+
+def ssim(decoded: Tensor, target: Tensor, mean_t: Tensor, variance_t: Tensor, blur: Blur) -> Tensor:
+    """Mean SSIM of decoded [B, 3, H, W] against a target with its statistics, a scalar."""
+    batch = decoded.shape[0]
+    blurred = blur(torch.cat([decoded, decoded * decoded, decoded * target]))
+    mean, square, product = blurred[:batch], blurred[batch : 2 * batch], blurred[2 * batch :]
+    variance = square - mean * mean
+    covariance = product - mean * mean_t
+    luminance = (2 * mean * mean_t + C1) / (mean * mean + mean_t * mean_t + C1)
+    contrast = (2 * covariance + C2) / (variance + variance_t + C2)
+    return (luminance * contrast).mean()
