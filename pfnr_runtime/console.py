@@ -68,6 +68,15 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
+def run_app(app: typer.Typer) -> None:
+    """Run a command as a console script; an interrupt outside the command itself also exits with 130."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        say("interrupted")
+        sys.exit(130)
+
+
 def describe_os_error(error: OSError) -> str:
     """One line for a failure of the file system: what, where, and what to do about it."""
     where = f"{error.filename}: " if error.filename else ""

@@ -8,6 +8,7 @@ sessions, on the machine or on the clock, so the same session and options always
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -54,6 +55,12 @@ class ArtifactContract:
             )
         if self.output not in OUTPUT_KINDS:
             raise ValueError(f"output {self.output!r} is none of {', '.join(OUTPUT_KINDS)}")
+        if self.session < 0:
+            raise ValueError(f"session {self.session} must be 0 or more")
+        if not all(isinstance(name, str) for name in self.passes):
+            raise ValueError(f"passes must be names, not {self.passes!r}")
+        if not all(isinstance(v, (int, float)) and math.isfinite(v) for v in self.quality.values()):
+            raise ValueError(f"quality must be finite numbers by name, not {self.quality!r}")
 
     def to_json(self) -> str:
         """One line of JSON with sorted keys."""
@@ -73,5 +80,7 @@ class ArtifactContract:
             )
         given = require_fields(value, cls)
         given["video"] = VideoRecord.from_json(given["video"])
+        if not isinstance(given["passes"], list) or not isinstance(given["quality"], dict):
+            raise ValueError("passes must be a list and quality an object")
         given["passes"] = tuple(given["passes"])
         return cls(**given)

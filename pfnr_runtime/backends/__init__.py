@@ -1,0 +1,83 @@
+"""The inference engines: which there are, which one runs, and why the others do not.
+
+A module of this package that has a `BACKEND` record is a backend; adding one is adding a file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from typing import Any
+
+from pfnr_runtime.artifact import ArtifactFile
+from pfnr_runtime.backends.base import Backend, BackendKind
+from pfnr_runtime.errors import BackendError, UsageError
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which backend runs, and why not the ones that `auto` would rather have had.
+
+    name, description: of the backend that runs. requested: what was asked for. rejected: name and reason of
+    each backend tried before it. Printing it tells the whole story.
+    """
+
+    name: str
+    description: str
+    requested: str = "auto"
+    rejected: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {self.description}"]
+        lines += [f"  not {name}: {reason}" for name, reason in self.rejected]
+        return "\n".join(lines)
+
+
+def backend_kinds() -> tuple[BackendKind, ...]:
+    """Every backend there is, the most preferred first, whether or not its engine is installed."""
+    kinds = []
+    for module in pkgutil.iter_modules(__path__):
+        record = getattr(importlib.import_module(f"{__name__}.{module.name}"), "BACKEND", None)
+        if record is not None:
+            kinds.append(record)
+    return tuple(sorted(kinds, key=lambda kind: (kind.preference, kind.name)))
+
+
+def open_backend(artifact: ArtifactFile, name: str = "auto", **options: Any) -> tuple[Backend, Selection]:
+    """Load an artifact into the backend called `name`, or into the first that works for 'auto'.
+
+    Options left at None are the backend's own choice. A UsageError for an unknown name or option; a
+    BackendError that says what to install where no engine runs.
+    """
+    kinds = backend_kinds()
+    given = {key: value for key, value in options.items() if value is not None}
+    known = set().union(*(kind.options for kind in kinds))
+    if unknown := given.keys() - known:
+        raise UsageError(
+            f"no backend has an option {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
+        )
+    names = [kind.name for kind in kinds]
+    if name != "auto" and name not in names:
+        raise UsageError(f"no backend is called {name!r}; choose auto, {', '.join(names)}")
+    rejected: list[tuple[str, str]] = []
+    for kind in kinds:
+        if name not in ("auto", kind.name):
+            continue
+        reason = _reason_against(kind, given)
+        if reason is None:
+            try:
+                backend = kind.open(artifact, **given)
+                return backend, Selection(kind.name, backend.description, name, tuple(rejected))
+            except BackendError as error:
+                reason = str(error)
+        rejected.append((kind.name, reason))
+    reasons = "; ".join(f"{tried}: {reason}" for tried, reason in rejected)
+    raise BackendError(f"{artifact.path}: no backend can run it ({reasons})")
+
+
+def _reason_against(kind: BackendKind, given: dict[str, Any]) -> str | None:
+    if foreign := given.keys() - kind.options:
+        return f"it has no option {', '.join(sorted(foreign))}"
+    reason = kind.probe()
+    return None if reason is None else f"{reason}; install it with: pip install '{kind.extra}'"

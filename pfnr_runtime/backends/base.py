@@ -1,0 +1,118 @@
+"""What a backend is: a context manager that turns frame numbers into pictures.
+
+Public methods check; a backend writes only `_decode_impl` and `_close_impl`. One backend is one file in
+this package with a `BACKEND` record (`BackendKind`); `pfnr_runtime.backends` finds it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pfnr_runtime.artifact import ArtifactFile
+from pfnr_runtime.errors import BackendError
+
+
+class Backend(ABC):
+    """An engine with one artifact loaded. Not safe to use from two threads at once.
+
+    name: of its kind. description: what runs, in one line (library version, threads, optimisation level).
+    preferred_batch: how many frames at a time it decodes best.
+    """
+
+    name: str
+    description: str
+    preferred_batch: int = 1
+
+    def __init__(self, artifact: ArtifactFile) -> None:
+        self.artifact = artifact
+        self._open = True
+
+    def decode(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Frames by number: int64 [B], each in [0, N) → uint8 [B, H, W, 3], RGB, full range.
+
+        A ValueError for another type or shape, an IndexError for a frame the video does not have, a
+        BackendError where the engine fails.
+        """
+        self._check_open()
+        indices = np.asarray(indices)
+        if indices.ndim != 1 or indices.dtype != np.int64:
+            raise ValueError(f"frame indices must be int64 [B], not {indices.dtype} {list(indices.shape)}")
+        video = self.artifact.contract.video
+        if len(indices) == 0:
+            return np.empty((0, video.height, video.width, 3), np.uint8)
+        if indices.min() < 0 or indices.max() >= video.frames:
+            bad = int(indices[(indices < 0) | (indices >= video.frames)][0])
+            raise IndexError(f"frame {bad} is outside 0 to {video.frames - 1} of {video.name!r}")
+        output = self._decode_impl(np.ascontiguousarray(indices))
+        pictures = output if self.artifact.contract.output == "uint8" else to_pictures(output)
+        expected = (len(indices), video.height, video.width, 3)
+        if pictures.dtype != np.uint8 or pictures.shape != expected:
+            raise BackendError(
+                f"{self.name} gave {pictures.dtype} {list(pictures.shape)} where uint8 {list(expected)} "
+                "was promised; export the session again"
+            )
+        return pictures
+
+    def close(self) -> None:
+        """Free the engine; closing twice does nothing."""
+        if self._open:
+            self._open = False
+            self._close_impl()
+
+    def __enter__(self) -> Backend:
+        self._check_open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise ValueError(f"the {self.name} backend is closed")
+
+    @abstractmethod
+    def _decode_impl(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        """The artifact's output for checked, contiguous indices, in the layout its contract names."""
+
+    @abstractmethod
+    def _close_impl(self) -> None:
+        """Drop what holds memory or a device."""
+
+
+@dataclass(frozen=True)
+class BackendKind:
+    """One kind of backend, as its file declares it.
+
+    name: for `--backend`. extra: what to pip install for it. preference: `auto` tries the lowest first.
+    probe: why it cannot run here, or None. open: load an artifact with the options it knows; a BackendError
+    if that fails. options: names of the keyword options that `open` takes.
+    """
+
+    name: str
+    extra: str
+    preference: int
+    probe: Callable[[], str | None]
+    open: Callable[..., Backend]
+    options: frozenset[str] = frozenset()
+
+
+def to_pictures(output: NDArray[Any]) -> NDArray[np.uint8]:
+    """float32 [B, 3, H, W] in [0, 1] → uint8 [B, H, W, 3], rounded half to even as the graph's own tail does.
+
+    A BackendError if a sample is not a number.
+    """
+    if not np.isfinite(output).all():
+        raise BackendError(
+            "the decoded frame holds values that are not numbers; export at a higher precision"
+        )
+    scaled = np.rint(np.clip(output.astype(np.float32, copy=False), 0, 1) * np.float32(255))
+    return np.ascontiguousarray(scaled.astype(np.uint8).transpose(0, 2, 3, 1))

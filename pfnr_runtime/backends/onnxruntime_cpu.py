@@ -1,0 +1,109 @@
+"""ONNX Runtime on the CPU: everything that could change a result or a timing is fixed and stated."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pfnr_runtime.artifact import ArtifactFile
+from pfnr_runtime.backends.base import Backend, BackendKind
+from pfnr_runtime.contract import INPUT_NAME, OUTPUT_NAME
+from pfnr_runtime.errors import BackendError, UsageError
+
+# ONNX Runtime's names for how much it rewrites the graph. Levels are not bit-equal to one another.
+OPTIMISATION_LEVELS = {
+    "none": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "all": "ORT_ENABLE_ALL",
+}
+MAX_THREADS = 1024
+
+
+class OnnxRuntimeCpu(Backend):
+    """An artifact in an ONNX Runtime session on the CPU.
+
+    threads: 1 to 1024 for the work inside one operator; all that this process may use by default.
+    optimisation: a key of `OPTIMISATION_LEVELS`.
+    """
+
+    name = "onnxruntime-cpu"
+
+    def __init__(
+        self, artifact: ArtifactFile, *, threads: int | None = None, optimisation: str = "all"
+    ) -> None:
+        super().__init__(artifact)
+        import onnxruntime as ort
+
+        threads = available_cpus() if threads is None else threads
+        if not 1 <= threads <= MAX_THREADS:
+            raise UsageError(f"{threads} threads is outside 1 to {MAX_THREADS}")
+        if optimisation not in OPTIMISATION_LEVELS:
+            raise UsageError(f"optimisation {optimisation!r} is none of {', '.join(OPTIMISATION_LEVELS)}")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = getattr(
+            ort.GraphOptimizationLevel, OPTIMISATION_LEVELS[optimisation]
+        )
+        options.use_deterministic_compute = True
+        options.log_severity_level = 3  # errors only: they come back as exceptions, warnings help no one here
+        try:
+            self._session: Any = ort.InferenceSession(
+                str(artifact.path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's exceptions share no base class
+            raise BackendError(
+                f"{artifact.path}: ONNX Runtime {ort.__version__} cannot load it: {one_line(error)}"
+            ) from None
+        self.description = (
+            f"ONNX Runtime {ort.__version__} on CPU, {threads} thread{'s' if threads > 1 else ''}, "
+            f"optimisation level {optimisation}"
+        )
+
+    def _decode_impl(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        try:
+            return self._session.run([OUTPUT_NAME], {INPUT_NAME: indices})[0]
+        except Exception as error:
+            raise BackendError(
+                f"{self.artifact.path}: ONNX Runtime failed at frame {indices[0]}: {one_line(error)}"
+            ) from None
+
+    def _close_impl(self) -> None:
+        self._session = None
+
+
+def available_cpus() -> int:
+    """Processors this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def one_line(error: Exception) -> str:
+    """An engine's message without line breaks, at most 300 characters."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def probe() -> str | None:
+    """Why ONNX Runtime cannot be used here, or None."""
+    try:
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        return f"onnxruntime cannot be imported ({one_line(error)})"
+    return None
+
+
+BACKEND = BackendKind(
+    name=OnnxRuntimeCpu.name,
+    extra="pfnr[ort]",
+    preference=90,
+    probe=probe,
+    open=OnnxRuntimeCpu,
+    options=frozenset({"threads", "optimisation"}),
+)

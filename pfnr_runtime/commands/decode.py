@@ -1,0 +1,111 @@
+"""pfnr-decode: write the frames of an artifact to a file, a folder of images, or a digest."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import typer
+
+from pfnr_runtime.console import make_app, print_json, reports_errors, run_app, say
+from pfnr_runtime.errors import UsageError
+from pfnr_runtime.frame_range import select_frames
+
+app = make_app(
+    "Decode an exported video: pfnr-decode v5.onnx out.mp4 | frames/%05d.png | out.y4m | md5: | null:"
+)
+
+
+@app.command()
+@reports_errors
+def decode(
+    artifact: Annotated[str, typer.Argument(help="The .onnx file that pfnr-export wrote.")],
+    out: Annotated[
+        str, typer.Argument(help="*.mp4, *.mkv, *.y4m, FOLDER/%05d.png (.jpg, .webp), md5: or null:")
+    ],
+    frames: Annotated[
+        str, typer.Option(help="Half-open range A:B or A:B:C; negative numbers count from the end.")
+    ] = ":",
+    backend: Annotated[str, typer.Option(help="Inference engine by name, or auto.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads of the engine.", show_default="all available")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Frames per engine run.", show_default="the engine's choice")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No messages, no progress bar.")] = False,
+) -> None:
+    """Decode ARTIFACT and write its frames to OUT."""
+    from pfnr_runtime.decoder import VideoDecoder
+    from pfnr_runtime.sinks import find_sink, open_sink
+
+    if batch is not None and batch < 1:
+        raise UsageError(f"--batch {batch} must be 1 or more")
+    find_sink(out)  # a wrong name is found before an engine is started
+    with VideoDecoder(artifact, backend=backend, threads=threads) as decoder:
+        chosen = select_frames(frames, len(decoder))
+        if not quiet:
+            say(str(decoder.backend))
+        with open_sink(out, decoder.metadata, len(chosen)) as sink:
+            if not quiet:
+                say(f"writing {sink.description}")
+            start = time.perf_counter()
+            with progress(len(chosen), quiet) as advance:
+                for part in decoder.iter(chosen, batch_size=batch):
+                    for frame in part:
+                        sink.write(frame)
+                        advance()
+        seconds = time.perf_counter() - start
+        result: dict[str, Any] = {
+            "artifact": artifact,
+            "out": out,
+            "description": sink.description,
+            "backend": {"name": decoder.backend.name, "description": decoder.backend.description},
+            "frames": len(chosen),
+            "seconds": seconds,
+            "fps": len(chosen) / seconds,
+            **sink.result(),
+        }
+    if as_json:
+        print_json(result)
+    else:
+        for name, value in sink.result().items():
+            print(f"{name.upper()}={value}")
+    if not quiet:
+        say(f"{len(chosen)} frames in {seconds:.1f} s, {len(chosen) / seconds:.1f} a second → {out}")
+
+
+@contextlib.contextmanager
+def progress(total: int, quiet: bool) -> Iterator[Callable[[], None]]:
+    """A progress bar on stderr if a person is watching; gives what to call after each frame."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("decoding"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total, rate="")
+        start = time.perf_counter()
+        done = 0
+
+        def advance() -> None:
+            nonlocal done
+            done += 1
+            bar.update(task, advance=1, rate=f"{done / (time.perf_counter() - start):.1f} fps")
+
+        yield advance
+
+
+def main() -> None:
+    """Entry point of pfnr-decode."""
+    run_app(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""pfnr-inspect: what an artifact says about itself and what it is made of."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pfnr_runtime.console import make_app, print_json, reports_errors, run_app
+
+app = make_app("Show what an exported video contains; no inference engine is needed.")
+
+
+@app.command()
+@reports_errors
+def inspect(
+    artifact: Annotated[str, typer.Argument(help="The .onnx file that pfnr-export wrote.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON on stdout.")] = False,
+) -> None:
+    """Show the contract, inputs and outputs, operators, weights, size and digest of ARTIFACT."""
+    from pfnr_runtime.artifact import open_artifact
+    from pfnr_runtime.inspect_report import lines, report
+
+    opened = open_artifact(artifact)
+    if as_json:
+        print_json(report(opened))
+        return
+    for label, text in lines(opened):
+        print(f"{label:<10}{text}")
+
+
+def main() -> None:
+    """Entry point of pfnr-inspect."""
+    run_app(app)
+
+
+if __name__ == "__main__":
+    main()

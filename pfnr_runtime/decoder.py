@@ -1,0 +1,186 @@
+"""`VideoDecoder`: an exported video as a sequence of frames, by number or by time."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pfnr_runtime.artifact import open_artifact
+from pfnr_runtime.backends import Selection, open_backend
+from pfnr_runtime.contract import ArtifactContract
+from pfnr_runtime.frames import Frame, FrameBatch
+from pfnr_runtime.video_record import VideoRecord
+
+# A float time this close below a frame's own time still means that frame.
+TIME_SLACK = Fraction(1, 10**9)
+
+
+class VideoDecoder:
+    """Decodes any frame of an artifact; every frame costs the same, in any order.
+
+    path: the .onnx file. backend: 'auto' or a backend's name; `decoder.backend` prints what runs and why.
+    threads: for engines on the CPU, all available ones by default. An ArtifactError or BackendError says
+    what is wrong. Ranges are half-open. Use one decoder from one thread at a time; several decoders are
+    independent. A context manager: `close()` frees the engine, and a closed decoder raises ValueError.
+    """
+
+    def __init__(self, path: str | Path, *, backend: str = "auto", threads: int | None = None) -> None:
+        self.artifact = open_artifact(path)
+        self._backend, self._selection = open_backend(self.artifact, backend, threads=threads)
+
+    @property
+    def backend(self) -> Selection:
+        """What decodes, and why not something else; print it."""
+        return self._selection
+
+    @property
+    def metadata(self) -> VideoRecord:
+        """The video: name, frames, width, height, fps, sample aspect, colour."""
+        return self.artifact.contract.video
+
+    @property
+    def contract(self) -> ArtifactContract:
+        """What the artifact says about itself."""
+        return self.artifact.contract
+
+    def __len__(self) -> int:
+        return self.metadata.frames
+
+    @overload
+    def __getitem__(self, key: int) -> Frame: ...
+    @overload
+    def __getitem__(self, key: slice) -> FrameBatch: ...
+    def __getitem__(self, key: int | slice) -> Frame | FrameBatch:
+        if isinstance(key, slice):
+            return self._batch(range(*key.indices(len(self))))
+        return self.get_frame_at(key)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for batch in self.iter():
+            yield from batch
+
+    def iter(
+        self, frames: Iterable[int] | None = None, *, batch_size: int | None = None
+    ) -> Iterator[FrameBatch]:
+        """Batches of `batch_size` frames in the order given; the last may be short.
+
+        frames: numbers, negative ones from the end; the whole video by default. batch_size: the engine's
+        preference by default. Decodes as it goes, so memory holds one batch.
+        """
+        size = self._backend.preferred_batch if batch_size is None else operator.index(batch_size)
+        if size < 1:
+            raise ValueError(f"batch_size {size} must be 1 or more")
+        numbers = self._numbers(range(len(self)) if frames is None else frames)
+        return (
+            self._timed(part, self._backend.decode(part))
+            for part in (numbers[i : i + size] for i in range(0, len(numbers), size))
+        )
+
+    def get_frame_at(self, index: int) -> Frame:
+        """The frame numbered `index`; a negative one counts from the end. IndexError outside the video."""
+        return self._batch([index])[0]
+
+    def get_frames_at(self, indices: Iterable[int]) -> FrameBatch:
+        """The frames numbered `indices`, in that order, repeats included; negative ones as in lists."""
+        return self._batch(indices)
+
+    def get_frames_in_range(self, start: int, stop: int, *, step: int = 1) -> FrameBatch:
+        """Frames start, start + step, ... before `stop`, with 0 ≤ start ≤ stop ≤ N and step ≥ 1."""
+        start, stop, step = map(operator.index, (start, stop, step))
+        if not 0 <= start <= stop <= len(self):
+            raise IndexError(
+                f"frame range {start}:{stop} is not inside 0:{len(self)} of {self.metadata.name!r}"
+            )
+        if step < 1:
+            raise ValueError(f"step {step} must be 1 or more")
+        return self._batch(range(start, stop, step))
+
+    def get_frame_played_at(self, seconds: float) -> Frame:
+        """The frame on screen at `seconds`; a ValueError outside [0, duration)."""
+        return self.get_frame_at(self._index_at(seconds))
+
+    def get_frames_played_at(self, seconds: Iterable[float]) -> FrameBatch:
+        """The frames on screen at each of `seconds`, in that order."""
+        return self._batch([self._index_at(moment) for moment in seconds])
+
+    def get_frames_played_in_range(self, start_seconds: float, stop_seconds: float) -> FrameBatch:
+        """The frames on screen at some moment of [start_seconds, stop_seconds); none if the two are equal.
+
+        A ValueError unless 0 ≤ start_seconds ≤ stop_seconds ≤ duration.
+        """
+        video = self.metadata
+        start, stop = _exact(start_seconds), _exact(stop_seconds)
+        if not 0 <= start <= stop <= video.duration + TIME_SLACK:
+            raise ValueError(
+                f"time range [{start_seconds:g}, {stop_seconds:g}) s is not inside "
+                f"[0, {float(video.duration):g}] s of {video.name!r}"
+            )
+        if stop - start <= TIME_SLACK:
+            return self._batch([])
+        last = math.ceil((stop - TIME_SLACK) * video.fps)
+        return self._batch(range(video.index_at(start + TIME_SLACK), min(last, len(self))))
+
+    def close(self) -> None:
+        """Free the engine."""
+        self._backend.close()
+
+    def __enter__(self) -> VideoDecoder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        video = self.metadata
+        return (
+            f"VideoDecoder({str(self.artifact.path)!r}: {video.name!r}, {video.frames} frames, "
+            f"{video.width}×{video.height}, {float(video.fps):g} fps, {self._selection.name})"
+        )
+
+    def _index_at(self, seconds: float) -> int:
+        return self.metadata.index_at(seconds if isinstance(seconds, Fraction) else float(seconds))
+
+    def _numbers(self, indices: Iterable[int]) -> NDArray[np.int64]:
+        """Frame numbers as int64, negative ones resolved; an IndexError names one outside the video."""
+        count, numbers = len(self), []
+        for index in indices:
+            number = operator.index(index)
+            if not -count <= number < count:
+                raise IndexError(
+                    f"frame {number} is outside {-count} to {count - 1} of {self.metadata.name!r}"
+                )
+            numbers.append(number % count)
+        return np.array(numbers, dtype=np.int64)
+
+    def _batch(self, indices: Iterable[int]) -> FrameBatch:
+        numbers = self._numbers(indices)
+        size = self._backend.preferred_batch
+        if len(numbers) <= size:
+            return self._timed(numbers, self._backend.decode(numbers))
+        video = self.metadata
+        data = np.empty((len(numbers), video.height, video.width, 3), np.uint8)
+        for i in range(0, len(numbers), size):
+            data[i : i + size] = self._backend.decode(numbers[i : i + size])
+        return self._timed(numbers, data)
+
+    def _timed(self, numbers: NDArray[np.int64], data: NDArray[np.uint8]) -> FrameBatch:
+        video = self.metadata
+        times = np.array([float(video.pts(int(number))) for number in numbers], np.float64)
+        return FrameBatch(data, numbers, times, np.full(len(numbers), float(1 / video.fps)))
+
+
+def _exact(seconds: float) -> Fraction:
+    """A time as a fraction; a ValueError if it is not a number."""
+    if not math.isfinite(seconds):
+        raise ValueError(f"{seconds} is not a time in seconds")
+    return seconds if isinstance(seconds, Fraction) else Fraction(float(seconds))

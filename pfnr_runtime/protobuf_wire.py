@@ -1,0 +1,134 @@
+"""The protobuf wire format, read strictly and without copying: just enough to walk an ONNX file.
+
+A message is a run of fields, each a tag (field number and wire type) and a value: a varint, 4 or 8 fixed
+bytes, or a length and that many bytes. Nothing here recurses and nothing here trusts a length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from mmap import mmap
+
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+
+# A 2 GB artifact has a few thousand fields; a file with more than this many is hostile or not ours.
+MAX_FIELDS = 2_000_000
+MAX_TEXT_BYTES = 1 << 20
+
+
+class WireError(ValueError):
+    """Bytes that are not a well-formed message: what is wrong and at which byte."""
+
+    def __init__(self, what: str, position: int) -> None:
+        super().__init__(f"{what} at byte {position}")
+
+
+@dataclass
+class Reader:
+    """The bytes of one file and how many more fields may be read from it."""
+
+    data: bytes | mmap
+    fields_left: int = field(default=MAX_FIELDS)
+
+    def whole(self) -> Span:
+        """The whole file as one message."""
+        return Span(self, 0, len(self.data))
+
+    def varint(self, position: int, end: int) -> tuple[int, int]:
+        """The unsigned varint at `position` and the position after it."""
+        value = shift = 0
+        data = self.data
+        start = position
+        while position < end:
+            byte = data[position]
+            position += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                if value >> 64:
+                    raise WireError("a number of more than 64 bits", start)
+                return value, position
+            shift += 7
+            if shift >= 70:
+                raise WireError("a number of more than 64 bits", start)
+        raise WireError("the file ends inside a number", start)
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a message: its number, wire type, and either `value` (a varint) or `span` (bytes)."""
+
+    number: int
+    wire: int
+    value: int
+    span: Span
+
+    def integer(self) -> int:
+        """The signed 64-bit integer of a varint field."""
+        if self.wire != VARINT:
+            raise WireError(f"field {self.number} should be a number", self.span.start)
+        return self.value - (1 << 64) if self.value >> 63 else self.value
+
+    def message(self) -> Span:
+        """The bytes of a length-delimited field."""
+        if self.wire != BYTES:
+            raise WireError(f"field {self.number} should hold bytes", self.span.start)
+        return self.span
+
+    def text(self) -> str:
+        """A length-delimited field as UTF-8 text of at most `MAX_TEXT_BYTES`."""
+        span = self.message()
+        if len(span) > MAX_TEXT_BYTES:
+            raise WireError(f"text of {len(span)} bytes (at most {MAX_TEXT_BYTES} are allowed)", span.start)
+        try:
+            return bytes(span.reader.data[span.start : span.end]).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise WireError("text that is not UTF-8", span.start + error.start) from None
+
+
+@dataclass(frozen=True)
+class Span:
+    """A part of the file, from `start` up to `end`."""
+
+    reader: Reader
+    start: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+    def fields(self) -> Iterator[Field]:
+        """The fields of this message in file order; a WireError where the bytes make no sense."""
+        reader, position, end = self.reader, self.start, self.end
+        while position < end:
+            reader.fields_left -= 1
+            if reader.fields_left < 0:
+                raise WireError(f"more than {MAX_FIELDS} fields", position)
+            at = position
+            tag, position = reader.varint(position, end)
+            number, wire = tag >> 3, tag & 7
+            if not 0 < number < 1 << 29:
+                raise WireError(f"impossible field number {number}", at)
+            value, length = 0, 0
+            if wire == VARINT:
+                value, position = reader.varint(position, end)
+            elif wire == BYTES:
+                length, position = reader.varint(position, end)
+            elif wire in (FIXED32, FIXED64):
+                length = 4 if wire == FIXED32 else 8
+            else:
+                raise WireError(f"unsupported wire type {wire}", at)
+            if length > end - position:
+                raise WireError(f"field {number} needs {length} bytes where {end - position} are left", at)
+            yield Field(number, wire, value, Span(reader, position, position + length))
+            position += length
+
+    def packed_integers(self) -> Iterator[int]:
+        """The signed integers of a packed repeated field."""
+        position = self.start
+        while position < self.end:
+            self.reader.fields_left -= 1
+            if self.reader.fields_left < 0:
+                raise WireError(f"more than {MAX_FIELDS} fields", position)
+            value, position = self.reader.varint(position, self.end)
+            yield value - (1 << 64) if value >> 63 else value

@@ -1,0 +1,35 @@
+"""Where frames go: sinks, chosen by a URI such as out.mp4, frames/%05d.png, md5: or null:.
+
+A module of this package that has a `SINK` record is a sink; adding one is adding a file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from pfnr_runtime.errors import UsageError
+from pfnr_runtime.sinks.base import Sink, SinkKind
+from pfnr_runtime.video_record import VideoRecord
+
+
+def sink_kinds() -> tuple[SinkKind, ...]:
+    """Every sink there is, by name."""
+    modules = (importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__))
+    kinds = [record for m in modules if (record := getattr(m, "SINK", None)) is not None]
+    return tuple(sorted(kinds, key=lambda kind: kind.name))
+
+
+def find_sink(uri: str) -> SinkKind:
+    """The kind of sink that `uri` selects; a UsageError lists them if none takes it."""
+    kinds = sink_kinds()
+    for kind in kinds:
+        if kind.accepts(uri):
+            return kind
+    known = ", ".join(kind.selects for kind in kinds)
+    raise UsageError(f"{uri!r} names no output that pfnr can write; use one of: {known}")
+
+
+def open_sink(uri: str, video: VideoRecord, frames: int) -> Sink:
+    """Start writing `frames` frames of `video` to `uri`; a UsageError or SinkError says why that fails."""
+    return find_sink(uri).open(uri, video, frames)

@@ -1,0 +1,112 @@
+"""An image for every frame, such as frames/%05d.png, numbered as the frames of the video are, from 0."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pfnr_runtime.errors import UsageError
+from pfnr_runtime.frames import Frame
+from pfnr_runtime.sinks.base import Sink, SinkKind
+from pfnr_runtime.sinks.part_file import PartFile, check_folder
+from pfnr_runtime.sinks.ycbcr import to_ycbcr
+from pfnr_runtime.video_record import Colour, VideoRecord
+
+NUMBER = re.compile(r"%0?[1-9]?d")
+JPEG_COLOUR = Colour("bt601", "full")  # what JFIF prescribes
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """How FFmpeg writes one kind of image: codec, pixel format, options; note: for people."""
+
+    codec: str
+    pixel_format: str
+    note: str
+    options: dict[str, str] = field(default_factory=dict)
+
+
+FORMATS = {
+    ".png": ImageFormat("png", "rgb24", "lossless"),
+    ".webp": ImageFormat("libwebp", "bgra", "lossless", {"lossless": "1"}),
+    ".jpg": ImageFormat("mjpeg", "yuvj444p", "quality 2 of 2 to 31", {"qmin": "2", "qmax": "2"}),
+}
+FORMATS[".jpeg"] = FORMATS[".jpg"]
+
+
+def encode_image(data: NDArray[np.uint8], image: ImageFormat) -> bytes:
+    """uint8 [H, W, 3] RGB as the bytes of one image file."""
+    import av
+
+    if image.codec == "mjpeg":
+        picture = to_ycbcr(data, JPEG_COLOUR, image.pixel_format)
+    else:
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(data), format="rgb24")
+        if image.pixel_format != "rgb24":
+            picture = picture.reformat(format=image.pixel_format)
+    # PyAV's stubs give the base class, which lacks what a video encoder has.
+    encoder: Any = av.CodecContext.create(image.codec, "w")
+    encoder.width, encoder.height = picture.width, picture.height
+    encoder.pix_fmt = image.pixel_format
+    encoder.framerate = 25  # an image has none, but FFmpeg insists
+    encoder.thread_count = 1  # threads would only delay the single packet
+    encoder.options = dict(image.options)
+    picture.pts = 0
+    packets = [*encoder.encode(picture), *encoder.encode(None)]
+    return b"".join(bytes(packet) for packet in packets)
+
+
+class ImageSink(Sink):
+    """Image files named by a pattern with one %d (frame number), or a single name for a single frame.
+
+    Each file appears whole; after a failure or an interrupt the images already written stay.
+    """
+
+    def __init__(self, uri: str, video: VideoRecord, frames: int) -> None:
+        super().__init__(uri, video)
+        self._image = FORMATS[Path(uri).suffix.lower()]
+        self.description = f"{self._image.codec.removeprefix('lib')} images, {self._image.note}"
+        folder, name = Path(uri).parent, Path(uri).name
+        places = len(NUMBER.findall(name))
+        if places != name.count("%") or places > 1 or "%" in str(folder):
+            raise UsageError(
+                f"{uri}: the file name needs exactly one frame number such as %05d, as in frames/%05d.png"
+            )
+        if not places and frames != 1:
+            suggestion = folder / f"%05d{Path(uri).suffix}"
+            raise UsageError(
+                f"{uri} holds one frame, and {frames} are to be written; use a name with a number such as "
+                f"{suggestion}, or choose one frame with --frames"
+            )
+        check_folder(Path(uri))
+
+    def _path(self, index: int) -> Path:
+        path = Path(self.uri)
+        return path.with_name(path.name % index) if "%" in path.name else path
+
+    def _write_impl(self, frame: Frame) -> None:
+        file = PartFile(self._path(frame.index))
+        try:
+            file.write(encode_image(frame.data, self._image))
+            file.commit(durable=False)
+        finally:
+            file.discard()
+
+    def _close_impl(self) -> None:
+        pass
+
+    def _abort_impl(self, error: OSError | None) -> str:
+        return f"; {self.frames_written} images were written" if self.frames_written else ""
+
+
+SINK = SinkKind(
+    "images",
+    "FOLDER/%05d.png, .jpg or .webp",
+    lambda uri: Path(uri).suffix.lower() in FORMATS,
+    ImageSink,
+)

@@ -1,0 +1,110 @@
+"""A video file (.mp4, .mkv): H.264 by libx264, tagged and converted with the source's own colours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pfnr_runtime.errors import SinkError
+from pfnr_runtime.frames import Frame
+from pfnr_runtime.sinks.base import Sink, SinkKind
+from pfnr_runtime.sinks.part_file import PartFile
+from pfnr_runtime.sinks.ycbcr import TAGS, range_number, to_ycbcr
+from pfnr_runtime.video_record import VideoRecord
+
+if TYPE_CHECKING:
+    import av
+
+CONTAINERS = {".mp4": "mp4", ".mkv": "matroska"}
+CRF = 18  # visually lossless for most material
+# What it takes to finish a container on a full disk: the index, and what the muxer still holds.
+RESERVE_BYTES, RESERVE_PER_FRAME = 1 << 18, 64
+
+
+class VideoFileSink(Sink):
+    """One .mp4 or .mkv file, which appears under its name when it is whole.
+
+    When the disk fills up, the part that was written is finished and kept as NAME.partial.mp4; after any
+    other failure, and after an interrupt, nothing is left. Even sizes are 4:2:0, which plays everywhere; an
+    odd width or height cannot be 4:2:0 in H.264 and is written as 4:4:4 instead, samples untouched.
+    """
+
+    def __init__(self, uri: str, video: VideoRecord, frames: int) -> None:
+        super().__init__(uri, video)
+        self._packets = 0
+        even = video.width % 2 == 0 and video.height % 2 == 0
+        self._pixel_format = "yuv420p" if even else "yuv444p"
+        reason = "" if even else " (the size is odd; not every player shows 4:4:4)"
+        self.description = (
+            f"H.264 {self._pixel_format}{reason}, crf {CRF}, {video.colour.matrix} {video.colour.range} range"
+        )
+        self._file = PartFile(uri, reserve=RESERVE_BYTES + RESERVE_PER_FRAME * frames)
+        try:
+            self._start(CONTAINERS[Path(uri).suffix.lower()])
+        except BaseException:
+            self._file.discard()
+            raise
+
+    def _start(self, container: str) -> None:
+        import av
+
+        if not self._file.seekable():
+            raise SinkError(f"{self.uri}: a video file cannot be written to a pipe or device; use .y4m")
+        # PyAV's stubs want a full file object; write, seek and tell are what it calls.
+        file: Any = self._file
+        self._container = av.open(file, "w", format=container)
+        try:
+            stream: Any = self._container.add_stream("libx264", rate=self.video.fps)
+        except (av.FFmpegError, ValueError) as error:
+            raise SinkError(f"{self.uri}: this build of PyAV cannot write H.264 ({error})") from None
+        stream.width, stream.height = self.video.width, self.video.height
+        stream.pix_fmt = self._pixel_format
+        stream.time_base = 1 / self.video.fps
+        stream.options = {"crf": str(CRF), "preset": "medium"}
+        encoder = stream.codec_context
+        tags = TAGS[self.video.colour.matrix]
+        encoder.color_primaries, encoder.color_trc, encoder.colorspace = tags
+        encoder.color_range = range_number(self.video.colour)
+        encoder.sample_aspect_ratio = self.video.sample_aspect
+        self._stream = stream
+
+    def _write_impl(self, frame: Frame) -> None:
+        picture = to_ycbcr(frame.data, self.video.colour, self._pixel_format)
+        picture.pts = self.frames_written
+        picture.time_base = 1 / self.video.fps
+        self._mux(picture)
+        if self._file.full is not None:
+            raise self._file.full
+
+    def _close_impl(self) -> None:
+        self._mux(None)
+        # Past this point a full disk does not matter: if the reserve was enough, the file is whole.
+        self._container.close()
+        self._file.commit()
+
+    def _mux(self, picture: av.VideoFrame | None) -> None:
+        for packet in self._stream.encode(picture):
+            self._container.mux(packet)
+            self._packets += 1
+
+    def _abort_impl(self, error: OSError | None) -> str:
+        try:
+            if error is not None and self._file.full is not None and self._packets:
+                return self._keep()
+        except Exception:  # the reserve was too small: then there is nothing to keep
+            pass
+        finally:
+            self._file.discard()
+        return ""
+
+    def _keep(self) -> str:
+        self._container.close()
+        path = self._file.path
+        kept = path.with_name(f"{path.stem}.partial{path.suffix}")
+        self._file.commit(name=kept)
+        return f"; the first {self._packets} of its frames are kept in {kept}"
+
+
+SINK = SinkKind(
+    "video file", "*.mp4, *.mkv", lambda uri: Path(uri).suffix.lower() in CONTAINERS, VideoFileSink
+)

@@ -1,0 +1,55 @@
+"""YUV4MPEG2 (.y4m): raw 4:2:0 frames behind one line of text, which every codec tool reads.
+
+The format names size, rate, sample aspect, chroma siting and range; it has no place for the matrix, which is
+the record's.
+"""
+
+from __future__ import annotations
+
+from pfnr_runtime.frames import Frame
+from pfnr_runtime.sinks.base import Sink, SinkKind
+from pfnr_runtime.sinks.part_file import PartFile
+from pfnr_runtime.sinks.ycbcr import planes, to_ycbcr
+from pfnr_runtime.video_record import VideoRecord
+
+
+def header(video: VideoRecord) -> bytes:
+    """The stream header, with its newline."""
+    fps, aspect = video.fps, video.sample_aspect
+    colour_range = "FULL" if video.colour.range == "full" else "LIMITED"
+    return (
+        f"YUV4MPEG2 W{video.width} H{video.height} F{fps.numerator}:{fps.denominator} Ip "
+        f"A{aspect.numerator}:{aspect.denominator} C420mpeg2 XYSCSS=420MPEG2 XCOLORRANGE={colour_range}\n"
+    ).encode("ascii")
+
+
+class Y4mSink(Sink):
+    """One .y4m file. Odd sizes keep their size; their chroma planes are rounded up, as the format says."""
+
+    def __init__(self, uri: str, video: VideoRecord) -> None:
+        super().__init__(uri, video)
+        self.description = f"raw 4:2:0, {video.colour.matrix} {video.colour.range} range"
+        self._file = PartFile(uri)
+        try:
+            self._file.write(header(video))
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def _write_impl(self, frame: Frame) -> None:
+        self._file.write(b"FRAME\n")
+        for plane in planes(to_ycbcr(frame.data, self.video.colour, "yuv420p")):
+            self._file.write(plane.tobytes())
+
+    def _close_impl(self) -> None:
+        self._file.commit()
+
+    def _abort_impl(self, error: OSError | None) -> str:
+        self._file.discard()
+        return ""
+
+
+def _open(uri: str, video: VideoRecord, frames: int) -> Sink:
+    return Y4mSink(uri, video)
+
+
+SINK = SinkKind("y4m", "*.y4m", lambda uri: uri.lower().endswith(".y4m"), _open)

@@ -1,0 +1,65 @@
+"""RGB frames to YCbCr as the source clip was: the matrix and range of its record, converted by swscale.
+
+4:2:0 chroma comes out sited as in MPEG-2 and H.264 (left, between the rows), swscale's default.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pfnr_runtime.video_record import Colour
+
+if TYPE_CHECKING:
+    import av
+
+# ITU-T H.273 numbers, as every container and FFmpeg use them.
+LIMITED, FULL = 1, 2  # FFmpeg's AVColorRange
+
+
+class Tags(NamedTuple):
+    """How a file says what its samples mean: colour primaries, transfer curve, matrix."""
+
+    primaries: int
+    transfer: int
+    matrix: int
+
+
+# A video record knows the matrix; the primaries and curve are those of the same standard (for BT.601 the
+# 525-line one, for BT.2020 the 10-bit SDR curve, which equals BT.709's).
+TAGS = {"bt709": Tags(1, 1, 1), "bt601": Tags(6, 6, 6), "bt2020": Tags(9, 14, 9)}
+# swscale's name for a matrix, as PyAV takes it.
+SWSCALE_MATRIX = {"bt709": 1, "bt601": 5, "bt2020": 9}
+
+
+def range_number(colour: Colour) -> int:
+    """FFmpeg's number for the record's range."""
+    return FULL if colour.range == "full" else LIMITED
+
+
+def to_ycbcr(data: NDArray[np.uint8], colour: Colour, pixel_format: str) -> av.VideoFrame:
+    """Full-range RGB, uint8 [H, W, 3] → a frame of `pixel_format` (yuv420p, yuv444p) in `colour`."""
+    import av
+
+    rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(data), format="rgb24")
+    frame = rgb.reformat(
+        format=pixel_format,
+        interpolation="BICUBIC",
+        src_color_range=FULL,
+        dst_colorspace=SWSCALE_MATRIX[colour.matrix],
+        dst_color_range=range_number(colour),
+    )
+    tags = TAGS[colour.matrix]
+    frame.color_range = range_number(colour)
+    frame.colorspace = tags.matrix
+    return frame
+
+
+def planes(frame: av.VideoFrame) -> list[NDArray[np.uint8]]:
+    """The planes of a planar 8-bit frame, each uint8 [h, w], without the padding that FFmpeg adds to rows."""
+    return [
+        np.frombuffer(bytes(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
+        for plane in frame.planes
+    ]
