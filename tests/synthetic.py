@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def moving_pattern(frames: int, width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
-    """uint8 [N,H,W,3]: drifting gradients, a moving disc and a moving bar; the same for the same arguments."""
+    """uint8 [N,H,W,3]: drifting gradients, a moving disc and bar; the same for the same arguments."""
     rng = np.random.default_rng(seed)
     phase, drift = rng.uniform(0, 2 * np.pi, (2, 3)), rng.uniform(0.5, 1.5, 3)
     waves = rng.uniform(0.5, 2.0, (3, 2))

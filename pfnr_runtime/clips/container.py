@@ -77,7 +77,7 @@ def choose_stream(container: InputContainer, path: Path) -> VideoStream:
     streams = [s for s in container.streams.video if not int(s.disposition) & ATTACHED_PICTURE]
     if not streams:
         kinds = sorted({s.type for s in container.streams})
-        what = f"it holds only {' and '.join(kinds)}" if kinds else "it holds no streams"
+        what = f"it holds only {' and '.join(kinds)}" if kinds else "it holds nothing"
         if container.streams.video:
             what = "it holds only audio and a cover picture"
         raise ClipError(f"{path}: no video in this file ({what}); give a video file or a folder of images")
@@ -93,6 +93,10 @@ def choose_stream(container: InputContainer, path: Path) -> VideoStream:
 
 def check_size(width: int, height: int, path: Path) -> None:
     """A ClipError for a frame with no samples or with more than a record can describe."""
+    if not width or not height:
+        raise ClipError(
+            f"{path}: its frame size cannot be found; the file is damaged, or its beginning is missing"
+        )
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
         raise ClipError(
             f"{path}: its frames are {width}×{height}, outside 1 to {MAX_SIDE} on a side; "

@@ -58,7 +58,7 @@ def _probe_video(path: Path, fps: Fraction | None) -> ClipInfo:
     with open_video(path) as (container, stream):
         found = stream.average_rate or stream.guessed_rate or stream.base_rate
         bare = container.format.name in BARE_STREAMS
-        declared = stream.frames or None
+        declared = declared_frames(container, stream)
         aspect, aspect_notes = sane_aspect(_aspect(stream))
         duration = _duration(container, stream)
     if bare:
@@ -96,6 +96,15 @@ def _describe(
     if transfer := HDR_TRANSFERS.get(int(getattr(frame, "color_trc", 0))):
         notes += (f"high dynamic range ({transfer}) is taken as it is, without tone mapping",)
     return ClipInfo(path, kind, width, height, frames, fps, aspect, colour, duration, notes)
+
+
+def declared_frames(container: Any, stream: Any) -> int | None:
+    """How many frames the header declares; None where it does not, or where an edit list leaves some out."""
+    count = stream.frames or None
+    if count and "mp4" in container.format.name and stream.duration and stream.average_rate:
+        shown = stream.duration * Fraction(stream.time_base) * stream.average_rate
+        return count if shown > count - 1 else None
+    return count
 
 
 def _aspect(stream: Any) -> Fraction | None:

@@ -19,7 +19,7 @@ from pfnr_runtime.clips.info import ClipInfo
 from pfnr_runtime.clips.picture import to_rgb, upright_size
 from pfnr_runtime.clips.probe import probe
 from pfnr_runtime.clips.read_images import list_images, read_images
-from pfnr_runtime.clips.read_video import DamagedError, VideoReader
+from pfnr_runtime.clips.read_video import DamagedError, VideoReader, count_packets
 from pfnr_runtime.errors import ClipError
 from pfnr_runtime.video_record import MAX_FRAMES
 
@@ -90,6 +90,7 @@ def read_clip(
                 break
         else:
             if missing := reader.shortfall():
+                index = reader.whole(index)
                 raise DamagedError(missing)
     except DamagedError as damage:
         readable = f"{index} frame{'s' if index != 1 else ''}"
@@ -100,9 +101,10 @@ def read_clip(
     if len(store) < MIN_FRAMES:
         if index <= start:
             raise ClipError(f"{info.path}: {_leaves(slice(start, stop), index)}")
+        what = f"from frame {start} on this has" if start else "this has"
         raise ClipError(
-            f"{info.path}: a video needs at least {MIN_FRAMES} frames, and "
-            + (f"frames {start}: are only one" if start else "this has one; give a longer clip")
+            f"{info.path}: a video needs at least {MIN_FRAMES} frames, and {what} one; "
+            "give a longer clip, or a folder of images"
         )
     notes += [note for note in reader.notes() if note not in notes]
     array = store.array()
@@ -126,7 +128,8 @@ def check_range(frames: slice | None, info: ClipInfo) -> tuple[int, int | None]:
     start, stop = frames.start or 0, frames.stop
     count = info.frames
     if start < 0 or (stop is not None and (stop < 0 or stop > (MAX_FRAMES if count is None else count))):
-        raise ClipError(f"{info.path}: {_leaves(frames, count)}")
+        known = count if count is not None else count_packets(info.path)
+        raise ClipError(f"{info.path}: {_leaves(frames, known)}")
     if count is not None and start >= count:
         raise ClipError(f"{info.path}: {_leaves(frames, count)}")
     if stop is not None and stop - start < MIN_FRAMES:
@@ -141,9 +144,7 @@ def _text(frames: slice) -> str:
     return f"{'' if frames.start is None else frames.start}:{'' if frames.stop is None else frames.stop}"
 
 
-def _leaves(frames: slice, count: int | None) -> str:
-    if count is None:
-        return f"the range {_text(frames)} leaves the clip; its frames start at 0"
+def _leaves(frames: slice, count: int) -> str:
     return f"the range {_text(frames)} leaves the clip, which has {count} frames (0:{count})"
 
 
@@ -169,6 +170,9 @@ class _VideoSource:
     def shortfall(self) -> str:
         return self._reader.shortfall()
 
+    def whole(self, count: int) -> int:
+        return count - self._reader.last_is_doubtful
+
     def notes(self) -> tuple[str, ...]:
         return self._reader.notes
 
@@ -185,6 +189,9 @@ class _ImageSource:
 
     def shortfall(self) -> str:
         return ""
+
+    def whole(self, count: int) -> int:
+        return count
 
     def notes(self) -> tuple[str, ...]:
         return ()

@@ -38,14 +38,16 @@ class VideoReader:
         self._last: Fraction | None = None
         self._gaps: list[Fraction] = []
         self._declared = 0
-        self._ends_at: Fraction | None = None
+        self._promised_end: Fraction | None = None
+        self._end = Fraction(0)
         self._cut = ""
+        self.last_is_doubtful = False
 
     def frames(self) -> Iterator[VideoFrame]:
         """PyAV frames in order; DamagedError where decoding fails, ClipError where it cannot begin."""
         with open_video(self.path) as (container, stream):
             self._declared = stream.frames
-            self._ends_at = promised_end(container, stream)
+            self._promised_end = promised_end(container, stream)
             packets = container.demux(stream)
             end_of_data = 0
             while True:
@@ -69,15 +71,19 @@ class VideoReader:
                     self._count += 1
                     yield picture
             self._cut = cut_mark(self.path, container.format.name, end_of_data)
+            # A GIF cut inside a picture still gives that picture, half drawn.
+            self.last_is_doubtful = bool(self._cut) and container.format.name == "gif"
 
     def shortfall(self) -> str:
         """After the last frame: why the file must have been longer once, or '' where nothing says so."""
+        if self._promised_end is not None and self._last is not None:
+            # Time decides where the header gives one: an edit list may leave out declared frames.
+            slack = max(self._gaps) if self.uneven else 1 / (2 * self.fps)
+            if self._end + slack >= self._promised_end:
+                return self._cut
+            return f"its header promises {float(self._promised_end):.2f} seconds"
         if self._declared > self._count:
             return f"its header promises {self._declared} frames"
-        if self._ends_at is not None and self._last is not None:
-            slack = max(self._gaps) if self.uneven else 1 / (2 * self.fps)
-            if self._last + 1 / self.fps + slack < self._ends_at:
-                return f"its header promises {float(self._ends_at):.2f} seconds"
         return self._cut
 
     @property
@@ -103,6 +109,8 @@ class VideoReader:
         if self._last is not None:
             self._gaps.append(time - self._last)
         self._last = time
+        shown_for = (getattr(picture, "duration", 0) or 0) * picture.time_base
+        self._end = time + max(shown_for, 1 / self.fps)
 
 
 def isinstance_of_video(picture: object) -> bool:
@@ -125,11 +133,25 @@ def first_frame(path: Path) -> VideoFrame:
     raise ClipError(f"{path}: there are no frames in its video; give another file")
 
 
-def promised_end(container: Any, stream: Any) -> Fraction | None:
-    """When the last frame ends, in seconds, for Matroska files that say so; None for others.
+def count_packets(path: Path) -> int:
+    """How many frames a video file seems to have, without decoding them."""
+    count = 0
+    try:
+        with open_video(path) as (container, stream):
+            for packet in container.demux(stream):
+                count += packet.size > 0
+    except av_errors():
+        pass
+    return count
 
-    Their tags are per stream; the container's own duration counts only where video is all there is.
+
+def promised_end(container: Any, stream: Any) -> Fraction | None:
+    """When the last frame ends, in seconds, for MP4 and Matroska files that say so; None for others.
+
+    Matroska's tags are per stream; its overall duration counts only where video is all there is.
     """
+    if "mp4" in container.format.name and stream.duration:
+        return ((stream.start_time or 0) + stream.duration) * Fraction(stream.time_base)
     if "matroska" not in container.format.name:
         return None
     for key, text in stream.metadata.items():
