@@ -75,13 +75,16 @@ class VideoRecord:
 
     def index_at(self, seconds: float | Fraction) -> int:
         """Index of the frame on screen at `seconds`; a ValueError outside [0, duration)."""
-        if not 0 <= seconds < self.duration:
+        # A tiny lift, so that the float nearest to a frame's own time finds that frame, and the one nearest
+        # to the end of the video is outside.
+        exact = seconds
+        if not isinstance(seconds, Fraction) and math.isfinite(seconds):
+            exact = Fraction(seconds) + Fraction(1, 10**9)
+        if not (seconds >= 0 and exact < self.duration):
             raise ValueError(
                 f"{float(seconds):g} s is outside [0, {float(self.duration):g}) s of {self.name!r}"
             )
-        # A tiny lift, so that the float nearest to a frame's own time finds that frame.
-        exact = seconds if isinstance(seconds, Fraction) else Fraction(seconds) + Fraction(1, 10**9)
-        return min(math.floor(exact * self.fps), self.frames - 1)
+        return math.floor(exact * self.fps)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; fractions as 'a/b'."""

@@ -1,0 +1,59 @@
+"""Fixtures: tiny artifacts on disk, and commands run as a person runs them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .tiny_artifacts import conv_model, float_table_model, save, table_model
+
+ROOT = Path(__file__).resolve().parents[2]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def table_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(table_model(), tmp_path_factory.mktemp("artifacts") / "table.onnx")
+
+
+@pytest.fixture(scope="session")
+def float_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(float_table_model(), tmp_path_factory.mktemp("artifacts") / "float.onnx")
+
+
+@pytest.fixture(scope="session")
+def conv_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(conv_model(), tmp_path_factory.mktemp("artifacts") / "conv.onnx")
+
+
+def command_line(command: str, *arguments: object) -> list[str]:
+    """What runs `pfnr-COMMAND` in a process of its own, installed or not."""
+    return [sys.executable, "-m", f"pfnr_runtime.commands.{command}", *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", "NO_COLOR": "1"}
+
+
+@pytest.fixture
+def run() -> Run:
+    """run("decode", artifact, "md5:") → the finished process; it never shows a traceback."""
+
+    def finish(command: str, *arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            command_line(command, *arguments),
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            **options,  # type: ignore[call-overload]
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    return finish
