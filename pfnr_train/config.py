@@ -27,7 +27,7 @@ class FourierConfig:
     """
 
     block: int = 1
-    combine: str = "add"
+    combine: str = "replace"
     placement: str = "centered"
     concat_channels: int = 0
 
@@ -91,7 +91,9 @@ class ModelConfig:
             self._check_fourier(self.fourier)
         for name, shape in self.tensor_shapes().items():
             if prod(shape) > MAX_TENSOR:
-                raise UsageError(f"{name} would have {prod(shape):,} weights; choose a smaller preset or size")
+                raise UsageError(
+                    f"{name} would have {prod(shape):,} weights; choose a smaller preset or size"
+                )
 
     def _check_fourier(self, fourier: FourierConfig) -> None:
         if not 0 <= fourier.block < len(self.strides):
@@ -104,7 +106,9 @@ class ModelConfig:
             raise UsageError(f"Fourier placement {fourier.placement!r} is none of {', '.join(PLACEMENTS)}")
         block = self.blocks()[fourier.block]
         if min(block.rows, block.columns) < 2:
-            raise UsageError(f"block {block.index} works on {block.rows}x{block.columns}: too small for Fourier")
+            raise UsageError(
+                f"block {block.index} works on {block.rows}x{block.columns}: too small for Fourier"
+            )
         if fourier.combine == "concat" and not 0 < fourier.concat_channels < block.out_channels:
             raise UsageError(
                 f"{fourier.concat_channels} Fourier channels of {block.out_channels}: "
@@ -168,7 +172,9 @@ class ModelConfig:
         """Multiply-adds of one frame in convolutions, mode mixing, stem and head (transforms left out)."""
         total = sum(prod(shape) for name, shape in self.tensor_shapes().items() if name.startswith("stem"))
         for block in self.blocks():
-            total += block.conv_channels * block.stride**2 * block.in_channels * 9 * block.rows * block.columns
+            total += (
+                block.conv_channels * block.stride**2 * block.in_channels * 9 * block.rows * block.columns
+            )
             total += block.mode_count * block.in_channels * 4 * block.fourier_channels
         return total + 3 * self.blocks()[-1].out_channels * prod(self.size)
 
@@ -197,9 +203,7 @@ PRESETS: dict[str, ModelConfig] = {
     "tiny": ModelConfig((9, 16), (5, 2, 2), channels=16, lower_width=16, stem_width=128),
     "s": ModelConfig((9, 16), (5, 2, 2), channels=32, lower_width=24, stem_width=256),
     "m": ModelConfig((9, 16), (5, 2, 2, 2, 2), channels=64, lower_width=48, stem_width=512),
-    "l": ModelConfig(
-        (9, 16), (5, 2, 2, 2, 2), channels=112, lower_width=96, stem_width=512, fourier=FourierConfig(1, "replace")
-    ),
+    "l": ModelConfig((9, 16), (5, 2, 2, 2, 2), channels=112, lower_width=96, stem_width=512),
 }
 
 

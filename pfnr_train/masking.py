@@ -80,11 +80,11 @@ class MaskedWeight(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, weight: Tensor, scores: Tensor, mask: Tensor, free: Tensor | None) -> Tensor:  # type: ignore[no-untyped-def, override]  # noqa: ANN001
+    def forward(ctx, weight: Tensor, scores: Tensor, mask: Tensor, free: Tensor | None) -> Tensor:  # type: ignore[no-untyped-def, override]
         ctx.save_for_backward(weight, mask if free is None else mask & free)
         return weight * mask
 
     @staticmethod
-    def backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def, override]  # noqa: ANN001, ANN205
+    def backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def, override]
         weight, trainable = ctx.saved_tensors
         return gradient * trainable, gradient * weight, None, None

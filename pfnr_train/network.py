@@ -54,10 +54,28 @@ class Network(nn.Module):
         x = F.relu(F.linear(embedding, weights["stem.0.weight"], weights.get("stem.0.bias")))
         x = F.relu(F.linear(x, weights["stem.1.weight"], weights.get("stem.1.bias")))
         x = x.view(-1, self.config.channels, *self.config.grid)
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             x = F.silu(self._block(block, x, weights))
-        rgb = F.conv2d(x, head["weight"][:, :, None, None], head.get("bias"))
+        last = self.blocks[-1]
+        if self.fast and not last.fourier_channels:
+            rgb = self._last_block_and_head(last, x, weights, head)
+        else:
+            x = F.silu(self._block(last, x, weights))
+            rgb = F.conv2d(x, head["weight"][:, :, None, None], head.get("bias"))
         return torch.sigmoid(rgb) if self.config.output == "sigmoid" else (torch.tanh(rgb) + 1) * 0.5
+
+    def _last_block_and_head(
+        self, block: BlockShape, x: Tensor, weights: Mapping[str, Tensor], head: Mapping[str, Tensor]
+    ) -> Tensor:
+        # The activation and the 1×1 head act on each position alone, so they commute with the shuffle:
+        # applied before it, three channels are shuffled instead of all.
+        name, r = f"block.{block.index}.conv", block.stride
+        y = F.silu(F.conv2d(x, weights[f"{name}.weight"], weights.get(f"{name}.bias"), padding=1))
+        B, _, h, w = y.shape
+        rgb = torch.matmul(head["weight"], y.reshape(B, block.out_channels, r * r * h * w))
+        if "bias" in head:
+            rgb = rgb + head["bias"][:, None]
+        return F.pixel_shuffle(rgb.reshape(B, 3 * r * r, h, w), r)
 
     def _block(self, block: BlockShape, x: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
         name = f"block.{block.index}"
@@ -106,7 +124,9 @@ class MaskedSession(nn.Module):
 
     table: Tensor
 
-    def __init__(self, session: SessionWeights, dtype: torch.dtype = torch.float32, fast: bool = False) -> None:
+    def __init__(
+        self, session: SessionWeights, dtype: torch.dtype = torch.float32, fast: bool = False
+    ) -> None:
         super().__init__()
         self.network = Network(session.config, fast=fast, dtype=dtype)
         self.weights = {name: w.to(dtype) for name, w in session.weights.items()}

@@ -1,0 +1,106 @@
+"""Adding one session: a clip, a recipe and a library in, a library with one more video out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from pfnr_runtime.clips import Clip
+from pfnr_runtime.errors import UsageError
+from pfnr_runtime.timetable import session_scalar
+from pfnr_runtime.video_record import VideoRecord
+from pfnr_train.decode import decode_all
+from pfnr_train.library import Library, Session, session_table, weights_digest
+from pfnr_train.quality import Quality, measure_quality
+from pfnr_train.recipe import Recipe
+from pfnr_train.session_record import SessionRecord
+from pfnr_train.session_training import SessionTraining, StepResult
+
+OnStep = Callable[[SessionTraining, StepResult], None]
+
+
+def describe_clip(clip: Clip, name: str) -> VideoRecord:
+    """The record of the video that a session trained on `clip` decodes."""
+    frames, height, width, _ = clip.frames.shape
+    return VideoRecord(
+        name,
+        frames,
+        width,
+        height,
+        clip.fps,
+        clip.sample_aspect,
+        clip.info.colour,
+        clip.info.path.name,
+        clip.start,
+    )
+
+
+def free_name(library: Library, wanted: str | None, clip: Clip) -> str:
+    """The name of a new session: as wanted, or the clip's own; a UsageError if it is taken."""
+    taken = {s.record.video.name for s in library.sessions}
+    if wanted is not None:
+        if wanted in taken or wanted.isdecimal():
+            raise UsageError(
+                f"session name {wanted!r} is taken or a number; taken: {', '.join(sorted(taken))}"
+            )
+        return wanted
+    stem = clip.info.path.resolve().stem or "video"
+    stem = f"clip-{stem}" if stem.isdecimal() else stem
+    return next(n for i in range(1, len(taken) + 2) if (n := stem if i == 1 else f"{stem}-{i}") not in taken)
+
+
+def relative_source(clip: Clip, library_path: Path) -> str:
+    """The clip's path as a library remembers it: from the library's folder, with forward slashes."""
+    return Path(os.path.relpath(clip.info.path.resolve(), library_path.resolve().parent)).as_posix()
+
+
+def add_session(
+    library: Library,
+    clip: Clip,
+    name: str,
+    source_path: str,
+    recipe: Recipe,
+    on_step: OnStep,
+    device: str = "cpu",
+) -> tuple[Library, Quality]:
+    """Train `clip` (frames of the library's size) as the next session.
+
+    Returns the new library and the quality of the session's frames, decoded from what the library now
+    holds. Raises TrainingError if the loss stops being a number; the library given is never changed.
+    """
+    record = SessionRecord(
+        video=describe_clip(clip, name),
+        scalar=session_scalar(len(library.sessions)),
+        density=recipe.density,
+        seed=recipe.seed,
+        epochs=recipe.epochs,
+        psnr=None,
+        ms_ssim=None,
+        source_path=source_path,
+        source_sha256=clip.sha256,
+        weights_sha256="",
+    )
+    table = session_table(library.config, record)
+    training = SessionTraining(
+        library.config, library.weights, library.used(), clip.frames, table, recipe, device
+    )
+    for result in training.run():
+        on_step(training, result)
+    trained = training.finish()
+    packed = {name: np.packbits(mask) for name, mask in trained.masks.items()}
+    grown = library.with_session(trained.weights, Session(record, packed, trained.head))
+    return _measured(grown, clip)
+
+
+def _measured(library: Library, clip: Clip) -> tuple[Library, Quality]:
+    *earlier, session = library.sessions
+    weights = library.assemble(len(earlier))
+    quality = measure_quality(decode_all(weights), clip.frames)
+    record = replace(
+        session.record, psnr=quality.psnr, ms_ssim=quality.ms_ssim, weights_sha256=weights_digest(weights)
+    )
+    return replace(library, sessions=(*earlier, replace(session, record=record))), quality

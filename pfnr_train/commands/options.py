@@ -1,0 +1,32 @@
+"""Options and parsers that several `pfnr-train` subcommands share."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pfnr_runtime.errors import UsageError
+from pfnr_train.library_file import default_library_path
+
+LibraryOption = Annotated[
+    Path,
+    typer.Option(
+        "--library",
+        "-l",
+        default_factory=default_library_path,
+        show_default="$PFNR_LIBRARY or library.pfnr",
+        help="The library file.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """'320x180' as (width, height); a UsageError says what a size looks like."""
+    match = re.fullmatch(r"(\d{1,5})[x×X](\d{1,5})", text.strip())
+    if match is None or min(int(n) for n in match.groups()) < 1:
+        raise UsageError(f"size {text!r} is not WIDTHxHEIGHT, such as 320x180")
+    return int(match[1]), int(match[2])

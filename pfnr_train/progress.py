@@ -1,0 +1,56 @@
+"""What a person sees while a session trains: a bar with the running PSNR and the time left."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from pfnr_train.recipe import Recipe
+from pfnr_train.session_training import SessionTraining, StepResult
+
+
+class TrainingProgress:
+    """A progress bar on stderr; on something that is not a terminal, ten plain lines a session instead."""
+
+    def __init__(self, name: str, recipe: Recipe, frames: int) -> None:
+        self.name = name
+        self.steps = -(-frames // recipe.batch) * recipe.epochs
+        self.terminal = sys.stderr.isatty()
+        self._psnr: float | None = None
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%  {task.fields[psnr]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=not self.terminal,
+        )
+        self._task = self._bar.add_task(f"training {name}", total=self.steps, psnr="")
+
+    def __enter__(self) -> TrainingProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def on_step(self, training: SessionTraining, result: StepResult) -> None:
+        """Show one more step; the PSNR shown is a running mean over about an epoch."""
+        weight = max(1 / result.step, 1 / training.steps_per_epoch)
+        self._psnr = result.psnr if self._psnr is None else self._psnr + weight * (result.psnr - self._psnr)
+        shown = f"PSNR {self._psnr:.2f} dB"
+        self._bar.update(self._task, completed=result.step, psnr=shown)
+        tenth = max(1, self.steps // 10)
+        if not self.terminal and (result.step % tenth == 0 or result.step == self.steps):
+            print(
+                f"training {self.name}: step {result.step} of {self.steps}, {shown}",
+                file=sys.stderr,
+                flush=True,
+            )

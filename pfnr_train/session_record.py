@@ -1,0 +1,53 @@
+"""What a library remembers of one session besides its weights."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pfnr_runtime.video_record import VideoRecord, require_fields
+
+
+@dataclass(frozen=True)
+class SessionRecord:
+    """One session as the library's header holds it.
+
+    video: the video it decodes. scalar: the s of its time embedding. density: fraction of each tensor its
+    masks keep. seed, epochs: how it was trained. psnr (dB), ms_ssim (0 to 1, None where frames are too
+    small): against the source, measured on its decoded uint8 frames when training ended; psnr is None
+    where it was never measured. source_path: where the clip was, relative to the library. source_sha256: of
+    the frames it was trained on. weights_sha256: of its materialised weights.
+    """
+
+    video: VideoRecord
+    scalar: float
+    density: float
+    seed: int
+    epochs: int
+    psnr: float | None
+    ms_ssim: float | None
+    source_path: str
+    source_sha256: str
+    weights_sha256: str
+
+    def quality(self) -> dict[str, float]:
+        """What was measured, by name, for an artifact's contract."""
+        return {
+            name: value
+            for name, value in (("psnr", self.psnr), ("ms_ssim", self.ms_ssim))
+            if value is not None
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return asdict(self) | {"video": self.video.to_json()}
+
+    @classmethod
+    def from_json(cls, value: Any) -> SessionRecord:
+        """The inverse of `to_json`; a ValueError names what is missing, unknown or out of range."""
+        given = require_fields(value, cls)
+        given["video"] = VideoRecord.from_json(given["video"])
+        record = cls(**given)
+        if not 0 < record.density <= 1:
+            raise ValueError(f"density {record.density} is outside (0, 1]")
+        return record

@@ -1,0 +1,167 @@
+"""One session's training: shared weights under a session's masks, one optimiser step at a time.
+
+scores ─ top fraction ─▶ mask ─┐
+shared weights ────────────────┴▶ masked weights ─▶ network ─▶ frames ─▶ loss
+   ▲ gradient only where the mask keeps a weight and no earlier session has frozen it
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pfnr_runtime.errors import PfnrError
+from pfnr_train.config import ModelConfig
+from pfnr_train.initialise import new_head, new_scores
+from pfnr_train.masking import MaskedWeight, TopMask, kept_count
+from pfnr_train.network import Network
+from pfnr_train.recipe import Recipe
+from pfnr_train.ssim import Blur, TargetStatistics, ssim
+
+
+class TrainingError(PfnrError):
+    """Training that cannot go on, such as a loss that is no longer a number."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one step measured before it changed anything. psnr: dB, of the float frames of its batch."""
+
+    step: int
+    loss: float
+    psnr: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a session's training leaves: all shared weights, the session's masks (bool) and its head."""
+
+    weights: dict[str, NDArray[np.float32]]
+    masks: dict[str, NDArray[np.bool_]]
+    head: dict[str, NDArray[np.float32]]
+
+
+class SessionTraining:
+    """The state of a session being trained.
+
+    frames: uint8 [N, H, W, 3]. table: float32 [N, 4L]. weights: the library's, copied. frozen: bool, by
+    tensor name. The same arguments give the same bits on a CPU with the same number of threads.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: dict[str, NDArray[np.float32]],
+        frozen: dict[str, NDArray[np.bool_]],
+        frames: NDArray[np.uint8],
+        table: NDArray[np.float32],
+        recipe: Recipe,
+        device: str = "cpu",
+    ) -> None:
+        self.config, self.recipe, self.device = config, recipe, torch.device(device)
+        self.generator = torch.Generator().manual_seed(recipe.seed)
+        self.network = Network(config, fast=True).to(self.device)
+        self.weights = {n: self._leaf(torch.from_numpy(w.copy())) for n, w in weights.items()}
+        self.free = {
+            n: torch.from_numpy(~mask).to(self.device) if mask.any() else None for n, mask in frozen.items()
+        }
+        self.scores = {n: self._leaf(s) for n, s in new_scores(config, self.generator).items()}
+        self.head = {n: self._leaf(h) for n, h in new_head(config, self.generator).items()}
+        self.top = {n: TopMask(kept_count(w.numel(), recipe.density)) for n, w in self.weights.items()}
+        self.table = torch.from_numpy(table).to(self.device)
+        self.frames = torch.from_numpy(frames).permute(0, 3, 1, 2).to(self.device)
+        self.blur = Blur(frames.shape[1], frames.shape[2], self.device, torch.float32)
+        self.targets: dict[int, TargetStatistics] = {}
+        self.optimiser = torch.optim.Adam(
+            [*self.weights.values(), *self.scores.values(), *self.head.values()],
+            lr=recipe.learning_rate,
+            betas=(recipe.beta1, recipe.beta2),
+            fused=True,
+        )
+        self.steps_per_epoch = math.ceil(len(frames) / recipe.batch)
+        self.total_steps = self.steps_per_epoch * recipe.epochs
+        self.step_count = 0
+
+    def _leaf(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device).requires_grad_()
+
+    def run(self) -> Iterator[StepResult]:
+        """Train to the end, yielding after every step."""
+        while self.step_count < self.total_steps:
+            order = torch.randperm(len(self.frames), generator=self.generator)
+            for batch in order.split(self.recipe.batch):
+                yield self.step(batch)
+
+    def step(self, batch: Tensor) -> StepResult:
+        """One optimiser step on the frames with these indices, int64 [B]."""
+        rate = self.recipe.learning_rate * learning_rate_factor(
+            self.step_count, self.total_steps, self.recipe.warmup
+        )
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        decoded = self.network(self.table[batch], self.masked_weights(), self.head)
+        loss, squared_error = self._loss(decoded, batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        value = float(loss)
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the loss became {value} at step {self.step_count} of {self.total_steps}; the library is left as "
+                f"it was. Try a lower --learning-rate than {self.recipe.learning_rate:g}"
+            )
+        self.optimiser.step()
+        self.step_count += 1
+        return StepResult(self.step_count, value, -10 * math.log10(max(squared_error, 1e-10)))
+
+    def masked_weights(self) -> dict[str, Tensor]:
+        """The shared weights under the masks that the scores give now."""
+        return {
+            name: MaskedWeight.apply(
+                weight, self.scores[name], self.top[name](self.scores[name]), self.free[name]
+            )
+            for name, weight in self.weights.items()
+        }
+
+    def _loss(self, decoded: Tensor, batch: Tensor) -> tuple[Tensor, float]:
+        targets = [self._target(int(i)) for i in batch]
+        frames = torch.stack([t.frame for t in targets])
+        difference = decoded - frames
+        loss = (1 - self.recipe.ssim_weight) * difference.abs().mean()
+        if self.recipe.ssim_weight:
+            means, variances = (torch.stack([getattr(t, n) for t in targets]) for n in ("mean", "variance"))
+            similarity = ssim(decoded, frames, means, variances, self.blur)
+            loss = loss + self.recipe.ssim_weight * (1 - similarity)
+        return loss, float(difference.detach().square().mean())
+
+    def _target(self, index: int) -> TargetStatistics:
+        # Kept for all frames while they fit in about a gigabyte, else made anew: it saves a third of SSIM.
+        if index in self.targets:
+            return self.targets[index]
+        frame = self.frames[index].float().div_(255)
+        target = TargetStatistics(frame, self.blur)
+        if (len(self.targets) + 1) * frame.numel() * 12 < 1 << 30:
+            self.targets[index] = target
+        return target
+
+    def finish(self) -> Trained:
+        """The session as it stands now."""
+        masks = {name: self.top[name](scores).cpu().numpy() for name, scores in self.scores.items()}
+        return Trained(
+            {name: w.detach().cpu().numpy().copy() for name, w in self.weights.items()},
+            masks,
+            {name: h.detach().cpu().numpy().copy() for name, h in self.head.items()},
+        )
+
+
+def learning_rate_factor(step: int, total: int, warmup: float) -> float:
+    """Fraction of the peak learning rate at a step: linear rise over `warmup`, then half a cosine to 0."""
+    progress = (step + 1) / total
+    if progress < warmup:
+        return progress / warmup
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup))))
