@@ -76,7 +76,7 @@ def choose_stream(container: InputContainer, path: Path) -> VideoStream:
     """The first stream of moving pictures; cover art does not count."""
     streams = [s for s in container.streams.video if not int(s.disposition) & ATTACHED_PICTURE]
     if not streams:
-        kinds = sorted({s.type for s in container.streams})
+        kinds = sorted({"text" if s.type == "subtitle" else s.type for s in container.streams})
         what = f"it holds only {' and '.join(kinds)}" if kinds else "it holds nothing"
         if container.streams.video:
             what = "it holds only audio and a cover picture"

@@ -25,13 +25,14 @@ def orientation(frame: VideoFrame) -> tuple[bool, bool, bool] | None:
 
     None for a display matrix that is no quarter turn or mirror.
     """
-    side_data: Any = frame.side_data
     try:
+        side_data: Any = frame.side_data
         matrix = np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), np.int32)
     except KeyError:
         return False, False, False
     except ValueError:
-        # Side data of a kind this PyAV has no name for hides the matrix; it still gives the angle.
+        # Side data of a kind this PyAV has no name for, such as a photo's EXIF, hides the matrix; the angle
+        # is still to be had, mirroring is not.
         turns = round(getattr(frame, "rotation", 0) / 90) % 4
         return [(False, False, False), (True, True, False), (False, True, True), (True, False, True)][turns]
     a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))

@@ -100,6 +100,14 @@ def _numbered(path: Path, entries: list[Path]) -> list[Path]:
     return [found[number] for number in sorted(found)]
 
 
+def _is_cut_jpeg(path: Path) -> bool:
+    """Whether a JPEG file lacks the end of its picture, which FFmpeg fills with grey without a word."""
+    if path.suffix.lower() not in (".jpg", ".jpeg"):
+        return False
+    data = path.read_bytes()
+    return data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+
+
 def _read_image(path: Path) -> VideoFrame:
     import av
 
@@ -110,10 +118,12 @@ def _read_image(path: Path) -> VideoFrame:
             if not file.streams.video:
                 raise DamagedError(f"{path.name} is not an image")
             stream = file.streams.video[0]
+            if not stream.codec_context.width:
+                raise DamagedError(f"{path.name} is no whole image")
             check_size(stream.codec_context.width, stream.codec_context.height, path)
             for frame in file.decode(stream):
                 if isinstance_of_video(frame):
-                    if frame.is_corrupt:
+                    if frame.is_corrupt or _is_cut_jpeg(path):
                         raise DamagedError(f"{path.name} is incomplete")
                     return frame
     except PermissionError:
