@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pfnr_runtime.errors import ClipError
 from pfnr_runtime.video_record import MAX_SIDE
@@ -74,7 +74,7 @@ def open_video(
 
 def choose_stream(container: InputContainer, path: Path) -> VideoStream:
     """The first stream of moving pictures; cover art does not count."""
-    streams = [s for s in container.streams.video if not int(s.disposition) & ATTACHED_PICTURE]
+    streams = [s for s in container.streams.video if not disposition(s) & ATTACHED_PICTURE]
     if not streams:
         kinds = sorted({"text" if s.type == "subtitle" else s.type for s in container.streams})
         what = f"it holds only {' and '.join(kinds)}" if kinds else "it holds nothing"
@@ -89,6 +89,12 @@ def choose_stream(container: InputContainer, path: Path) -> VideoStream:
         raise ClipError(f"{path}: a text file, not a video; give a video file or a folder of images")
     check_size(context.width, context.height, path)
     return stream
+
+
+def disposition(stream: Any) -> int:
+    """FFmpeg's disposition bits of a stream; PyAV has given them as several kinds of flag, once as none."""
+    flags = getattr(stream, "disposition", 0)
+    return int(getattr(flags, "value", flags))
 
 
 def check_size(width: int, height: int, path: Path) -> None:

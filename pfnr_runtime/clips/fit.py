@@ -80,14 +80,16 @@ def fit_to(
 
 def _lanczos(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     from av import VideoFrame
+    from av.video.reformatter import VideoReformatter
 
     # Channel by channel, since swscale would scale RGB by way of YCbCr with halved chroma.
     out = np.empty((size[1], size[0], 3), np.uint8)
+    reformatter = VideoReformatter()
     try:
         for channel in range(3):
             plane = VideoFrame.from_ndarray(np.ascontiguousarray(rgb[..., channel]), "gray")
             flags = LANCZOS | ACCURATE_RND | BITEXACT
-            scaled = plane.reformat(size[0], size[1], "gray", interpolation=flags)
+            scaled = reformatter.reformat(plane, size[0], size[1], "gray", interpolation=flags)
             out[..., channel] = scaled.to_ndarray()
     except av_errors():
         h, w = rgb.shape[:2]
