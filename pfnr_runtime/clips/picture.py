@@ -14,8 +14,11 @@ from pfnr_runtime.errors import ClipError
 if TYPE_CHECKING:
     from av import VideoFrame
 
-CONSTANT_LUMINANCE = 10
-BT2020 = 9
+# AVColorSpace codes and the numbers swscale has for their matrices. BT.2020 with constant luminance (10) is
+# read with the ordinary matrix, which swscale has.
+MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
+BT709, BT601 = 1, 5
+LIMITED_RANGE, FULL_RANGE = 1, 2
 TRANSPARENT_NOTE = "transparent parts are shown on black"
 TILTED_NOTE = "its display matrix is no quarter turn or mirror: ignored"
 
@@ -58,9 +61,7 @@ def to_rgb(frame: VideoFrame, path: Path) -> tuple[NDArray[np.uint8], tuple[str,
     """
     notes: list[str] = []
     try:
-        if frame.colorspace == CONSTANT_LUMINANCE:
-            frame = frame.reformat(format="rgb24", src_colorspace=BT2020, dst_colorspace=BT2020)
-        rgb = frame.to_ndarray(format="rgb24")
+        rgb = frame.to_ndarray(format="rgb24", **_tags(frame))
         if has_alpha(frame):
             alpha = frame.to_ndarray(format="rgba")[..., 3:]
             if alpha.min() < 255:
@@ -83,6 +84,22 @@ def to_rgb(frame: VideoFrame, path: Path) -> tuple[NDArray[np.uint8], tuple[str,
     if flip_columns:
         rgb = rgb[:, ::-1]
     return np.ascontiguousarray(rgb), tuple(notes)
+
+
+def _tags(frame: VideoFrame) -> dict[str, Any]:
+    # Said outright, for PyAV before 17 takes no notice of a frame's own tags, and of these only where the two
+    # sides differ. RGB itself has neither matrix nor range, so the destination's name changes nothing.
+    matrix = MATRICES.get(int(frame.colorspace))
+    full = int(frame.color_range) == FULL_RANGE
+    if frame.format.is_rgb or not (matrix or full):
+        return {}
+    source = matrix or BT601
+    return {
+        "src_colorspace": source,
+        "dst_colorspace": BT601 if source != BT601 else BT709,
+        "src_color_range": FULL_RANGE if full else LIMITED_RANGE,
+        "dst_color_range": FULL_RANGE,
+    }
 
 
 def has_alpha(frame: VideoFrame) -> bool:

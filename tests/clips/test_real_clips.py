@@ -56,6 +56,14 @@ def test_clips_in_the_wild(shared_data, name, size, fps, colour):
     assert clip.frames.std() > 20
 
 
+@pytest.mark.parametrize("name", ["mdn_flower.mp4", "openh264_street_1920x1080.264", "sam2_bedroom.mp4"])
+def test_tagged_clips_come_out_as_pyav_gives_them(shared_data, name):
+    clip = read_clip(shared_data(f"clips/{name}"), slice(0, 2))
+    with av.open(str(clip.info.path)) as file:
+        first = next(file.decode(video=0))
+    assert np.array_equal(clip.frames[0], first.to_ndarray(format="rgb24"))
+
+
 def test_the_small_set_is_the_large_clip_scaled(shared_data):
     small = read_clip(shared_data("uvg8mini/0_bunny.mkv"))
     assert small.frames.shape == (48, 180, 320, 3)
