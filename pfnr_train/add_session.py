@@ -44,9 +44,7 @@ def free_name(library: Library, wanted: str | None, clip: Clip) -> str:
     taken = {s.record.video.name for s in library.sessions}
     if wanted is not None:
         if wanted in taken or wanted.isdecimal():
-            raise UsageError(
-                f"session name {wanted!r} is taken or a number; taken: {', '.join(sorted(taken))}"
-            )
+            raise UsageError(f"session name {wanted!r} is taken or a number; taken: {', '.join(sorted(taken))}")
         return wanted
     stem = clip.info.path.resolve().stem or "video"
     stem = f"clip-{stem}" if stem.isdecimal() else stem
@@ -86,7 +84,7 @@ def add_session(
     )
     table = session_table(library.config, record)
     training = SessionTraining(
-        library.config, library.weights, library.used(), clip.frames, table, recipe, device
+        library.config, library.weights, library.used(), clip.frames, table, recipe, len(library.sessions), device
     )
     for result in training.run():
         on_step(training, result)

@@ -91,9 +91,7 @@ class ModelConfig:
             self._check_fourier(self.fourier)
         for name, shape in self.tensor_shapes().items():
             if prod(shape) > MAX_TENSOR:
-                raise UsageError(
-                    f"{name} would have {prod(shape):,} weights; choose a smaller preset or size"
-                )
+                raise UsageError(f"{name} would have {prod(shape):,} weights; choose a smaller preset or size")
 
     def _check_fourier(self, fourier: FourierConfig) -> None:
         if not 0 <= fourier.block < len(self.strides):
@@ -106,9 +104,7 @@ class ModelConfig:
             raise UsageError(f"Fourier placement {fourier.placement!r} is none of {', '.join(PLACEMENTS)}")
         block = self.blocks()[fourier.block]
         if min(block.rows, block.columns) < 2:
-            raise UsageError(
-                f"block {block.index} works on {block.rows}x{block.columns}: too small for Fourier"
-            )
+            raise UsageError(f"block {block.index} works on {block.rows}x{block.columns}: too small for Fourier")
         if fourier.combine == "concat" and not 0 < fourier.concat_channels < block.out_channels:
             raise UsageError(
                 f"{fourier.concat_channels} Fourier channels of {block.out_channels}: "
@@ -172,9 +168,7 @@ class ModelConfig:
         """Multiply-adds of one frame in convolutions, mode mixing, stem and head (transforms left out)."""
         total = sum(prod(shape) for name, shape in self.tensor_shapes().items() if name.startswith("stem"))
         for block in self.blocks():
-            total += (
-                block.conv_channels * block.stride**2 * block.in_channels * 9 * block.rows * block.columns
-            )
+            total += block.conv_channels * block.stride**2 * block.in_channels * 9 * block.rows * block.columns
             total += block.mode_count * block.in_channels * 4 * block.fourier_channels
         return total + 3 * self.blocks()[-1].out_channels * prod(self.size)
 

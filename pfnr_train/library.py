@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pfnr_runtime.errors import LibraryError, UsageError
+from pfnr_runtime.errors import LibraryError
 from pfnr_runtime.timetable import time_table
 from pfnr_train.config import ModelConfig
 from pfnr_train.network import SessionWeights
@@ -49,7 +49,7 @@ class Library:
     sessions: tuple[Session, ...] = ()
 
     def find(self, which: str | int) -> int:
-        """Index of a session by index or name; a UsageError lists the sessions there are."""
+        """Index of a session by index or name; a LibraryError lists the sessions there are."""
         names = [s.record.video.name for s in self.sessions]
         text = str(which)
         if text in names:
@@ -57,7 +57,7 @@ class Library:
         if text.isdecimal() and int(text) < len(names):
             return int(text)
         known = ", ".join(f"{i} ({name})" for i, name in enumerate(names)) or "none: train one first"
-        raise UsageError(f"session {text!r} does not exist in this library; it has {known}")
+        raise LibraryError(f"session {text!r} does not exist in this library; it has {known}")
 
     def session_weights(self, index: int) -> SessionWeights:
         """Everything session `index` decodes with; a LibraryError if it is not what its record says."""
@@ -80,9 +80,7 @@ class Library:
     def table(self, index: int) -> Array:
         """The time table of session `index`: float32 [N, 4L]."""
         session = self.sessions[index]
-        return (
-            session_table(self.config, session.record) if session.time_table is None else session.time_table
-        )
+        return session_table(self.config, session.record) if session.time_table is None else session.time_table
 
     def used(self) -> dict[str, NDArray[np.bool_]]:
         """By tensor name, which weights some session uses and are therefore frozen."""
@@ -100,9 +98,7 @@ class Library:
         for name, used in self.used().items():
             before, after = self.weights[name][used], weights[name][used]
             if before.tobytes() != after.tobytes():
-                raise LibraryError(
-                    f"training changed frozen weights of {name}; the library is left as it was"
-                )
+                raise LibraryError(f"training changed frozen weights of {name}; the library is left as it was")
         return replace(self, weights=weights, sessions=(*self.sessions, session))
 
 

@@ -105,9 +105,7 @@ def read_library(path: Path) -> Library:
 def _header(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
     text = (metadata or {}).get(METADATA_KEY)
     if text is None:
-        raise LibraryError(
-            f"{path} is a safetensors file but not a pfnr library; name another with --library"
-        )
+        raise LibraryError(f"{path} is a safetensors file but not a pfnr library; name another with --library")
     try:
         header = json.loads(text)
     except ValueError:
@@ -134,9 +132,7 @@ def _parse(path: Path, header: dict[str, Any]) -> tuple[ModelConfig, list[Sessio
             if (record.video.width, record.video.height) != config.size:
                 raise ValueError(f"session {record.video.name!r} is not of the network's size {config.size}")
     except (ValueError, TypeError, PfnrError) as error:
-        raise LibraryError(
-            f"{path}: its header is not valid ({error}); restore the file from a copy"
-        ) from None
+        raise LibraryError(f"{path}: its header is not valid ({error}); restore the file from a copy") from None
     return config, records
 
 
@@ -162,9 +158,7 @@ def _check_layout(path: Path, config: ModelConfig, records: list[SessionRecord],
     names = set(file.keys())
     required, optional = _expected(config, records), _optional(config, records)
     problems = [f"lacks {name}" for name in sorted(required.keys() - names)]
-    problems += [
-        f"has an unknown tensor {name}" for name in sorted(names - required.keys() - optional.keys())
-    ]
+    problems += [f"has an unknown tensor {name}" for name in sorted(names - required.keys() - optional.keys())]
     for name, (dtype, shape) in (required | optional).items():
         if name in names:
             part = file.get_slice(name)

@@ -124,9 +124,7 @@ class MaskedSession(nn.Module):
 
     table: Tensor
 
-    def __init__(
-        self, session: SessionWeights, dtype: torch.dtype = torch.float32, fast: bool = False
-    ) -> None:
+    def __init__(self, session: SessionWeights, dtype: torch.dtype = torch.float32, fast: bool = False) -> None:
         super().__init__()
         self.network = Network(session.config, fast=fast, dtype=dtype)
         self.weights = {name: w.to(dtype) for name, w in session.weights.items()}

@@ -33,9 +33,7 @@ class SessionRecord:
     def quality(self) -> dict[str, float]:
         """What was measured, by name, for an artifact's contract."""
         return {
-            name: value
-            for name, value in (("psnr", self.psnr), ("ms_ssim", self.ms_ssim))
-            if value is not None
+            name: value for name, value in (("psnr", self.psnr), ("ms_ssim", self.ms_ssim)) if value is not None
         }
 
     def to_json(self) -> dict[str, Any]:

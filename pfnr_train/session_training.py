@@ -51,7 +51,7 @@ class SessionTraining:
     """The state of a session being trained.
 
     frames: uint8 [N, H, W, 3]. table: float32 [N, 4L]. weights: the library's, copied. frozen: bool, by
-    tensor name. The same arguments give the same bits on a CPU with the same number of threads.
+    tensor name. session: its index. The same arguments give the same bits on a CPU with the same number of threads.
     """
 
     def __init__(
@@ -62,10 +62,11 @@ class SessionTraining:
         frames: NDArray[np.uint8],
         table: NDArray[np.float32],
         recipe: Recipe,
+        session: int = 0,
         device: str = "cpu",
     ) -> None:
         self.config, self.recipe, self.device = config, recipe, torch.device(device)
-        self.generator = torch.Generator().manual_seed(recipe.seed)
+        self.generator = session_generator(recipe.seed, session)
         self.network = Network(config, fast=True).to(self.device)
         self.weights = {n: self._leaf(torch.from_numpy(w.copy())) for n, w in weights.items()}
         self.free = {
@@ -109,7 +110,7 @@ class SessionTraining:
         loss, squared_error = self._loss(decoded, batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        value = float(loss)
+        value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingError(
                 f"the loss became {value} at step {self.step_count} of {self.total_steps}; the library is left as "
@@ -122,9 +123,7 @@ class SessionTraining:
     def masked_weights(self) -> dict[str, Tensor]:
         """The shared weights under the masks that the scores give now."""
         return {
-            name: MaskedWeight.apply(
-                weight, self.scores[name], self.top[name](self.scores[name]), self.free[name]
-            )
+            name: MaskedWeight.apply(weight, self.scores[name], self.top[name](self.scores[name]), self.free[name])
             for name, weight in self.weights.items()
         }
 
@@ -157,6 +156,15 @@ class SessionTraining:
             masks,
             {name: h.detach().cpu().numpy().copy() for name, h in self.head.items()},
         )
+
+
+def session_generator(seed: int, session: int) -> torch.Generator:
+    """Random numbers of their own for every session, also where a person gives all the same seed.
+
+    Equal scores in every session would make equal masks: later videos would share frozen weights only.
+    """
+    (mixed,) = np.random.SeedSequence([seed, session]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(mixed >> np.uint64(1)))
 
 
 def learning_rate_factor(step: int, total: int, warmup: float) -> float:

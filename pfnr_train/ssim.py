@@ -13,7 +13,6 @@ from torch import Tensor
 WINDOW = 11
 SIGMA = 1.5
 C1, C2 = 0.01**2, 0.03**2
-_TILE = 54  # outputs per banded product; 64 inputs with the window's overlap
 
 
 class Blur:

@@ -60,7 +60,7 @@ def add(
         config = model_config(model, before, wanted, (source.width, source.height))
         taken = read_clip(clip, span, config.size)
         for line in (taken.fit.sentence(), *taken.info.notes):
-            say(f"{clip}: {line}")
+            say(f"{taken.info.path.name}: {line}")
         start = before or new_library(config, seed)
         session = free_name(start, name, taken)
         with TrainingProgress(session, recipe, len(taken.frames)) as progress:

@@ -58,9 +58,7 @@ def _adjust(config: ModelConfig, options: ModelOptions) -> ModelConfig:
     fourier = config.fourier
     if options.fourier == "none":
         if any(v is not None for v in (options.fourier_block, options.fourier_channels, options.placement)):
-            raise UsageError(
-                "--fourier none leaves nothing for --fourier-block, --fourier-channels, --placement"
-            )
+            raise UsageError("--fourier none leaves nothing for --fourier-block, --fourier-channels, --placement")
         fourier = None
     elif fourier is not None or options.fourier is not None:
         fourier = fourier or FourierConfig()

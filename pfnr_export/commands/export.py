@@ -1,0 +1,67 @@
+"""`pfnr-export`: write one session of a library as an ONNX decoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pfnr_export.export_session import ExportOptions, export_session
+from pfnr_export.lowerings import AUTO, LOWERINGS
+from pfnr_export.precisions import PRECISIONS
+from pfnr_runtime.console import make_app, print_json, reports_errors
+from pfnr_runtime.contract import OUTPUT_KINDS
+from pfnr_runtime.errors import UsageError
+from pfnr_train.commands.options import JsonOption, LibraryOption
+from pfnr_train.library_file import read_library
+
+app = make_app("Export a session of a library as an ONNX decoder.")
+_DEFAULT = ExportOptions()
+
+
+@app.command()
+@reports_errors
+def export(
+    session: Annotated[
+        str, typer.Option("--session", "-s", help="Index or name of the session.", show_default=False)
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.", show_default=False)],
+    library: LibraryOption,
+    fourier: Annotated[
+        str, typer.Option(help=f"Lowering of the Fourier block: {', '.join((AUTO, *LOWERINGS))}.")
+    ] = _DEFAULT.fourier,
+    precision: Annotated[str, typer.Option(help=f"One of {', '.join(PRECISIONS)}.")] = _DEFAULT.precision,
+    frames: Annotated[str, typer.Option(help=f"Type of the output: {', '.join(OUTPUT_KINDS)}.")] = _DEFAULT.output,
+    json: JsonOption = False,
+) -> None:
+    """Export a session of a library as an ONNX decoder."""
+    options = ExportOptions(fourier, precision, frames)
+    if output.is_dir():
+        raise UsageError(f"{output} is a folder; name a file in it, such as {output / 'v.onnx'}")
+    opened = read_library(library)
+    done = export_session(opened, opened.find(session), output, options)
+    video = done.contract.video
+    if json:
+        print_json(
+            {
+                "artifact": str(output),
+                "bytes": done.file_bytes,
+                "weight_bytes": done.weight_bytes,
+                "session": done.contract.session,
+                "name": video.name,
+                "precision": precision,
+                "lowering": done.contract.lowering,
+                "passes": list(done.contract.passes),
+            }
+        )
+        return
+    print(
+        f"session {done.contract.session} ({video.name}): {video.frames} frames of {video.width}x{video.height}, "
+        f"{precision}, {done.contract.lowering} lowering, {done.file_bytes / 1e6:.2f} MB -> {output}"
+    )
+
+
+def main() -> None:
+    """Entry point of `pfnr-export`."""
+    app()

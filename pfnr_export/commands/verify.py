@@ -1,0 +1,105 @@
+"""`pfnr-verify`: prove that an artifact decodes what PyTorch decodes."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from pfnr_runtime import VideoDecoder
+from pfnr_runtime.console import make_app, print_json, reports_errors, say
+from pfnr_runtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from pfnr_export.parity.verify import VerificationReport
+
+app = make_app("Verify an artifact against the library it was exported from.")
+
+
+@app.command()
+@reports_errors
+def verify(
+    artifact: Annotated[Path, typer.Argument(help="The exported file.", show_default=False)],
+    library: Annotated[
+        Path | None,
+        typer.Option("--library", "-l", help="The library.", show_default="$PFNR_LIBRARY or library.pfnr"),
+    ] = None,
+    source: Annotated[Path | None, typer.Option(help="The source clip, to compare with too.")] = None,
+    backend: Annotated[str, typer.Option(help="Engine to verify on.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="all")] = None,
+    max_step: Annotated[int | None, typer.Option(help="Largest difference allowed, in steps of 255.")] = None,
+    max_fraction: Annotated[float | None, typer.Option(help="Largest share of samples that may differ.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout.")] = False,
+) -> None:
+    """Decode every frame of ARTIFACT with PyTorch and with the file, and compare. Exits with 0 or 3."""
+    from pfnr_export.parity.rule import RULES
+
+    # torch takes a second to import: `--help` and usage errors do without it.
+    from pfnr_export.parity.verify import verify_artifact
+    from pfnr_train.library_file import default_library_path, read_library
+    from pfnr_train.sources import source_frames
+    from pfnr_train.threads import set_threads
+
+    set_threads(threads)
+    path = library or default_library_path()
+    with VideoDecoder(artifact, backend=backend, threads=threads) as decoder:
+        rule = RULES.get(decoder.contract.precision)
+        if rule is None:
+            raise UsageError(f"no rule for precision {decoder.contract.precision!r}; known: {', '.join(RULES)}")
+        rule = replace(
+            rule,
+            max_step=rule.max_step if max_step is None else max_step,
+            max_fraction=rule.max_fraction if max_fraction is None else max_fraction,
+        )
+        opened = read_library(path)
+        index = decoder.contract.session
+        clip = None
+        if source is not None and index < len(opened.sessions):
+            clip = source_frames(opened.sessions[index].record, path, source)
+        with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
+            task = bar.add_task("verifying", total=len(decoder))
+            report = verify_artifact(decoder, opened, rule, clip, lambda done: bar.update(task, completed=done))
+    if json:
+        print_json(report.to_json() | {"artifact": str(artifact), "library": str(path)})
+    else:
+        _print_report(report, artifact)
+    if not report.passed:
+        for problem in report.problems:
+            say(f"error: {artifact}: {problem}")
+        raise typer.Exit(3)
+
+
+def _print_report(report: VerificationReport, artifact: Path) -> None:
+    table = Table(show_header=False, box=None)
+    video = report.contract.video
+    table.add_row("artifact", f"{artifact}: session {report.contract.session} ({video.name})")
+    table.add_row(
+        "compared", f"{len(report.frames)} frames of {video.width}x{video.height}, PyTorch against the file"
+    )
+    table.add_row("engine", report.backend.splitlines()[0])
+    table.add_row("largest difference", f"{report.largest} of 255")
+    table.add_row(
+        "differing samples",
+        f"{report.differing:,} of {report.samples:,} ({report.differing / report.samples:.2g}), "
+        f"{sum(f.differing == 0 for f in report.frames)} of {len(report.frames)} frames identical",
+    )
+    table.add_row("PSNR between them", "identical" if report.differing == 0 else f"{report.psnr:.2f} dB")
+    if report.source is not None:
+        table.add_row(
+            "PSNR against the source",
+            f"PyTorch {report.source.reference_psnr:.4f} dB, file {report.source.artifact_psnr:.4f} dB",
+        )
+    table.add_row("rule", report.rule.sentence())
+    table.add_row("verdict", "the same frames" if report.passed else "NOT the same frames")
+    Console(soft_wrap=True).print(table)
+
+
+def main() -> None:
+    """Entry point of `pfnr-verify`."""
+    app()

@@ -1,0 +1,88 @@
+"""Writing a decoder as an ONNX model with the artifact contract in its metadata."""
+
+from __future__ import annotations
+
+import onnx
+from onnx import TensorProto, helper
+
+from pfnr_export.graph import IR_VERSION, OPSET, Graph
+from pfnr_export.layers import Decoder, OutputActivation, emit_all
+from pfnr_export.passes.head_before_shuffle import SubpixelShuffle
+from pfnr_export.passes.rewrite import replace_run
+from pfnr_runtime.contract import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtifactContract
+from pfnr_runtime.errors import UsageError
+from pfnr_runtime.video_record import VideoRecord
+
+MAX_BYTES = 2**31 - 1  # the limit of one protobuf message, and so of an ONNX file without external data
+
+
+def emit(decoder: Decoder, contract: ArtifactContract) -> onnx.ModelProto:
+    """The ONNX model of a decoder: `frame_index` int64 [B] in, `frames` as the contract says out."""
+    graph = Graph()
+    video = contract.video
+    if contract.output == "uint8":
+        output = _emit_pixels(decoder, graph, video)
+        kind, shape = TensorProto.UINT8, ("batch", video.height, video.width, 3)
+    else:
+        output = emit_all(decoder, graph, INPUT_NAME)
+        kind, shape = TensorProto.FLOAT, ("batch", 3, video.height, video.width)
+    graph.nodes[-1].output[0] = OUTPUT_NAME
+    assert graph.nodes[-1].name == output
+    proto = helper.make_graph(
+        graph.nodes,
+        "pfnr",
+        [helper.make_tensor_value_info(INPUT_NAME, TensorProto.INT64, ["batch"])],
+        [helper.make_tensor_value_info(OUTPUT_NAME, kind, shape)],
+        list(graph.initializers.values()),
+    )
+    model = helper.make_model(
+        proto,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="pfnr",
+    )
+    helper.set_model_props(model, {METADATA_KEY: contract.to_json()})
+    return model
+
+
+def _emit_pixels(decoder: Decoder, graph: Graph, video: VideoRecord) -> str:
+    """Layers, then scale, Round, Clip, to channels-last, Cast: uint8 [B, H, W, 3]."""
+    layers = decoder.layers()
+    activation = layers[-1]
+    assert isinstance(activation, OutputActivation)
+    body = replace_run(decoder, len(layers) - 1, 1, {})
+    shuffle = layers[-2] if isinstance(layers[-2], SubpixelShuffle) else None
+    if shuffle is not None:
+        body = replace_run(body, len(layers) - 2, 1, {})
+    x = emit_all(body, graph, INPUT_NAME)
+    graph.scope = "pixels"
+    if activation.kind == "sigmoid":
+        x = graph.node("Mul", [graph.node("Sigmoid", [x]), graph.scalar(255.0)])
+    else:
+        x = graph.node("Mul", [graph.node("Tanh", [x]), graph.scalar(127.5)])
+        x = graph.node("Add", [x, graph.scalar(127.5)])
+    x = graph.node("Round", [x])
+    x = graph.node("Clip", [x, graph.scalar(0.0), graph.scalar(255.0)])
+    x = _to_channels_last(graph, x, shuffle, video)
+    x = graph.node("Cast", [x], to=TensorProto.UINT8)
+    graph.scope = ""
+    return x
+
+
+def _to_channels_last(graph: Graph, x: str, shuffle: SubpixelShuffle | None, video: VideoRecord) -> str:
+    if shuffle is None:
+        return graph.transpose(x, (0, 2, 3, 1))
+    # Shuffle and transposition in one move: [B, r, r, 3, h, w] -> [B, h, r, w, r, 3].
+    r = shuffle.stride
+    h, w = video.height // r, video.width // r
+    x = graph.transpose(graph.reshape(x, (-1, r, r, 3, h, w)), (0, 4, 1, 5, 2, 3))
+    return graph.reshape(x, (-1, h * r, w * r, 3))
+
+
+def serialise(model: onnx.ModelProto) -> bytes:
+    """The file's bytes, the same for the same model; a UsageError past what one ONNX file can hold."""
+    size = model.ByteSize()
+    if size > MAX_BYTES:
+        raise UsageError(f"the exported file would have {size:,} bytes; one ONNX file holds at most {MAX_BYTES:,}")
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data

@@ -1,0 +1,214 @@
+"""The layers of a materialised decoder: each runs in PyTorch and writes itself as ONNX nodes.
+
+No masks, no FFTs, no complex numbers are left at this level. A decoder is a plain list of layers, which
+passes rewrite and `pfnr_export.emit` writes out.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pfnr_export.graph import Graph
+
+
+class Layer(nn.Module):
+    """One step of a decoder. `forward` takes and gives one tensor; `emit` writes the same as ONNX."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run in PyTorch."""
+        raise NotImplementedError
+
+    def emit(self, graph: Graph, x: str) -> str:
+        """Write the layer's nodes after the value `x`; returns the name of its output."""
+        raise NotImplementedError
+
+    def __call__(self, x: Tensor) -> Tensor:
+        y: Tensor = super().__call__(x)
+        return y
+
+
+def as_float32(tensor: Tensor) -> NDArray[np.float32]:
+    """A tensor as a contiguous float32 array."""
+    array: NDArray[np.float32] = tensor.detach().to(torch.float32).contiguous().numpy()
+    return array
+
+
+class Table(Layer):
+    """A row for every frame: int64 [B] → [B, width]. table: [N, width]."""
+
+    def __init__(self, table: Tensor) -> None:
+        super().__init__()
+        self.table = nn.Parameter(table, requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.table[x]
+
+    def emit(self, graph: Graph, x: str) -> str:
+        return graph.node("Gather", [graph.constant("table", as_float32(self.table)), x], axis=0)
+
+
+class Linear(Layer):
+    """x·Wᵀ + b: [B, in] → [B, out]. weight: [out, in]."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+    def emit(self, graph: Graph, x: str) -> str:
+        inputs = [x, graph.constant("weight", as_float32(self.weight))]
+        if self.bias is not None:
+            inputs.append(graph.constant("bias", as_float32(self.bias)))
+        return graph.node("Gemm", inputs, transB=1)
+
+
+class Relu(Layer):
+    """max(x, 0)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x)
+
+    def emit(self, graph: Graph, x: str) -> str:
+        return graph.node("Relu", [x])
+
+
+class Silu(Layer):
+    """x·sigmoid(x), written as two nodes: no engine older than TensorRT 11 has one for it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu(x)
+
+    def emit(self, graph: Graph, x: str) -> str:
+        return graph.node("Mul", [x, graph.node("Sigmoid", [x])], name="silu")
+
+
+class ToMap(Layer):
+    """[B, C·h·w] → [B, C, h, w]."""
+
+    def __init__(self, channels: int, rows: int, columns: int) -> None:
+        super().__init__()
+        self.shape = (channels, rows, columns)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.view(-1, *self.shape)
+
+    def emit(self, graph: Graph, x: str) -> str:
+        return graph.reshape(x, (-1, *self.shape))
+
+
+class Conv(Layer):
+    """k×k convolution that keeps the map's size (k odd). weight: [out, in, k, k]."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[-1] // 2)
+
+    def emit(self, graph: Graph, x: str) -> str:
+        inputs = [x, graph.constant("weight", as_float32(self.weight))]
+        if self.bias is not None:
+            inputs.append(graph.constant("bias", as_float32(self.bias)))
+        size = self.weight.shape[-1]
+        return graph.node("Conv", inputs, kernel_shape=[size, size], pads=[size // 2] * 4)
+
+
+class PixelShuffle(Layer):
+    """[B, C·r², h, w] → [B, C, r·h, r·w], channel order (C, r, r)."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(x, self.stride)
+
+    def emit(self, graph: Graph, x: str) -> str:
+        return x if self.stride == 1 else graph.node("DepthToSpace", [x], blocksize=self.stride, mode="CRD")
+
+
+class Branches(Layer):
+    """Two lists of layers on one input, their results added (`add`) or joined along channels (`concat`)."""
+
+    def __init__(self, left: nn.Sequential, right: nn.Sequential, combine: str) -> None:
+        super().__init__()
+        self.left, self.right, self.combine = left, right, combine
+
+    def forward(self, x: Tensor) -> Tensor:
+        left, right = self.left(x), self.right(x)
+        return left + right if self.combine == "add" else torch.cat([left, right], 1)
+
+    def emit(self, graph: Graph, x: str) -> str:
+        outputs = [emit_all(branch, graph, x) for branch in (self.left, self.right)]
+        return graph.node("Add", outputs) if self.combine == "add" else graph.node("Concat", outputs, axis=1)
+
+
+class Head(Layer):
+    """The session's 1×1 convolution to RGB: [B, C, H, W] → [B, 3, H, W]. weight: [3, C]."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight[:, :, None, None], self.bias)
+
+    def emit(self, graph: Graph, x: str) -> str:
+        inputs = [x, graph.constant("weight", as_float32(self.weight[:, :, None, None]))]
+        if self.bias is not None:
+            inputs.append(graph.constant("bias", as_float32(self.bias)))
+        return graph.node("Conv", inputs, kernel_shape=[1, 1])
+
+
+class OutputActivation(Layer):
+    """To RGB in [0, 1]: (tanh + 1)/2 or sigmoid."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(x) if self.kind == "sigmoid" else (torch.tanh(x) + 1) * 0.5
+
+    def emit(self, graph: Graph, x: str) -> str:
+        if self.kind == "sigmoid":
+            return graph.node("Sigmoid", [x])
+        y = graph.node("Add", [graph.node("Tanh", [x]), graph.scalar(1.0)])
+        return graph.node("Mul", [y, graph.scalar(0.5)])
+
+
+class Decoder(nn.Sequential):
+    """A materialised decoder: layers from frame_index int64 [B] to RGB frames [B, 3, H, W] in [0, 1]."""
+
+    def layers(self) -> list[Layer]:
+        """The layers in order."""
+        return list(self)  # type: ignore[arg-type]
+
+
+class Pass(Protocol):
+    """A rewrite of a decoder into an equal one. Returns the new decoder, or None where it does not apply."""
+
+    def __call__(self, decoder: Decoder) -> Decoder | None: ...
+
+
+def emit_all(layers: nn.Sequential, graph: Graph, x: str) -> str:
+    """Emit layers one after another, each in a scope by its name; returns the last output."""
+    outer = graph.scope
+    for name, layer in layers.named_children():
+        assert isinstance(layer, Layer)
+        graph.scope = f"{outer}/{name}" if outer else name
+        x = layer.emit(graph, x)
+    graph.scope = outer
+    return x

@@ -1,0 +1,24 @@
+"""What a lowering of the Fourier block is."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from pfnr_export.layers import Layer
+from pfnr_train.spectral import SpectralPlan
+
+
+class Lowering(Layer):
+    """The Fourier block as a layer: [B, C, H, W] → [B, O, rH, rW].
+
+    Built from the block's plan and its masked weight [K, C, 2·O], real parts before imaginary ones. Equal
+    to `pfnr_train.spectral.mix_by_definition` up to rounding.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, plan: SpectralPlan, weight: Tensor) -> None:
+        super().__init__()
+        self.plan = plan

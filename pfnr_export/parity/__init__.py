@@ -1,0 +1,1 @@
+"""Proof that an exported file decodes what PyTorch decodes: every frame, compared sample by sample."""

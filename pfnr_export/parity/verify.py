@@ -1,0 +1,173 @@
+"""Verifying an artifact against the library it came from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from polygraphy.comparator import Comparator
+from polygraphy.logger import G_LOGGER
+
+from pfnr_export.parity.rule import FrameParity, ParityRule, compare_frame
+from pfnr_export.parity.runners import ArtifactRunner, MaskedSessionRunner
+from pfnr_runtime import VideoDecoder
+from pfnr_runtime.contract import INPUT_NAME, OUTPUT_NAME, ArtifactContract
+from pfnr_runtime.errors import VerificationError
+from pfnr_runtime.metrics import psnr
+from pfnr_train.library import Library
+from pfnr_train.quality import PSNR_CEILING
+
+# Frames both sides decode before they are compared: bounds memory on long videos.
+CHUNK = 8
+
+
+@dataclass(frozen=True)
+class SourceParity:
+    """Mean PSNR against the source clip in dB, of the PyTorch frames and of the artifact's."""
+
+    reference_psnr: float
+    artifact_psnr: float
+
+
+@dataclass(frozen=True)
+class VerificationReport:
+    """The outcome. frames: one entry each. source: where the clip was at hand. problems: empty if it holds."""
+
+    contract: ArtifactContract
+    backend: str
+    rule: ParityRule
+    frames: tuple[FrameParity, ...]
+    source: SourceParity | None
+    problems: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the rule holds."""
+        return not self.problems
+
+    @property
+    def largest(self) -> int:
+        """Largest difference of any sample, in steps of 255."""
+        return max(f.largest for f in self.frames)
+
+    @property
+    def differing(self) -> int:
+        """Samples that differ, over all frames."""
+        return sum(f.differing for f in self.frames)
+
+    @property
+    def samples(self) -> int:
+        """Samples compared, over all frames."""
+        return sum(f.samples for f in self.frames)
+
+    @property
+    def psnr(self) -> float:
+        """PSNR between the two sides in dB over all samples, inf if every one is equal."""
+        error = sum(255**2 / 10 ** (f.psnr / 10) for f in self.frames) / len(self.frames)
+        return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types; a PSNR of equal frames is null."""
+        return {
+            "passed": self.passed,
+            "problems": list(self.problems),
+            "session": self.contract.session,
+            "name": self.contract.video.name,
+            "precision": self.contract.precision,
+            "backend": self.backend,
+            "rule": asdict(self.rule) | {"sentence": self.rule.sentence()},
+            "frames": len(self.frames),
+            "identical_frames": sum(f.differing == 0 for f in self.frames),
+            "largest_difference": self.largest,
+            "differing_samples": self.differing,
+            "samples": self.samples,
+            "worst_frame_fraction": max(f.fraction for f in self.frames),
+            "psnr_between": _finite(self.psnr),
+            "source": None if self.source is None else asdict(self.source),
+            "per_frame": [
+                {"frame": f.frame, "largest": f.largest, "differing": f.differing, "psnr": _finite(f.psnr)}
+                for f in self.frames
+            ],
+        }
+
+
+def verify_artifact(
+    decoder: VideoDecoder,
+    library: Library,
+    rule: ParityRule,
+    source: NDArray[np.uint8] | None = None,
+    on_frame: Callable[[int], None] = lambda done: None,
+) -> VerificationReport:
+    """Decode every frame with PyTorch from the library and with the artifact, and compare.
+
+    source: the session's source frames, uint8 [N, H, W, 3], where at hand. on_frame is told how many frames
+    are done. A VerificationError if the artifact is not of this library's session at all.
+    """
+    contract = decoder.contract
+    check_origin(contract, library)
+    G_LOGGER.module_severity = G_LOGGER.CRITICAL
+    runners = [MaskedSessionRunner(library.session_weights(contract.session)), ArtifactRunner(decoder)]
+    frames: list[FrameParity] = []
+    against_source: list[tuple[float, float]] = []
+
+    def compare(reference: Any, artifact: Any) -> dict[str, FrameParity]:
+        index = len(frames)
+        pair = reference[OUTPUT_NAME][0], artifact[OUTPUT_NAME][0]
+        frames.append(compare_frame(index, *pair, rule))
+        if source is not None:
+            against_source.append(tuple(min(PSNR_CEILING, psnr(side, source[index])) for side in pair))  # type: ignore[arg-type]
+        on_frame(len(frames))
+        return {OUTPUT_NAME: frames[-1]}
+
+    for start in range(0, len(decoder), CHUNK):
+        feed = [{INPUT_NAME: np.array([i])} for i in range(start, min(start + CHUNK, len(decoder)))]
+        Comparator.compare_accuracy(Comparator.run(runners, data_loader=feed), compare_func=compare)
+    if len(frames) != len(decoder):
+        raise VerificationError(f"{len(frames)} of {len(decoder)} frames were compared; the proof is not complete")
+    summary = None
+    if against_source:
+        summary = SourceParity(*(float(np.mean(side)) for side in zip(*against_source, strict=True)))
+    problems = _problems(frames, summary, rule)
+    return VerificationReport(contract, str(decoder.backend), rule, tuple(frames), summary, tuple(problems))
+
+
+def check_origin(contract: ArtifactContract, library: Library) -> None:
+    """A VerificationError unless the artifact was exported from this library's session, as it is now."""
+    sessions = library.sessions
+    name = contract.video.name
+    if contract.session >= len(sessions):
+        raise VerificationError(
+            f"the artifact is session {contract.session} ({name}), and this library has {len(sessions)}; "
+            "name the library it was exported from"
+        )
+    record = sessions[contract.session].record
+    if record.weights_sha256 != contract.weights_sha256:
+        raise VerificationError(
+            f"the artifact's weights ({name}, {contract.weights_sha256[:16]}…) are not those of session "
+            f"{contract.session} ({record.video.name}, {record.weights_sha256[:16]}…) of this library; "
+            "export the session again, or name the library it was exported from"
+        )
+
+
+def _problems(frames: list[FrameParity], source: SourceParity | None, rule: ParityRule) -> list[str]:
+    problems = []
+    bad = [f for f in frames if not f]
+    if bad:
+        worst = max(bad, key=lambda f: (f.largest, f.differing))
+        problems.append(
+            f"{len(bad)} of {len(frames)} frames break the rule; frame {worst.frame} is worst: {worst.largest} "
+            f"steps of 255, {worst.fraction:.4%} of samples"
+        )
+    if source is not None and abs(source.reference_psnr - source.artifact_psnr) > rule.max_psnr_change:
+        problems.append(
+            f"PSNR against the source is {source.artifact_psnr:.4f} dB, PyTorch's {source.reference_psnr:.4f} dB"
+        )
+    return problems
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,28 @@
+"""Closed-world passes over a decoder, in the order they run. Adding one is adding a file and a line here.
+
+A decoder has only N possible inputs and one fixed frame size; each pass uses that to do less at run time and
+returns an equal decoder, or None where it does not apply.
+"""
+
+from __future__ import annotations
+
+from pfnr_export.layers import Decoder, Pass
+from pfnr_export.passes.head_before_shuffle import head_before_shuffle
+from pfnr_export.passes.stem_table import stem_hidden_table, stem_table
+
+PASSES: dict[str, Pass] = {
+    "stem-hidden-table": stem_hidden_table,
+    "stem-table": stem_table,
+    "head-before-shuffle": head_before_shuffle,
+}
+
+
+def run_passes(decoder: Decoder) -> tuple[Decoder, tuple[str, ...]]:
+    """Run every pass that applies; returns the decoder and the names of those that did."""
+    applied = []
+    for name, rewrite in PASSES.items():
+        rewritten = rewrite(decoder)
+        if rewritten is not None:
+            decoder = rewritten
+            applied.append(name)
+    return decoder, tuple(applied)
