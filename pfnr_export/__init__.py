@@ -1,1 +1,15 @@
 """The exporter: a session of a library becomes an ONNX decoder, and a proof that it is the same."""
+
+
+def main() -> None:
+    """Entry point of `pfnr-export`."""
+    from pfnr_runtime.console import launch
+
+    launch("pfnr_export.commands.export", "export")
+
+
+def verify_main() -> None:
+    """Entry point of `pfnr-verify`."""
+    from pfnr_runtime.console import launch
+
+    launch("pfnr_export.commands.verify", "export")

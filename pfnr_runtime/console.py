@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import importlib
 import json
 import os
 import sys
@@ -31,6 +32,22 @@ def make_app(help_text: str) -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+
+
+def launch(module: str, extra: str) -> None:
+    """Run the `app` of a command's module; where a package it needs is missing, name the extra that has it.
+
+    A playback install has neither torch nor onnx, but all of the commands: they end in one line there.
+    """
+    try:
+        app = importlib.import_module(module).app
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing.startswith("pfnr_"):
+            raise
+        say(f"error: this command needs {missing}, which is not installed: pip install 'pfnr[{extra}]'")
+        sys.exit(4)
+    app()
 
 
 def say(message: str) -> None:

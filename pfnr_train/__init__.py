@@ -1,1 +1,8 @@
 """The trainer: clips become sessions of one library."""
+
+
+def main() -> None:
+    """Entry point of `pfnr-train`."""
+    from pfnr_runtime.console import launch
+
+    launch("pfnr_train.commands", "train")

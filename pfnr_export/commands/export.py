@@ -60,8 +60,3 @@ def export(
         f"session {done.contract.session} ({video.name}): {video.frames} frames of {video.width}x{video.height}, "
         f"{precision}, {done.contract.lowering} lowering, {done.file_bytes / 1e6:.2f} MB -> {output}"
     )
-
-
-def main() -> None:
-    """Entry point of `pfnr-export`."""
-    app()

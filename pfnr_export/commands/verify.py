@@ -98,8 +98,3 @@ def _print_report(report: VerificationReport, artifact: Path) -> None:
     table.add_row("rule", report.rule.sentence())
     table.add_row("verdict", "the same frames" if report.passed else "NOT the same frames")
     Console(soft_wrap=True).print(table)
-
-
-def main() -> None:
-    """Entry point of `pfnr-verify`."""
-    app()

@@ -11,8 +11,3 @@ app = make_app("Train videos into a library, one session after another; old vide
 app.command("add")(add)
 app.command("info")(info)
 app.command("eval")(evaluate)
-
-
-def main() -> None:
-    """Entry point of `pfnr-train`."""
-    app()

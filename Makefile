@@ -1,0 +1,51 @@
+# Every target does all of its own set-up: a virtual environment in .venv with pinned versions.
+PYTHON ?= python3
+VENV ?= .venv
+# The CPU build of PyTorch. On a machine with a CUDA device: make TORCH=torch setup
+TORCH ?= torch==2.13.0+cpu
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+# Two test processes of one thread each make better use of two cores than one of two threads.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+.PHONY: help setup test test-fast lint format types demo bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## a virtual environment with everything
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "error: $(PYTHON) is older than Python 3.10; name a newer one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check "$(TORCH)" || { echo 'error: no $(TORCH) on your package index. Add the index of CPU wheels named on the PyTorch installation page (PIP_EXTRA_INDEX_URL), or take the default build, several gigabytes with CUDA: make TORCH=torch $(MAKECMDGOALS)' >&2; exit 1; }
+	@grep -v '^torch' constraints.txt > $(VENV)/constraints.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c $(VENV)/constraints.txt -e '.[dev]'
+	@touch $@
+
+test: $(STAMP) ## all tests, the slow ones last
+	$(PYTEST) -m 'not slow and not gpu'
+	$(PYTEST) -m 'slow and not gpu'
+
+test-fast: $(STAMP) ## the tests that take seconds
+	$(PYTEST) -m 'not slow and not gpu'
+
+lint: $(STAMP) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP) ## rewrite the code in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+demo: $(STAMP) ## two real clips: train, export, verify, decode, look; results in out/demo
+	$(BIN)/python -m demo --out out/demo
+
+bench: $(STAMP) ## the figures in docs/benchmarks.md, in about a quarter of an hour
+	$(BIN)/python benchmarks/decode.py --json out/bench/decode.json
+	$(BIN)/python benchmarks/train_step.py --json out/bench/train_step.json
+	$(BIN)/python benchmarks/import_time.py --json out/bench/import_time.json
+
+clean: ## remove what make made
+	rm -rf $(VENV) out build *.egg-info
