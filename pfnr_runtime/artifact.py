@@ -107,10 +107,7 @@ def _check_output(path: Path, summary: OnnxSummary, contract: ArtifactContract) 
     got = ", ".join(map(str, summary.outputs)) or "none"
     match summary.outputs:
         case (ValueInfo(name, dtype, (batch, *rest)),) if (
-            name == OUTPUT_NAME
-            and dtype == contract.output
-            and not isinstance(batch, int)
-            and tuple(rest) == size
+            name == OUTPUT_NAME and dtype == contract.output and not isinstance(batch, int) and tuple(rest) == size
         ):
             return
     raise ArtifactError(

@@ -67,9 +67,7 @@ class VideoDecoder:
         for batch in self.iter():
             yield from batch
 
-    def iter(
-        self, frames: Iterable[int] | None = None, *, batch_size: int | None = None
-    ) -> Iterator[FrameBatch]:
+    def iter(self, frames: Iterable[int] | None = None, *, batch_size: int | None = None) -> Iterator[FrameBatch]:
         """Batches of `batch_size` frames in the order given; the last may be short.
 
         frames: numbers, negative ones from the end; the whole video by default. batch_size: the engine's
@@ -96,9 +94,7 @@ class VideoDecoder:
         """Frames start, start + step, ... before `stop`, with 0 ≤ start ≤ stop ≤ N and step ≥ 1."""
         start, stop, step = map(operator.index, (start, stop, step))
         if not 0 <= start <= stop <= len(self):
-            raise IndexError(
-                f"frame range {start}:{stop} is not inside 0:{len(self)} of {self.metadata.name!r}"
-            )
+            raise IndexError(f"frame range {start}:{stop} is not inside 0:{len(self)} of {self.metadata.name!r}")
         if step < 1:
             raise ValueError(f"step {step} must be 1 or more")
         return self._batch(range(start, stop, step))
@@ -156,9 +152,7 @@ class VideoDecoder:
         for index in indices:
             number = operator.index(index)
             if not -count <= number < count:
-                raise IndexError(
-                    f"frame {number} is outside {-count} to {count - 1} of {self.metadata.name!r}"
-                )
+                raise IndexError(f"frame {number} is outside {-count} to {count - 1} of {self.metadata.name!r}")
             numbers.append(number % count)
         return np.array(numbers, dtype=np.int64)
 

@@ -19,14 +19,10 @@ def parse_frame_range(text: str) -> slice:
         hint = ""
         if re.fullmatch(r"\d{1,9}", text.strip(), re.ASCII):
             hint = f"; for frame {int(text)} alone write {int(text)}:{int(text) + 1}"
-        raise UsageError(
-            f"frame range {text!r} is not A:B or A:B:C, such as 0:32 (frames 0 to 31) or ::2{hint}"
-        )
+        raise UsageError(f"frame range {text!r} is not A:B or A:B:C, such as 0:32 (frames 0 to 31) or ::2{hint}")
     start, stop, step = (None if part is None else int(part) for part in match.groups())
     if step == 0:
-        raise UsageError(
-            f"frame range {text!r} has step 0; use 1 or more, or a negative step to go backwards"
-        )
+        raise UsageError(f"frame range {text!r} has step 0; use 1 or more, or a negative step to go backwards")
     return slice(start, stop, step)
 
 

@@ -59,11 +59,7 @@ class FrameBatch:
             ("duration_seconds", np.float64),
         ):
             values = getattr(self, name)
-            if (
-                not isinstance(values, np.ndarray)
-                or values.dtype != dtype
-                or values.shape != (len(self.data),)
-            ):
+            if not isinstance(values, np.ndarray) or values.dtype != dtype or values.shape != (len(self.data),):
                 raise ValueError(
                     f"FrameBatch.{name} must be {np.dtype(dtype)} [{len(self.data)}], not {_shape(values)}"
                 )
@@ -80,9 +76,7 @@ class FrameBatch:
     def __getitem__(self, key: slice) -> FrameBatch: ...
     def __getitem__(self, key: int | slice) -> Frame | FrameBatch:
         if isinstance(key, slice):
-            return FrameBatch(
-                self.data[key], self.indices[key], self.pts_seconds[key], self.duration_seconds[key]
-            )
+            return FrameBatch(self.data[key], self.indices[key], self.pts_seconds[key], self.duration_seconds[key])
         if not -len(self) <= key < len(self):
             raise IndexError(f"frame {key} of a batch of {len(self)}")
         return self._frame(key)

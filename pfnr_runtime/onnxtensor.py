@@ -85,9 +85,7 @@ def read_tensor(span: Span) -> TensorInfo:
     return _checked(name, number, tuple(dims), raw, typed, span)
 
 
-def _checked(
-    name: str, number: int, dims: tuple[int, ...], raw: int | None, typed: int, span: Span
-) -> TensorInfo:
+def _checked(name: str, number: int, dims: tuple[int, ...], raw: int | None, typed: int, span: Span) -> TensorInfo:
     dtype = dtype_name(number, span.start)
     if len(dims) > MAX_RANK or any(not 0 <= d < 1 << 40 for d in dims):
         raise WireError(f"tensor {name!r} of impossible shape {list(dims)[:MAX_RANK]}", span.start)

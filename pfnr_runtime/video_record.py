@@ -81,9 +81,7 @@ class VideoRecord:
         if not isinstance(seconds, Fraction) and math.isfinite(seconds):
             exact = Fraction(seconds) + Fraction(1, 10**9)
         if not (seconds >= 0 and exact < self.duration):
-            raise ValueError(
-                f"{float(seconds):g} s is outside [0, {float(self.duration):g}) s of {self.name!r}"
-            )
+            raise ValueError(f"{float(seconds):g} s is outside [0, {float(self.duration):g}) s of {self.name!r}")
         return math.floor(exact * self.fps)
 
     def to_json(self) -> dict[str, Any]:

@@ -111,8 +111,6 @@ def to_pictures(output: NDArray[Any]) -> NDArray[np.uint8]:
     A BackendError if a sample is not a number.
     """
     if not np.isfinite(output).all():
-        raise BackendError(
-            "the decoded frame holds values that are not numbers; export at a higher precision"
-        )
+        raise BackendError("the decoded frame holds values that are not numbers; export at a higher precision")
     scaled = np.rint(np.clip(output.astype(np.float32, copy=False), 0, 1) * np.float32(255))
     return np.ascontiguousarray(scaled.astype(np.uint8).transpose(0, 2, 3, 1))

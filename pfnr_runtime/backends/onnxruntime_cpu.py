@@ -32,9 +32,7 @@ class OnnxRuntimeCpu(Backend):
 
     name = "onnxruntime-cpu"
 
-    def __init__(
-        self, artifact: ArtifactFile, *, threads: int | None = None, optimisation: str = "all"
-    ) -> None:
+    def __init__(self, artifact: ArtifactFile, *, threads: int | None = None, optimisation: str = "all") -> None:
         super().__init__(artifact)
         import onnxruntime as ort
 
@@ -47,9 +45,7 @@ class OnnxRuntimeCpu(Backend):
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-        options.graph_optimization_level = getattr(
-            ort.GraphOptimizationLevel, OPTIMISATION_LEVELS[optimisation]
-        )
+        options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, OPTIMISATION_LEVELS[optimisation])
         options.use_deterministic_compute = True
         options.log_severity_level = 3  # errors only: they come back as exceptions, warnings help no one here
         try:

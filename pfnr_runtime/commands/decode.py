@@ -14,18 +14,14 @@ from pfnr_runtime.console import make_app, print_json, reports_errors, run_app, 
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.frame_range import select_frames
 
-app = make_app(
-    "Decode an exported video: pfnr-decode v5.onnx out.mp4 | frames/%05d.png | out.y4m | md5: | null:"
-)
+app = make_app("Decode an exported video: pfnr-decode v5.onnx out.mp4 | frames/%05d.png | out.y4m | md5: | null:")
 
 
 @app.command()
 @reports_errors
 def decode(
     artifact: Annotated[str, typer.Argument(help="The .onnx file that pfnr-export wrote.")],
-    out: Annotated[
-        str, typer.Argument(help="*.mp4, *.mkv, *.y4m, FOLDER/%05d.png (.jpg, .webp), md5: or null:")
-    ],
+    out: Annotated[str, typer.Argument(help="*.mp4, *.mkv, *.y4m, FOLDER/%05d.png (.jpg, .webp), md5: or null:")],
     frames: Annotated[
         str, typer.Option(help="Half-open range A:B or A:B:C; negative numbers count from the end.")
     ] = ":",

@@ -48,9 +48,7 @@ class PartFile:
         if self.path.exists() and not stat.S_ISREG(self.path.stat().st_mode):
             self._fd = os.open(self.path, os.O_WRONLY)
             return
-        self._fd, part = tempfile.mkstemp(
-            prefix=f".{self.path.name[:100]}.", suffix=".part", dir=self.path.parent
-        )
+        self._fd, part = tempfile.mkstemp(prefix=f".{self.path.name[:100]}.", suffix=".part", dir=self.path.parent)
         self._part = Path(part)
         os.fchmod(self._fd, 0o666 & ~_umask())
         if reserve:

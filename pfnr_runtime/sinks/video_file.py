@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pfnr_runtime.errors import SinkError
 from pfnr_runtime.frames import Frame
+from pfnr_runtime.interrupts import hold_interrupts
 from pfnr_runtime.sinks.base import Sink, SinkKind
 from pfnr_runtime.sinks.part_file import PartFile
 from pfnr_runtime.sinks.ycbcr import TAGS, range_number, to_ycbcr
@@ -79,32 +80,49 @@ class VideoFileSink(Sink):
     def _close_impl(self) -> None:
         self._mux(None)
         # Past this point a full disk does not matter: if the reserve was enough, the file is whole.
-        self._container.close()
+        with hold_interrupts():
+            self._container.close()
         self._file.commit()
 
     def _mux(self, picture: av.VideoFrame | None) -> None:
-        for packet in self._stream.encode(picture):
-            self._container.mux(packet)
-            self._packets += 1
+        import av
+
+        try:
+            with hold_interrupts():
+                for packet in self._stream.encode(picture):
+                    self._container.mux(packet)
+                    self._packets += 1
+        except av.FFmpegError as error:
+            if isinstance(error, OSError):
+                raise
+            raise SinkError(f"{self.uri}: FFmpeg cannot write this video: {error}") from None
 
     def _abort_impl(self, error: OSError | None) -> str:
+        finished = self._finish()
         try:
-            if error is not None and self._file.full is not None and self._packets:
-                return self._keep()
-        except Exception:  # the reserve was too small: then there is nothing to keep
+            if finished and self._packets and error is not None and self._file.full is not None:
+                path = self._file.path
+                kept = path.with_name(f"{path.stem}.partial{path.suffix}")
+                self._file.commit(name=kept)
+                return f"; the first {self._packets} of its frames are kept in {kept}"
+        except OSError:  # the reserve was too small: then there is nothing to keep
             pass
         finally:
             self._file.discard()
         return ""
 
-    def _keep(self) -> str:
-        self._container.close()
-        path = self._file.path
-        kept = path.with_name(f"{path.stem}.partial{path.suffix}")
-        self._file.commit(name=kept)
-        return f"; the first {self._packets} of its frames are kept in {kept}"
+    def _finish(self) -> bool:
+        """Write the container's index; whether that worked.
+
+        Always done while the file is open: FFmpeg would otherwise do it when memory is freed, into a file
+        that is gone.
+        """
+        try:
+            with hold_interrupts():
+                self._container.close()
+        except Exception:  # after a failed write PyAV raises errors of several kinds here
+            return False
+        return True
 
 
-SINK = SinkKind(
-    "video file", "*.mp4, *.mkv", lambda uri: Path(uri).suffix.lower() in CONTAINERS, VideoFileSink
-)
+SINK = SinkKind("video file", "*.mp4, *.mkv", lambda uri: Path(uri).suffix.lower() in CONTAINERS, VideoFileSink)

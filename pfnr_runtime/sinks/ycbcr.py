@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pfnr_runtime.errors import SinkError
 from pfnr_runtime.video_record import Colour
 
 if TYPE_CHECKING:
     import av
-
 # ITU-T H.273 numbers, as every container and FFmpeg use them.
 LIMITED, FULL = 1, 2  # FFmpeg's AVColorRange
 
@@ -42,6 +42,11 @@ def range_number(colour: Colour) -> int:
 def to_ycbcr(data: NDArray[np.uint8], colour: Colour, pixel_format: str) -> av.VideoFrame:
     """Full-range RGB, uint8 [H, W, 3] → a frame of `pixel_format` (yuv420p, yuv444p) in `colour`."""
     import av
+    from av.video.reformatter import Colorspace
+
+    if colour.matrix == "bt2020" and "BT2020" not in Colorspace.__members__:
+        # An older PyAV would convert with another matrix and say nothing.
+        raise SinkError("this PyAV cannot convert to BT.2020; install PyAV 18 or newer: pip install -U av")
 
     rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(data), format="rgb24")
     frame = rgb.reformat(

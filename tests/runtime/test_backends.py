@@ -81,9 +81,7 @@ def test_auto_takes_the_first_that_works_and_says_why_not_the_others(
     assert "not broken: the driver is too old" in str(selection)
 
 
-def test_no_engine_at_all_names_what_to_install(
-    artifact: ArtifactFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_engine_at_all_names_what_to_install(artifact: ArtifactFile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "backend_kinds", lambda: (kind("ort", 1, probe=lambda: "not installed"),))
     with pytest.raises(BackendError, match=r"pip install 'pfnr\[ort\]'") as caught:
         open_backend(artifact)

@@ -58,9 +58,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder on a disk of its own of 600 kB, where this process may mount one."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", folder], capture_output=True
-    )
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", folder], capture_output=True)
     if mounted.returncode:
         pytest.skip("mounting a small disk needs root")
     yield folder
