@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import gcd, prod
 
 from pfnr_runtime.errors import UsageError
+from pfnr_runtime.video_record import MAX_SIDE as MAX_FRAME_SIDE
 
 TARGET_AREA = 9 * 16
 MIN_SIDE, MAX_SIDE = 4, 40
@@ -45,19 +46,41 @@ def plan_strides(width: int, height: int) -> StridePlan:
 
 
 def nearest_sizes(width: int, height: int, count: int = 3) -> list[tuple[int, int]]:
-    """The frame sizes nearest to width×height that have a plan, nearest first."""
-    reach = max(16, width // 12, height // 12)
-    sizes = [
-        (abs(w - width) / width + abs(h - height) / height, w, h)
-        for h in range(max(MIN_SIDE * 2, height - reach), height + reach + 1)
-        for w in range(max(MIN_SIDE * 2, width - reach), width + reach + 1)
-        if w % 4 == 0 and h % 4 == 0 and _find(w, h) is not None
-    ]
+    """The frame sizes nearest to width×height that have a plan and sides divisible by 4, nearest first."""
+    sizes = set()
+    for scale in _scales():
+        for rows in _sides_near(height, scale):
+            for columns in _sides_near(width, scale):
+                w, h = columns * scale, rows * scale
+                fits = w % 4 == 0 and h % 4 == 0 and max(w, h) <= MAX_FRAME_SIDE
+                if fits and _grid_distance(rows, columns) <= MAX_AREA_RATIO:
+                    sizes.add((abs(w - width) / width + abs(h - height) / height, w, h))
     return [(w, h) for _, w, h in sorted(sizes)[:count]]
+
+
+def _scales() -> list[int]:
+    """Every total upsampling factor that strides of 2, 3 and 5 reach within `MAX_BLOCKS` blocks."""
+    scales = {1}
+    for _ in range(MAX_BLOCKS):
+        scales |= {scale * factor for scale in scales for factor in (2, 3, 5)}
+    return sorted(scales - {1})
+
+
+def _sides_near(side: int, scale: int) -> range:
+    """Sides of a grid that reach about `side`; the very nearest may make a grid of the wrong area."""
+    nearest = min(MAX_SIDE, max(MIN_SIDE, round(side / scale)))
+    return range(max(MIN_SIDE, nearest - 4), min(MAX_SIDE, nearest + 4) + 1)
+
+
+def _grid_distance(rows: int, columns: int) -> float:
+    ratio = rows * columns / TARGET_AREA
+    return max(ratio, 1 / ratio)
 
 
 def _find(width: int, height: int) -> StridePlan | None:
     best: tuple[float, StridePlan] | None = None
+    if max(width, height) > MAX_FRAME_SIDE:
+        return None
     common = gcd(width, height)
     for scale in range(2, common + 1):
         if common % scale:
@@ -66,8 +89,7 @@ def _find(width: int, height: int) -> StridePlan | None:
         rows, columns = height // scale, width // scale
         if strides is None or not all(MIN_SIDE <= side <= MAX_SIDE for side in (rows, columns)):
             continue
-        ratio = rows * columns / TARGET_AREA
-        distance = max(ratio, 1 / ratio)
+        distance = _grid_distance(rows, columns)
         if distance <= MAX_AREA_RATIO and (best is None or distance < best[0]):
             best = distance, StridePlan((rows, columns), strides)
     return best[1] if best else None
