@@ -47,6 +47,8 @@ class OnnxRuntimeCpu(Backend):
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, OPTIMISATION_LEVELS[optimisation])
         options.use_deterministic_compute = True
+        # Threads that wait by spinning take the processor from whatever shows or encodes the frames.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3  # errors only: they come back as exceptions, warnings help no one here
         try:
             self._session: Any = ort.InferenceSession(
