@@ -34,10 +34,7 @@ def mix_by_sums(x: NDArray, weight: NDArray, plan: SpectralPlan) -> NDArray:
     out = np.zeros((len(x), O, rH, rW))
     for band in range(2 * m1):
         u = band if band < m1 else H - 2 * m1 + band
-        if band < m1:
-            u_out = band
-        else:
-            u_out = u if plan.placement == "reference" else rH - 2 * m1 + band
+        u_out = u if band < m1 or plan.placement == "reference" else rH - 2 * m1 + band
         for v in range(m2):
             wave = np.exp(-2j * np.pi * (u * h[:, None] / H + v * w[None, :] / W)) / (H * W)
             mixed = np.einsum("bchw,hw->bc", x, wave) @ matrices[band, v]
