@@ -17,13 +17,16 @@ def source_frames(record: SessionRecord, library_path: Path, clip: Path | None =
     """The frames a session was trained on: uint8 [N, H, W, 3].
 
     Read from `clip`, or from where the library remembers it. A ClipError if the clip is gone, unreadable,
-    or gives other frames than the session was trained on.
+    or gives other frames than the session was trained on; of imported sessions none of this is known, and
+    the clip named is believed.
     """
     video = record.video
+    if clip is None and not record.source_path:
+        raise ClipError(f"no source known of {video.name!r}; say which clip it is")
     path = clip if clip is not None else library_path.resolve().parent / record.source_path
     span = slice(video.source_start, video.source_start + video.frames)
     found = read_clip(path, span, (video.width, video.height))
-    if found.sha256 != record.source_sha256:
+    if record.source_sha256 and found.sha256 != record.source_sha256:
         raise ClipError(
             f"{path}: frames {span.start}:{span.stop} are not those that {video.name!r} was trained on; "
             "name the right clip"

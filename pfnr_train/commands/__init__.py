@@ -5,9 +5,11 @@ from __future__ import annotations
 from pfnr_runtime.console import make_app
 from pfnr_train.commands.add import add
 from pfnr_train.commands.eval import evaluate
+from pfnr_train.commands.import_ import NumberListCommand, import_reference
 from pfnr_train.commands.info import info
 
 app = make_app("Train videos into a library, one session after another; old videos never change.")
 app.command("add")(add)
 app.command("info")(info)
 app.command("eval")(evaluate)
+app.command("import", cls=NumberListCommand)(import_reference)
