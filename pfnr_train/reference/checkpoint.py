@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,9 @@ def load_checkpoint(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> Reference
     """Read the file at `path`; a CheckpointError says what is wrong with it and what to do. Raises OSError."""
     _check_archive(path, max_bytes)
     try:
-        value = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of PyTorch about what a hostile file asks for
+            value = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(_unpickling_problem(path, str(error))) from None
     except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError) as error:
