@@ -14,6 +14,7 @@ COMBINES = ("replace", "add", "concat")
 PLACEMENTS = ("centered", "reference")
 OUTPUTS = ("tanh", "sigmoid")
 MAX_TENSOR = 1 << 31
+MAX_BLOCKS = 32
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ class ModelConfig:
     embed_levels: int = 40
 
     def __post_init__(self) -> None:
+        if len(self.strides) > MAX_BLOCKS:
+            raise UsageError(f"{len(self.strides)} blocks are more than {MAX_BLOCKS}")
         if len(self.grid) != 2 or min(self.grid) < 1 or not self.strides or min(self.strides) < 1:
             raise UsageError(f"grid {self.grid} and strides {self.strides} must be positive")
         for what in ("channels", "lower_width", "stem_width", "reduction", "embed_levels"):

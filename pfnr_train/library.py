@@ -54,10 +54,10 @@ class Library:
         text = str(which)
         if text in names:
             return names.index(text)
-        if text.isdecimal() and int(text) < len(names):
+        if text.isdecimal() and len(text) <= 9 and int(text) < len(names):
             return int(text)
         known = ", ".join(f"{i} ({name})" for i, name in enumerate(names)) or "none: train one first"
-        raise LibraryError(f"session {text!r} does not exist in this library; it has {known}")
+        raise LibraryError(f"session {text[:200]!r} does not exist in this library; it has {known}")
 
     def session_weights(self, index: int) -> SessionWeights:
         """Everything session `index` decodes with; a LibraryError if it is not what its record says."""

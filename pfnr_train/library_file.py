@@ -46,10 +46,13 @@ def default_library_path() -> Path:
 
 @contextlib.contextmanager
 def lock_library(path: Path) -> Iterator[None]:
-    """Hold the library's lock, `<name>.lock` beside it; a LibraryError if another process holds it."""
+    """Hold the library's lock, `<name>.lock` beside the file itself, also where `path` is a link to it.
+
+    A LibraryError if another process holds it.
+    """
     if not path.parent.is_dir():
         raise LibraryError(f"{path}: folder {path.parent} does not exist; create it first")
-    lock = filelock.FileLock(f"{path}.lock")
+    lock = filelock.FileLock(f"{path.resolve()}.lock")
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
@@ -78,7 +81,7 @@ def write_library(library: Library, path: Path) -> None:
     }
     contiguous = {name: np.ascontiguousarray(t) for name, t in tensors.items()}
     metadata = {METADATA_KEY: json.dumps(header, sort_keys=True, allow_nan=False)}
-    write_atomically(path, safetensors.numpy.save(contiguous, metadata=metadata))
+    write_atomically(path.resolve(), safetensors.numpy.save(contiguous, metadata=metadata))
 
 
 def read_library(path: Path) -> Library:
@@ -108,7 +111,7 @@ def _header(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
         raise LibraryError(f"{path} is a safetensors file but not a pfnr library; name another with --library")
     try:
         header = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict):
         raise LibraryError(f"{path}: its header is not readable; restore the file from a copy")
@@ -131,8 +134,12 @@ def _parse(path: Path, header: dict[str, Any]) -> tuple[ModelConfig, list[Sessio
         for record in records:
             if (record.video.width, record.video.height) != config.size:
                 raise ValueError(f"session {record.video.name!r} is not of the network's size {config.size}")
+        names = [record.video.name for record in records]
+        if len(set(names)) < len(names):
+            raise ValueError("two of its sessions have the same name")
     except (ValueError, TypeError, PfnrError) as error:
-        raise LibraryError(f"{path}: its header is not valid ({error}); restore the file from a copy") from None
+        reason = str(error)[:300]  # a hostile header may make any value as long as it likes
+        raise LibraryError(f"{path}: its header is not valid ({reason}); restore the file from a copy") from None
     return config, records
 
 

@@ -46,6 +46,19 @@ class SessionRecord:
         given = require_fields(value, cls)
         given["video"] = VideoRecord.from_json(given["video"])
         record = cls(**given)
-        if not 0 < record.density <= 1:
-            raise ValueError(f"density {record.density} is outside (0, 1]")
+        checks = {
+            "scalar": (record.scalar, 0 <= record.scalar <= 1, "0 to 1"),
+            "density": (record.density, 0 < record.density <= 1, "(0, 1]"),
+            "psnr": (record.psnr, _is_figure(record.psnr, 0, 1000), "0 to 1000 dB"),
+            "ms_ssim": (record.ms_ssim, _is_figure(record.ms_ssim, -1, 1), "-1 to 1"),
+        }
+        for what, (value, fine, allowed) in checks.items():
+            if not fine:
+                raise ValueError(f"{what} {value!r} is outside {allowed}")
         return record
+
+
+def _is_figure(value: Any, least: float, most: float) -> bool:
+    if value is None:
+        return True
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most
