@@ -29,8 +29,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
         _sync(temporary)
         os.replace(temporary, path)
         _sync(folder)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        # A failed write says nothing of where, and the temporary name would tell a person nothing.
+        if isinstance(error, OSError) and error.filename in (None, name):
+            error.filename = str(path)
         raise
 
 

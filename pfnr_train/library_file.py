@@ -44,6 +44,10 @@ def default_library_path() -> Path:
     return Path(os.environ.get("PFNR_LIBRARY") or "library.pfnr")
 
 
+def _real(path: Path) -> Path:
+    return path.resolve() if path.is_symlink() else path
+
+
 @contextlib.contextmanager
 def lock_library(path: Path) -> Iterator[None]:
     """Hold the library's lock, `<name>.lock` beside the file itself, also where `path` is a link to it.
@@ -52,7 +56,7 @@ def lock_library(path: Path) -> Iterator[None]:
     """
     if not path.parent.is_dir():
         raise LibraryError(f"{path}: folder {path.parent} does not exist; create it first")
-    lock = filelock.FileLock(f"{path.resolve()}.lock")
+    lock = filelock.FileLock(f"{_real(path)}.lock")
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
@@ -81,7 +85,7 @@ def write_library(library: Library, path: Path) -> None:
     }
     contiguous = {name: np.ascontiguousarray(t) for name, t in tensors.items()}
     metadata = {METADATA_KEY: json.dumps(header, sort_keys=True, allow_nan=False)}
-    write_atomically(path.resolve(), safetensors.numpy.save(contiguous, metadata=metadata))
+    write_atomically(_real(path), safetensors.numpy.save(contiguous, metadata=metadata))
 
 
 def read_library(path: Path) -> Library:

@@ -8,12 +8,13 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from pfnr_runtime.console import say
 from pfnr_train.recipe import Recipe
 from pfnr_train.session_training import SessionTraining, StepResult
 
 
 class TrainingProgress:
-    """A progress bar on stderr; on something that is not a terminal, ten plain lines a session instead."""
+    """A progress bar on stderr; on something that is not a terminal, a line at once and ten more as it goes."""
 
     def __init__(self, name: str, recipe: Recipe, frames: int) -> None:
         self.name = name
@@ -21,7 +22,7 @@ class TrainingProgress:
         self.terminal = sys.stderr.isatty()
         self._psnr: float | None = None
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%  {task.fields[psnr]}"),
             TimeElapsedColumn(),
@@ -34,6 +35,8 @@ class TrainingProgress:
 
     def __enter__(self) -> TrainingProgress:
         self._bar.start()
+        if not self.terminal:
+            self._say(f"{self.steps} steps")
         return self
 
     def __exit__(
@@ -49,8 +52,7 @@ class TrainingProgress:
         self._bar.update(self._task, completed=result.step, psnr=shown)
         tenth = max(1, self.steps // 10)
         if not self.terminal and (result.step % tenth == 0 or result.step == self.steps):
-            print(
-                f"training {self.name}: step {result.step} of {self.steps}, {shown}",
-                file=sys.stderr,
-                flush=True,
-            )
+            self._say(f"step {result.step} of {self.steps}, {shown}")
+
+    def _say(self, text: str) -> None:
+        say(f"training {self.name}: {text}")

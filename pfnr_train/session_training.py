@@ -51,7 +51,8 @@ class SessionTraining:
     """The state of a session being trained.
 
     frames: uint8 [N, H, W, 3]. table: float32 [N, 4L]. weights: the library's, copied. frozen: bool, by
-    tensor name. session: its index. The same arguments give the same bits on a CPU with the same number of threads.
+    tensor name. session: its index. The same arguments give the same bits on a CPU with the same number of
+    threads.
     """
 
     def __init__(

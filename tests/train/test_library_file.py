@@ -368,8 +368,9 @@ def test_a_failed_write_leaves_the_old_library_and_nothing_else(
     for step in ("fsync", "replace", "chmod"):
         with monkeypatch.context() as patch:
             patch.setattr(os, step, fail)
-            with pytest.raises(OSError, match="No space"):
+            with pytest.raises(OSError, match="No space") as caught:
                 write_library(grown, library_file)
+        assert caught.value.filename == str(library_file)
         assert library_file.read_bytes() == before
         assert [p.name for p in library_file.parent.iterdir()] == ["library.pfnr"]
 
