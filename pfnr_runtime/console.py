@@ -47,7 +47,10 @@ def launch(module: str, extra: str) -> None:
             raise
         say(f"error: this command needs {missing}, which is not installed: pip install 'pfnr[{extra}]'")
         sys.exit(4)
-    app()
+    except KeyboardInterrupt:
+        say("interrupted")
+        sys.exit(130)
+    run_app(app)
 
 
 def say(message: str) -> None:

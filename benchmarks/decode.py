@@ -1,0 +1,150 @@
+"""Time decoding one frame: the exported file in ONNX Runtime against the masked PyTorch model.
+
+Random weights, since speed does not depend on them; all contenders take turns in one run. Also: cold start
+(process start to first frame) and peak memory, each in a process of its own; size and time of the export;
+and, so that nobody is misled, a plain H.264 decode of frames of the same size by PyAV.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import av
+import numpy as np
+import torch
+from random_library import random_library
+from report import interleaved, machine, parser, show, store, summarise
+from train_step import smooth_frames
+
+from pfnr_export.export_session import ExportOptions, export_session
+from pfnr_runtime import VideoDecoder
+from pfnr_train.config import preset_config
+from pfnr_train.library_file import read_library, write_library
+from pfnr_train.network import MaskedSession, to_uint8
+
+# Run in a fresh interpreter: prints seconds from its start to the first frame, and peak memory in bytes.
+COLD = {
+    "file in ONNX Runtime": """
+from pfnr_runtime import VideoDecoder
+with VideoDecoder({artifact!r}, threads={threads}) as decoder:
+    frame = decoder[0].data
+""",
+    "masked PyTorch model": """
+import torch
+from pathlib import Path
+from pfnr_train.library_file import read_library
+from pfnr_train.network import MaskedSession, to_uint8
+torch.set_num_threads({threads})
+model = MaskedSession(read_library(Path({library!r})).session_weights(0))
+frame = to_uint8(model(torch.tensor([0])))
+""",
+    "export of the session": """
+from pathlib import Path
+from pfnr_export.export_session import ExportOptions, export_session
+from pfnr_train.library_file import read_library
+export_session(read_library(Path({library!r})), 0, Path({artifact!r}), ExportOptions())
+""",
+}
+# Not getrusage: what it calls the peak is inherited from the process that started this one.
+PEAK = """
+from pathlib import Path
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print(int(status["VmHWM"].split()[0]) * 1024)
+"""
+
+
+def cold(code: str, **values: Any) -> dict[str, float]:
+    """Seconds and peak bytes of a fresh process that runs `code`."""
+    start = perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", code.format(**values) + PEAK], check=True, capture_output=True, text=True
+    )
+    return {"seconds": perf_counter() - start, "peak_bytes": float(done.stdout.split()[-1])}
+
+
+def h264_clip(path: Path, frames: np.ndarray) -> None:
+    """Write frames as H.264, as a video would otherwise be kept."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "23"})
+        stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def decode_h264(path: Path, threads: int) -> float:
+    """Frames a second of a software H.264 decode to RGB."""
+    start, count = perf_counter(), 0
+    with av.open(str(path)) as container:
+        container.streams.video[0].codec_context.thread_count = threads
+        for frame in container.decode(video=0):
+            frame.to_ndarray(format="rgb24")
+            count += 1
+    return count / (perf_counter() - start)
+
+
+def main() -> None:
+    """See the module."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--preset", default="l")
+    arguments.add_argument("--size", default="1280x720")
+    arguments.add_argument("--rounds", type=int, default=7)
+    options = arguments.parse_args()
+    width, height = map(int, options.size.split("x"))
+    torch.set_num_threads(options.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        library, artifact, clip = (Path(folder) / name for name in ("r.pfnr", "r.onnx", "r.mp4"))
+        write_library(random_library(preset_config(options.preset, width, height)), library)
+        values = {"artifact": str(artifact), "library": str(library), "threads": options.threads}
+        exported = export_session(read_library(library), 0, artifact, ExportOptions())
+        starts = {name: cold(code, **values) for name, code in COLD.items()}
+        session = read_library(library).session_weights(0)
+        definition, fast = MaskedSession(session), MaskedSession(session, fast=True)
+        with VideoDecoder(artifact, threads=options.threads) as decoder:
+            frames = iter(range(10**9))
+            times = interleaved(
+                {
+                    "masked PyTorch model": lambda: to_uint8(definition(torch.tensor([next(frames) % 132]))),
+                    "the same, matmul Fourier": lambda: to_uint8(fast(torch.tensor([next(frames) % 132]))),
+                    "file in ONNX Runtime": lambda: decoder[next(frames) % 132].data,
+                },
+                options.rounds,
+            )
+            engine = str(decoder.backend)
+        h264_clip(clip, smooth_frames(60, width, height))
+        h264 = decode_h264(clip, options.threads)
+    summary = summarise(times, "masked PyTorch model")
+    result: dict[str, Any] = {
+        "machine": machine(),
+        "case": f"preset {options.preset} at {options.size}, {options.threads} threads",
+        "engine": engine,
+        "decode": summary,
+        "cold": starts,
+        "file_bytes": exported.file_bytes,
+        "weight_bytes": exported.weight_bytes,
+        "h264_fps": h264,
+    }
+    rows = [(n, f"{v['median_s'] * 1e3:.0f} ms", f"{v['ratio']:.3f}") for n, v in summary.items()]
+    rows.append(
+        ("H.264 by PyAV", f"{1e3 / h264:.1f} ms", f"{1 / h264 / summary[next(iter(summary))]['median_s']:.4f}")
+    )
+    show(f"One frame, {result['case']}", ("decoder", "median", "ratio"), rows)
+    show(
+        "In a process of its own",
+        ("what", "time", "peak memory"),
+        [(n, f"{v['seconds']:.1f} s", f"{v['peak_bytes'] / 1e9:.2f} GB") for n, v in starts.items()],
+    )
+    over = exported.file_bytes / exported.weight_bytes - 1
+    print(f"file {exported.file_bytes / 1e6:.1f} MB, {over:+.4%} over its fp32 tensors")
+    print(json.dumps(result["machine"]))
+    store(result, options.json)
+
+
+if __name__ == "__main__":
+    main()
