@@ -24,19 +24,22 @@ OnStep = Callable[[SessionTraining, StepResult], None]
 
 
 def describe_clip(clip: Clip, name: str) -> VideoRecord:
-    """The record of the video that a session trained on `clip` decodes."""
+    """The record of the video that a session trained on `clip` decodes; a UsageError if no name can be `name`."""
     frames, height, width, _ = clip.frames.shape
-    return VideoRecord(
-        name,
-        frames,
-        width,
-        height,
-        clip.fps,
-        clip.sample_aspect,
-        clip.info.colour,
-        clip.info.path.name,
-        clip.start,
-    )
+    try:
+        return VideoRecord(
+            name,
+            frames,
+            width,
+            height,
+            clip.fps,
+            clip.sample_aspect,
+            clip.info.colour,
+            clip.info.path.name,
+            clip.start,
+        )
+    except ValueError as error:
+        raise UsageError(f"{clip.info.path}: {error}") from None
 
 
 def free_name(library: Library, wanted: str | None, clip: Clip) -> str:
@@ -46,7 +49,8 @@ def free_name(library: Library, wanted: str | None, clip: Clip) -> str:
         if wanted in taken or wanted.isdecimal():
             raise UsageError(f"session name {wanted!r} is taken or a number; taken: {', '.join(sorted(taken))}")
         return wanted
-    stem = clip.info.path.resolve().stem or "video"
+    stem = clip.info.path.resolve().stem[:100] or "video"
+    stem = "".join(c if c.isprintable() else "_" for c in stem)
     stem = f"clip-{stem}" if stem.isdecimal() else stem
     return next(n for i in range(1, len(taken) + 2) if (n := stem if i == 1 else f"{stem}-{i}") not in taken)
 

@@ -55,7 +55,7 @@ def lock_library(path: Path) -> Iterator[None]:
     A LibraryError if another process holds it.
     """
     if not path.parent.is_dir():
-        raise LibraryError(f"{path}: folder {path.parent} does not exist; create it first")
+        raise LibraryError(f"{path}: folder {path.parent} does not exist; make it first: mkdir -p {path.parent}")
     lock = filelock.FileLock(f"{_real(path)}.lock")
     try:
         lock.acquire(timeout=0)

@@ -15,6 +15,7 @@ from rich.table import Table
 from pfnr_runtime import VideoDecoder
 from pfnr_runtime.console import make_app, print_json, reports_errors, say
 from pfnr_runtime.errors import UsageError
+from pfnr_train.commands.results import results_console
 
 if TYPE_CHECKING:
     from pfnr_export.parity.verify import VerificationReport
@@ -97,4 +98,4 @@ def _print_report(report: VerificationReport, artifact: Path) -> None:
         )
     table.add_row("rule", report.rule.sentence())
     table.add_row("verdict", "the same frames" if report.passed else "NOT the same frames")
-    Console(soft_wrap=True).print(table)
+    results_console().print(table)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from pfnr_runtime.console import print_json, reports_errors, say
 from pfnr_runtime.errors import PfnrError
 from pfnr_train.commands.options import JsonOption, LibraryOption
+from pfnr_train.commands.results import results_console
 from pfnr_train.decode import decode_all
 from pfnr_train.library_file import read_library
 from pfnr_train.quality import measure_quality
@@ -83,7 +83,7 @@ def _print_table(rows: list[dict[str, Any]], summary: dict[str, Any]) -> None:
             show(row["change"], "+.4f", " dB"),
             show(row["ms_ssim"], ".4f"),
         )
-    console = Console()
+    console = results_console()
     console.print(table)
     console.print(
         f"mean PSNR {show(summary['mean_psnr'], '.2f', ' dB')}, "

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from pfnr_runtime.console import print_json, reports_errors
 from pfnr_train.commands.options import JsonOption, LibraryOption
+from pfnr_train.commands.results import results_console
 from pfnr_train.library import Library
 from pfnr_train.library_file import read_library
 
@@ -34,12 +34,11 @@ def info(library: LibraryOption, json: JsonOption = False) -> None:
     if json:
         print_json(described | {"library": str(library), "bytes": library.stat().st_size})
         return
-    console = Console()
+    console = results_console()
     width, height = described["size"]
     console.print(
         f"{library}: {width}x{height}, {described['weights'] / 1e6:.2f} M weights, "
-        f"{described['macs_per_frame'] / 1e9:.2f} GMAC a frame, {library.stat().st_size / 1e6:.1f} MB",
-        soft_wrap=True,
+        f"{described['macs_per_frame'] / 1e9:.2g} GMAC a frame, {library.stat().st_size / 1e6:.1f} MB",
     )
     sessions = Table("session", "name", "frames", "fps", "density", "PSNR when trained", "MS-SSIM", "source")
     for s in described["sessions"]:
