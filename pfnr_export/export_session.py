@@ -9,6 +9,7 @@ import onnx
 
 from pfnr_export.emit import emit, serialise
 from pfnr_export.lowerings import choose_lowering
+from pfnr_export.lowerings.budget import DEFAULT_BUDGET, SpatialBudget
 from pfnr_export.materialise import materialise
 from pfnr_export.passes import run_passes
 from pfnr_export.precisions import choose_precision
@@ -21,11 +22,15 @@ from pfnr_train.library import Library
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What an artifact is to be. fourier: a lowering's name or `auto`; output: a key of `OUTPUT_KINDS`."""
+    """What an artifact is to be. fourier: a lowering's name or `auto`; output: a key of `OUTPUT_KINDS`.
+
+    spatial_budget: how large the `spatial` lowering may grow.
+    """
 
     fourier: str = "auto"
     precision: str = "fp32"
     output: str = "uint8"
+    spatial_budget: SpatialBudget = DEFAULT_BUDGET
 
     def __post_init__(self) -> None:
         if self.output not in OUTPUT_KINDS:
@@ -47,7 +52,7 @@ class Exported:
 def build_model(library: Library, index: int, options: ExportOptions) -> tuple[onnx.ModelProto, ArtifactContract]:
     """The ONNX model of session `index`; depends on nothing of the library but that session and the network."""
     session, record = library.session_weights(index), library.sessions[index].record
-    lowering = choose_lowering(options.fourier)
+    lowering = choose_lowering(options.fourier, library.config, options.spatial_budget)
     decoder, passes = run_passes(materialise(session, lowering))
     contract = ArtifactContract(
         video=record.video,

@@ -48,12 +48,16 @@ class Graph:
             self.initializers[name] = numpy_helper.from_array(np.array(value, np.float32), name)
         return name
 
+    def integers(self, values: Sequence[int]) -> str:
+        """An int64 vector, such as a shape, stored once for each content."""
+        name = "shape/" + "x".join(map(str, values))
+        if name not in self.initializers:
+            self.initializers[name] = numpy_helper.from_array(np.array(values, np.int64), name)
+        return name
+
     def reshape(self, x: str, shape: Sequence[int]) -> str:
         """Reshape to a shape known now but for at most one −1."""
-        name = "shape/" + "x".join(map(str, shape))
-        if name not in self.initializers:
-            self.initializers[name] = numpy_helper.from_array(np.array(shape, np.int64), name)
-        return self.node("Reshape", [x, name])
+        return self.node("Reshape", [x, self.integers(shape)])
 
     def transpose(self, x: str, order: Sequence[int]) -> str:
         """Permute the axes."""

@@ -9,10 +9,11 @@ import typer
 
 from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_export.lowerings import AUTO, LOWERINGS
+from pfnr_export.lowerings.budget import parse_budget
 from pfnr_export.precisions import PRECISIONS
 from pfnr_runtime.console import make_app, print_json, reports_errors
 from pfnr_runtime.contract import OUTPUT_KINDS
-from pfnr_runtime.errors import UsageError
+from pfnr_runtime.errors import PfnrError, UsageError
 from pfnr_train.commands.options import JsonOption, LibraryOption
 from pfnr_train.library_file import read_library
 
@@ -31,14 +32,25 @@ def export(
     fourier: Annotated[
         str, typer.Option(help=f"Lowering of the Fourier block: {', '.join((AUTO, *LOWERINGS))}.")
     ] = _DEFAULT.fourier,
+    spatial_budget: Annotated[
+        str | None,
+        typer.Option(help="Most the spatial lowering may take.", show_default=str(_DEFAULT.spatial_budget)),
+    ] = None,
     precision: Annotated[str, typer.Option(help=f"One of {', '.join(PRECISIONS)}.")] = _DEFAULT.precision,
     frames: Annotated[str, typer.Option(help=f"Type of the output: {', '.join(OUTPUT_KINDS)}.")] = _DEFAULT.output,
     json: JsonOption = False,
 ) -> None:
     """Export a session of a library as an ONNX decoder."""
-    options = ExportOptions(fourier, precision, frames)
+    budget = _DEFAULT.spatial_budget if spatial_budget is None else parse_budget(spatial_budget)
+    options = ExportOptions(fourier, precision, frames, budget)
     if output.is_dir():
         raise UsageError(f"{output} is a folder; name a file in it, such as {output / 'v.onnx'}")
+    if output.suffix == ".pfnr" or (output.exists() and library.exists() and output.samefile(library)):
+        raise UsageError(f"{output} is a library, or named like one; name the artifact otherwise, such as v.onnx")
+    if not output.parent.is_dir():
+        raise PfnrError(
+            f"{output}: folder {output.parent} does not exist; make it first: mkdir -p {output.parent}"
+        )
     opened = read_library(library)
     done = export_session(opened, opened.find(session), output, options)
     video = done.contract.video

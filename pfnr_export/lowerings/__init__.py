@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 from pfnr_export.lowerings.base import Lowering
+from pfnr_export.lowerings.budget import DEFAULT_BUDGET, SpatialBudget
 from pfnr_export.lowerings.matmul import MatmulLowering
+from pfnr_export.lowerings.spatial import SpatialLowering
 from pfnr_runtime.errors import UsageError
+from pfnr_train.config import ModelConfig
+from pfnr_train.network import spectral_plan
 
-LOWERINGS: dict[str, type[Lowering]] = {lowering.name: lowering for lowering in (MatmulLowering,)}
+LOWERINGS: dict[str, type[Lowering]] = {lowering.name: lowering for lowering in (MatmulLowering, SpatialLowering)}
 AUTO = "auto"
 
 
-def choose_lowering(name: str) -> type[Lowering]:
-    """The lowering of this name; a UsageError lists the known ones. `auto` picks the cheapest that is exact."""
-    if name == AUTO:
-        return MatmulLowering
-    if name not in LOWERINGS:
+def choose_lowering(
+    name: str, config: ModelConfig | None = None, budget: SpatialBudget = DEFAULT_BUDGET
+) -> type[Lowering]:
+    """The lowering of this name for a network; a UsageError lists the known ones, or says why it cannot be used.
+
+    `auto` picks the one that the cost model (`pfnr_export.lowerings.cost`) predicts to be the fastest of those
+    that are exact and within the budget. Without a network only the name is checked, and `auto` is `matmul`,
+    which is always exact.
+    """
+    if name != AUTO and name not in LOWERINGS:
         raise UsageError(f"Fourier lowering {name!r} is none of {', '.join((AUTO, *LOWERINGS))}")
-    return LOWERINGS[name]
+    if config is None or config.fourier is None:
+        return LOWERINGS.get(name, MatmulLowering)
+    block = config.blocks()[config.fourier.block]
+    plan = spectral_plan(config, block)
+    channels = block.in_channels, block.fourier_channels
+    if name == AUTO:
+        usable = [
+            lowering
+            for lowering in LOWERINGS.values()
+            if lowering.objection(plan) is None and budget.objection(lowering, plan, *channels) is None
+        ]
+        return min(usable, key=lambda lowering: lowering.cost(plan, *channels).seconds)
+    chosen = LOWERINGS[name]
+    if (problem := chosen.objection(plan) or budget.objection(chosen, plan, *channels)) is not None:
+        raise UsageError(problem)
+    return chosen

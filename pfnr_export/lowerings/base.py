@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from pfnr_export.layers import Layer
+from pfnr_export.lowerings.cost import LoweringCost
 from pfnr_train.spectral import SpectralPlan
 
 
@@ -22,3 +23,13 @@ class Lowering(Layer):
     def __init__(self, plan: SpectralPlan, weight: Tensor) -> None:
         super().__init__()
         self.plan = plan
+
+    @classmethod
+    def cost(cls, plan: SpectralPlan, in_channels: int, out_channels: int) -> LoweringCost:
+        """What one frame takes of memory and arithmetic."""
+        raise NotImplementedError
+
+    @classmethod
+    def objection(cls, plan: SpectralPlan) -> str | None:
+        """Why this lowering cannot be exact for a plan, or None where it is."""
+        return None

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from pfnr_export.graph import Graph
 from pfnr_export.layers import as_float32
 from pfnr_export.lowerings.base import Lowering
+from pfnr_export.lowerings.cost import LoweringCost
 from pfnr_train.spectral import MatmulMixer, SpectralPlan
 
 
@@ -47,3 +48,18 @@ class MatmulLowering(Lowering):
         x = graph.reshape(multiply("rows_out", mixer.rows_out, x), (rH, 2 * m2, -1))
         x = graph.reshape(multiply("columns_out", mixer.columns_out, x), (rH, rW, -1, outputs))
         return graph.transpose(x, (2, 3, 0, 1))
+
+    @classmethod
+    def cost(cls, plan: SpectralPlan, in_channels: int, out_channels: int) -> LoweringCost:
+        H, W, rows, m2, K = plan.rows, plan.columns, 2 * plan.m1, plan.m2, plan.mode_count
+        C, O, rH, rW = in_channels, out_channels, plan.rows * plan.stride, plan.columns * plan.stride  # noqa: E741
+        matrices = 2 * m2 * W + 2 * rows * 2 * H + 2 * rH * 4 * rows + rW * 2 * m2
+        products = (2 * m2 * W * H * C, 4 * rows * H * m2 * C, 8 * rH * rows * m2 * O, 2 * rH * rW * m2 * O)
+        inputs, mixed, outputs = C * H * W, K * (2 * C + 4 * O), O * rH * rW
+        return LoweringCost(
+            nodes=9,
+            weight_bytes=4 * (matrices + K * C * 2 * O),
+            moved_bytes=4 * (inputs + 2 * H * m2 * C + mixed + 2 * rH * m2 * O + 2 * outputs),
+            matrix_macs=sum(products) + K * 2 * C * 2 * O,
+            conv_macs=0,
+        )
