@@ -18,6 +18,7 @@ from pfnr_runtime import VideoDecoder
 from pfnr_runtime.contract import INPUT_NAME, OUTPUT_NAME, ArtifactContract
 from pfnr_runtime.errors import VerificationError
 from pfnr_runtime.metrics import psnr
+from pfnr_runtime.video_record import VideoRecord
 from pfnr_train.library import Library
 from pfnr_train.quality import PSNR_CEILING
 
@@ -151,6 +152,18 @@ def check_origin(contract: ArtifactContract, library: Library) -> None:
             f"{contract.session} ({record.video.name}, {record.weights_sha256[:16]}…) of this library; "
             "export the session again, or name the library it was exported from"
         )
+    if record.video != contract.video:
+        raise VerificationError(
+            f"the artifact says it is {_describe(contract.video)}, and session {contract.session} of this library "
+            f"is {_describe(record.video)}; export the session again"
+        )
+
+
+def _describe(video: VideoRecord) -> str:
+    return (
+        f"{video.name!r}, {video.frames} frames of {video.width}x{video.height} at {video.fps} fps, "
+        f"{video.sample_aspect} samples, {video.colour.matrix}, {video.colour.range} range, from {video.source!r}"
+    )
 
 
 def _problems(frames: list[FrameParity], source: SourceParity | None, rule: ParityRule) -> list[str]:
