@@ -13,10 +13,12 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from pfnr_runtime.artifact import open_artifact
+from pfnr_runtime.artifact import ArtifactFile, open_artifact
 from pfnr_runtime.backends import Selection, open_backend
 from pfnr_runtime.contract import ArtifactContract
+from pfnr_runtime.errors import UsageError
 from pfnr_runtime.frames import Frame, FrameBatch
+from pfnr_runtime.sidecar import list_sidecars
 from pfnr_runtime.video_record import VideoRecord
 
 # A float time this close below a frame's own time still means that frame.
@@ -26,14 +28,22 @@ TIME_SLACK = Fraction(1, 10**9)
 class VideoDecoder:
     """Decodes any frame of an artifact; every frame costs the same, in any order.
 
-    path: the .onnx file. backend: 'auto' or a backend's name; `decoder.backend` prints what runs and why.
+    path: the .onnx file. session: index or name, for a shared graph of several videos; `switch` goes from one
+    to another. backend: 'auto' or a backend's name; `decoder.backend` prints what runs and why.
     threads: for engines on the CPU, all available ones by default. An ArtifactError or BackendError says
     what is wrong. Ranges are half-open. Use one decoder from one thread at a time; several decoders are
     independent. A context manager: `close()` frees the engine, and a closed decoder raises ValueError.
     """
 
-    def __init__(self, path: str | Path, *, backend: str = "auto", threads: int | None = None) -> None:
-        self.artifact = open_artifact(path)
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        session: str | int | None = None,
+        backend: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        self.artifact = open_artifact(path, session)
         self._backend, self._selection = open_backend(self.artifact, backend, threads=threads)
 
     @property
@@ -50,6 +60,25 @@ class VideoDecoder:
     def contract(self) -> ArtifactContract:
         """What the artifact says about itself."""
         return self.artifact.contract
+
+    @property
+    def sessions(self) -> tuple[int, ...]:
+        """Indices of the sessions that can be switched to: those with a sidecar, or a file's only one."""
+        graph = self.artifact.graph
+        return (self.contract.session,) if graph is None else tuple(list_sidecars(graph.path))
+
+    def switch(self, session: str | int) -> None:
+        """Decode another session of a shared graph from now on, by index or name; the graph stays loaded.
+
+        A UsageError if there is no such session, an ArtifactError if its sidecar is damaged or belongs to
+        another graph; the decoder then stays where it was. Iterators from before a switch end with an error.
+        """
+        graph = self.artifact.graph
+        if graph is None:
+            raise UsageError(f"{self.artifact.path}: one video, nothing to switch to; export a shared graph")
+        artifact = graph.open_session(session)
+        self._backend.switch(artifact)
+        self.artifact = artifact
 
     def __len__(self) -> int:
         return self.metadata.frames
@@ -77,10 +106,7 @@ class VideoDecoder:
         if size < 1:
             raise ValueError(f"batch_size {size} must be 1 or more")
         numbers = self._numbers(range(len(self)) if frames is None else frames)
-        return (
-            self._timed(part, self._backend.decode(part))
-            for part in (numbers[i : i + size] for i in range(0, len(numbers), size))
-        )
+        return self._batches([numbers[i : i + size] for i in range(0, len(numbers), size)], self.artifact)
 
     def get_frame_at(self, index: int) -> Frame:
         """The frame numbered `index`; a negative one counts from the end. IndexError outside the video."""
@@ -166,6 +192,12 @@ class VideoDecoder:
         for i in range(0, len(numbers), size):
             data[i : i + size] = self._backend.decode(numbers[i : i + size])
         return self._timed(numbers, data)
+
+    def _batches(self, parts: list[NDArray[np.int64]], artifact: ArtifactFile) -> Iterator[FrameBatch]:
+        for part in parts:
+            if self.artifact is not artifact:
+                raise RuntimeError(f"the decoder was switched from {artifact.contract.video.name!r} meanwhile")
+            yield self._timed(part, self._backend.decode(part))
 
     def _timed(self, numbers: NDArray[np.int64], data: NDArray[np.uint8]) -> FrameBatch:
         video = self.metadata

@@ -1,7 +1,8 @@
 """The protobuf wire format, read strictly and without copying: just enough to walk an ONNX file.
 
 A message is a run of fields, each a tag (field number and wire type) and a value: a varint, 4 or 8 fixed
-bytes, or a length and that many bytes. Nothing here recurses and nothing here trusts a length.
+bytes, or a length and that many bytes. Nothing here recurses and nothing here trusts a length. The two
+writers at the end are what taking a part out of a file and putting the rest together again needs.
 """
 
 from __future__ import annotations
@@ -132,3 +133,22 @@ class Span:
                 raise WireError(f"more than {MAX_FIELDS} fields", position)
             value, position = self.reader.varint(position, self.end)
             yield value - (1 << 64) if value >> 63 else value
+
+
+def write_varint(number: int, value: int) -> bytes:
+    """A field that holds a whole number from 0."""
+    return _varint(number << 3 | VARINT) + _varint(value)
+
+
+def write_message(number: int, content: bytes | bytearray) -> bytes:
+    """A field that holds bytes: text, or a message of its own."""
+    return _varint(number << 3 | BYTES) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    written = bytearray()
+    while value >= 0x80:
+        written.append(value & 0x7F | 0x80)
+        value >>= 7
+    written.append(value)
+    return bytes(written)

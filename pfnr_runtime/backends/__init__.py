@@ -64,7 +64,7 @@ def open_backend(artifact: ArtifactFile, name: str = "auto", **options: Any) -> 
     for kind in kinds:
         if name not in ("auto", kind.name):
             continue
-        reason = _reason_against(kind, given)
+        reason = _reason_against(kind, artifact, given)
         if reason is None:
             try:
                 backend = kind.open(artifact, **given)
@@ -76,7 +76,9 @@ def open_backend(artifact: ArtifactFile, name: str = "auto", **options: Any) -> 
     raise BackendError(f"{artifact.path}: no backend can run it ({reasons})")
 
 
-def _reason_against(kind: BackendKind, given: dict[str, Any]) -> str | None:
+def _reason_against(kind: BackendKind, artifact: ArtifactFile, given: dict[str, Any]) -> str | None:
+    if artifact.sidecar is not None and not kind.shared:
+        return "it does not run shared graphs; export the session alone"
     if foreign := given.keys() - kind.options:
         return f"it has no option {', '.join(sorted(foreign))}"
     reason = kind.probe()

@@ -1,6 +1,7 @@
 """What a backend is: a context manager that turns frame numbers into pictures.
 
-Public methods check; a backend writes only `_decode_impl` and `_close_impl`. One backend is one file in
+Public methods check; a backend writes only `_decode_impl` and `_close_impl`, and `_switch_impl` if it runs
+shared graphs. One backend is one file in
 this package with a `BACKEND` record (`BackendKind`); `pfnr_runtime.backends` finds it.
 """
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from pfnr_runtime.artifact import ArtifactFile
 from pfnr_runtime.errors import BackendError
+from pfnr_runtime.sidecar import Sidecar
 
 
 class Backend(ABC):
@@ -60,6 +62,18 @@ class Backend(ABC):
             )
         return pictures
 
+    def switch(self, artifact: ArtifactFile) -> None:
+        """Decode another session of the same shared graph from now on, without loading the graph again.
+
+        A ValueError if `artifact` is not a session of the graph that is loaded. A BackendError where the
+        engine fails; the backend is then of no more use.
+        """
+        self._check_open()
+        if artifact.sidecar is None or artifact.graph is None or artifact.graph is not self.artifact.graph:
+            raise ValueError(f"{artifact.path} is not a session of the shared graph that is loaded")
+        self._switch_impl(artifact.sidecar)
+        self.artifact = artifact
+
     def close(self) -> None:
         """Free the engine; closing twice does nothing."""
         if self._open:
@@ -83,6 +97,10 @@ class Backend(ABC):
     def _decode_impl(self, indices: NDArray[np.int64]) -> NDArray[Any]:
         """The artifact's output for checked, contiguous indices, in the layout its contract names."""
 
+    def _switch_impl(self, sidecar: Sidecar) -> None:
+        """Take the inputs of another session, already checked against the graph."""
+        raise BackendError(f"the {self.name} backend cannot switch between sessions")
+
     @abstractmethod
     def _close_impl(self) -> None:
         """Drop what holds memory or a device."""
@@ -94,7 +112,8 @@ class BackendKind:
 
     name: for `--backend`. extra: what to pip install for it. preference: `auto` tries the lowest first.
     probe: why it cannot run here, or None. open: load an artifact with the options it knows; a BackendError
-    if that fails. options: names of the keyword options that `open` takes.
+    if that fails. options: names of the keyword options that `open` takes. shared: whether it runs shared
+    graphs too.
     """
 
     name: str
@@ -103,6 +122,7 @@ class BackendKind:
     probe: Callable[[], str | None]
     open: Callable[..., Backend]
     options: frozenset[str] = frozenset()
+    shared: bool = False
 
 
 def to_pictures(output: NDArray[Any]) -> NDArray[np.uint8]:

@@ -12,6 +12,9 @@ from pfnr_runtime.artifact import ArtifactFile
 from pfnr_runtime.backends.base import Backend, BackendKind
 from pfnr_runtime.contract import INPUT_NAME, OUTPUT_NAME
 from pfnr_runtime.errors import BackendError, UsageError
+from pfnr_runtime.lifted_graph import lift
+from pfnr_runtime.masked_weights import MaskedWeights
+from pfnr_runtime.sidecar import Sidecar
 
 # ONNX Runtime's names for how much it rewrites the graph. Levels are not bit-equal to one another.
 OPTIMISATION_LEVELS = {
@@ -28,6 +31,9 @@ class OnnxRuntimeCpu(Backend):
 
     threads: 1 to 1024 for the work inside one operator; all that this process may use by default.
     optimisation: a key of `OPTIMISATION_LEVELS`.
+
+    A shared graph runs with its masks taken out (`pfnr_runtime.lifted_graph`): they are applied here, once a
+    switch, and the masked weights are inputs that every run reads in place.
     """
 
     name = "onnxruntime-cpu"
@@ -50,10 +56,15 @@ class OnnxRuntimeCpu(Backend):
         # Threads that wait by spinning take the processor from whatever shows or encodes the frames.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3  # errors only: they come back as exceptions, warnings help no one here
+        model: str | bytes = str(artifact.path)
+        self._weights: MaskedWeights | None = None
+        self._feeds: dict[str, NDArray[Any]] = {}
+        if artifact.graph is not None and artifact.sidecar is not None:
+            lifted = lift(artifact.graph)
+            model, self._weights = lifted.model, MaskedWeights(lifted.weights)
+            self._load(artifact.sidecar)
         try:
-            self._session: Any = ort.InferenceSession(
-                str(artifact.path), options, providers=["CPUExecutionProvider"]
-            )
+            self._session: Any = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions share no base class
             raise BackendError(
                 f"{artifact.path}: ONNX Runtime {ort.__version__} cannot load it: {one_line(error)}"
@@ -65,14 +76,22 @@ class OnnxRuntimeCpu(Backend):
 
     def _decode_impl(self, indices: NDArray[np.int64]) -> NDArray[Any]:
         try:
-            return self._session.run([OUTPUT_NAME], {INPUT_NAME: indices})[0]
+            return self._session.run([OUTPUT_NAME], {INPUT_NAME: indices, **self._feeds})[0]
         except Exception as error:
             raise BackendError(
                 f"{self.artifact.path}: ONNX Runtime failed at frame {indices[0]}: {one_line(error)}"
             ) from None
 
+    def _switch_impl(self, sidecar: Sidecar) -> None:
+        self._load(sidecar)
+
+    def _load(self, sidecar: Sidecar) -> None:
+        assert self._weights is not None
+        self._weights.load(sidecar)
+        self._feeds = {**self._weights.arrays, **sidecar.tensors}
+
     def _close_impl(self) -> None:
-        self._session = None
+        self._session, self._weights, self._feeds = None, None, {}
 
 
 def available_cpus() -> int:
@@ -104,4 +123,5 @@ BACKEND = BackendKind(
     probe=probe,
     open=OnnxRuntimeCpu,
     options=frozenset({"threads", "optimisation"}),
+    shared=True,
 )

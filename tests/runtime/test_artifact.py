@@ -50,7 +50,7 @@ def changed_contract(**changes: Any) -> dict[str, str]:
         ({"pfnr": "[" * 100_000}, "bad artifact metadata"),
         ({"pfnr": "[]"}, "must be a JSON object"),
         (changed_contract(format_version=2), "artifact format 2.*install a matching pfnr"),
-        (changed_contract(kind="shared"), "kind 'shared'"),
+        (changed_contract(kind="hologram"), "kind 'hologram'"),
         (changed_contract(output="int3"), "output 'int3'"),
         (changed_contract(session=-1), "session -1"),
         (changed_contract(passes=3), "passes must be a list"),
