@@ -11,41 +11,49 @@ from pfnr_export.passes.head_before_shuffle import SubpixelShuffle
 from pfnr_export.passes.rewrite import replace_run
 from pfnr_runtime.contract import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtifactContract
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.video_record import VideoRecord
 
 MAX_BYTES = 2**31 - 1  # the limit of one protobuf message, and so of an ONNX file without external data
 
 
 def emit(decoder: Decoder, contract: ArtifactContract) -> onnx.ModelProto:
     """The ONNX model of a decoder: `frame_index` int64 [B] in, `frames` as the contract says out."""
-    graph = Graph()
-    video = contract.video
-    if contract.output == "uint8":
-        output = _emit_pixels(decoder, graph, video)
-        kind, shape = TensorProto.UINT8, ("batch", video.height, video.width, 3)
+    size = contract.video.height, contract.video.width
+    return as_model(emit_graph(decoder, Graph(), contract.output, size), contract.to_json())
+
+
+def emit_graph(decoder: Decoder, graph: Graph, output: str, size: tuple[int, int]) -> onnx.GraphProto:
+    """A decoder written into an empty graph. output: a key of `OUTPUT_KINDS`. size: a frame's height, width."""
+    height, width = size
+    if output == "uint8":
+        last = _emit_pixels(decoder, graph, size)
+        kind, shape = TensorProto.UINT8, ("batch", height, width, 3)
     else:
-        output = emit_all(decoder, graph, INPUT_NAME)
-        kind, shape = TensorProto.FLOAT, ("batch", 3, video.height, video.width)
+        last = emit_all(decoder, graph, INPUT_NAME)
+        kind, shape = TensorProto.FLOAT, ("batch", 3, height, width)
     graph.nodes[-1].output[0] = OUTPUT_NAME
-    assert graph.nodes[-1].name == output
-    proto = helper.make_graph(
+    assert graph.nodes[-1].name == last
+    return helper.make_graph(
         graph.nodes,
         "pfnr",
-        [helper.make_tensor_value_info(INPUT_NAME, TensorProto.INT64, ["batch"])],
+        [helper.make_tensor_value_info(INPUT_NAME, TensorProto.INT64, ["batch"]), *graph.inputs],
         [helper.make_tensor_value_info(OUTPUT_NAME, kind, shape)],
         list(graph.initializers.values()),
     )
+
+
+def as_model(proto: onnx.GraphProto, contract: str) -> onnx.ModelProto:
+    """A graph as a model that carries its contract, as JSON text, in the metadata."""
     model = helper.make_model(
         proto,
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="pfnr",
     )
-    helper.set_model_props(model, {METADATA_KEY: contract.to_json()})
+    helper.set_model_props(model, {METADATA_KEY: contract})
     return model
 
 
-def _emit_pixels(decoder: Decoder, graph: Graph, video: VideoRecord) -> str:
+def _emit_pixels(decoder: Decoder, graph: Graph, size: tuple[int, int]) -> str:
     """Layers, then scale, Round, Clip, to channels-last, Cast: uint8 [B, H, W, 3]."""
     layers = decoder.layers()
     activation = layers[-1]
@@ -63,18 +71,18 @@ def _emit_pixels(decoder: Decoder, graph: Graph, video: VideoRecord) -> str:
         x = graph.node("Add", [x, graph.scalar(127.5)])
     x = graph.node("Round", [x])
     x = graph.node("Clip", [x, graph.scalar(0.0), graph.scalar(255.0)])
-    x = _to_channels_last(graph, x, shuffle, video)
+    x = _to_channels_last(graph, x, shuffle, size)
     x = graph.node("Cast", [x], to=TensorProto.UINT8)
     graph.scope = ""
     return x
 
 
-def _to_channels_last(graph: Graph, x: str, shuffle: SubpixelShuffle | None, video: VideoRecord) -> str:
+def _to_channels_last(graph: Graph, x: str, shuffle: SubpixelShuffle | None, size: tuple[int, int]) -> str:
     if shuffle is None:
         return graph.transpose(x, (0, 2, 3, 1))
     # Shuffle and transposition in one move: [B, r, r, 3, h, w] -> [B, h, r, w, r, 3].
     r = shuffle.stride
-    h, w = video.height // r, video.width // r
+    h, w = size[0] // r, size[1] // r
     x = graph.transpose(graph.reshape(x, (-1, r, r, 3, h, w)), (0, 4, 1, 5, 2, 3))
     return graph.reshape(x, (-1, h * r, w * r, 3))
 

@@ -26,6 +26,7 @@ class Graph:
         self.scope = ""
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
+        self.inputs: list[onnx.ValueInfoProto] = []  # beside the frame index
         self._taken: set[str] = set()
 
     def node(self, op: str, inputs: Sequence[str], *, name: str = "", **attributes: Any) -> str:
@@ -40,6 +41,14 @@ class Graph:
         full = self._name(name)
         self.initializers[full] = numpy_helper.from_array(np.ascontiguousarray(value), full)
         return full
+
+    def weight(self, name: str, value: NDArray[Any]) -> str:
+        """A weight that sessions share and their masks thin out; here a session's own, masks folded in."""
+        return self.constant(name, value)
+
+    def own(self, name: str, value: NDArray[Any], rows: str | None = None) -> str:
+        """A tensor that is a session's alone. rows: what the first dimension counts, where sessions differ."""
+        return self.constant(name, value)
 
     def scalar(self, value: float) -> str:
         """A float32 scalar, stored once for each value."""

@@ -50,7 +50,7 @@ class Table(Layer):
         return self.table[x]
 
     def emit(self, graph: Graph, x: str) -> str:
-        return graph.node("Gather", [graph.constant("table", as_float32(self.table)), x], axis=0)
+        return graph.node("Gather", [graph.own("table", as_float32(self.table), "frames"), x], axis=0)
 
 
 class Linear(Layer):
@@ -65,9 +65,9 @@ class Linear(Layer):
         return F.linear(x, self.weight, self.bias)
 
     def emit(self, graph: Graph, x: str) -> str:
-        inputs = [x, graph.constant("weight", as_float32(self.weight))]
+        inputs = [x, graph.weight("weight", as_float32(self.weight))]
         if self.bias is not None:
-            inputs.append(graph.constant("bias", as_float32(self.bias)))
+            inputs.append(graph.weight("bias", as_float32(self.bias)))
         return graph.node("Gemm", inputs, transB=1)
 
 
@@ -117,9 +117,9 @@ class Conv(Layer):
         return F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[-1] // 2)
 
     def emit(self, graph: Graph, x: str) -> str:
-        inputs = [x, graph.constant("weight", as_float32(self.weight))]
+        inputs = [x, graph.weight("weight", as_float32(self.weight))]
         if self.bias is not None:
-            inputs.append(graph.constant("bias", as_float32(self.bias)))
+            inputs.append(graph.weight("bias", as_float32(self.bias)))
         size = self.weight.shape[-1]
         return graph.node("Conv", inputs, kernel_shape=[size, size], pads=[size // 2] * 4)
 
@@ -166,9 +166,9 @@ class Head(Layer):
         return F.conv2d(x, self.weight[:, :, None, None], self.bias)
 
     def emit(self, graph: Graph, x: str) -> str:
-        inputs = [x, graph.constant("weight", as_float32(self.weight[:, :, None, None]))]
+        inputs = [x, graph.own("weight", as_float32(self.weight[:, :, None, None]))]
         if self.bias is not None:
-            inputs.append(graph.constant("bias", as_float32(self.bias)))
+            inputs.append(graph.own("bias", as_float32(self.bias)))
         return graph.node("Conv", inputs, kernel_shape=[1, 1])
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 MAX_HEADER = 1 << 20
 MAX_RANK = 8
-DTYPES = {"U8": np.dtype(np.uint8), "F32": np.dtype("<f4")}
+DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype(np.uint8), "F32": np.dtype("<f4")}
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class MatmulLowering(Lowering):
         x = graph.reshape(multiply("columns_in", mixer.columns_in, x), (plan.rows * 2, -1))
         x = graph.reshape(multiply("rows_in", mixer.rows_in, x), (rows, 2, m2, -1, C))
         x = graph.reshape(graph.transpose(x, (0, 2, 1, 3, 4)), (plan.mode_count, -1, C))
-        x = graph.node("MatMul", [x, graph.constant("weight", as_float32(self.weight))], name="mix")
+        x = graph.node("MatMul", [x, graph.weight("weight", as_float32(self.weight))], name="mix")
         x = graph.reshape(x, (rows, m2, 2, -1, 2, outputs))
         x = graph.reshape(graph.transpose(x, (0, 2, 4, 1, 3, 5)), (rows * 4, -1))
         x = graph.reshape(multiply("rows_out", mixer.rows_out, x), (rH, 2 * m2, -1))

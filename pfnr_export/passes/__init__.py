@@ -17,10 +17,15 @@ PASSES: dict[str, Pass] = {
 }
 
 
-def run_passes(decoder: Decoder) -> tuple[Decoder, tuple[str, ...]]:
+# What a shared graph can have: its structure must not depend on a session's length, nor fold shared weights
+# into what is a session's own. (The stem's first layer may be: its rows are far smaller than its weights.)
+SHARED_PASSES: dict[str, Pass] = {name: PASSES[name] for name in ("stem-hidden-table", "head-before-shuffle")}
+
+
+def run_passes(decoder: Decoder, passes: dict[str, Pass] = PASSES) -> tuple[Decoder, tuple[str, ...]]:
     """Run every pass that applies; returns the decoder and the names of those that did."""
     applied = []
-    for name, rewrite in PASSES.items():
+    for name, rewrite in passes.items():
         rewritten = rewrite(decoder)
         if rewritten is not None:
             decoder = rewritten

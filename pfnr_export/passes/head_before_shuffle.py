@@ -33,9 +33,9 @@ class SubpixelHead(Layer):
         return F.conv2d(x, self.weight, self.bias, groups=self.groups)
 
     def emit(self, graph: Graph, x: str) -> str:
-        inputs = [x, graph.constant("weight", as_float32(self.weight))]
+        inputs = [x, graph.own("weight", as_float32(self.weight))]
         if self.bias is not None:
-            inputs.append(graph.constant("bias", as_float32(self.bias)))
+            inputs.append(graph.own("bias", as_float32(self.bias)))
         return graph.node("Conv", inputs, kernel_shape=[1, 1], group=self.groups)
 
 
