@@ -6,8 +6,8 @@ session's index in its library. Format (version 1, safetensors):
 - For every graph input but `frame_index`, one tensor of the input's name. Where the input is bool (a mask),
   uint8 [ceil(n/8)], bits packed in numpy.packbits order, unused last bits 0. Where it is float32 (the
   session's table, its head), float32 of the input's shape, a dynamic size being the number of frames.
-- Metadata `pfnr`: JSON with sorted keys, the fields of `SidecarRecord`.
-- Metadata `sha256`: `checksum` of that text and of every tensor.
+- Metadata, one key, `pfnr`: JSON `{"record": {SidecarRecord}, "sha256": "..."}`, where the digest is
+  `checksum` of the record (as `SidecarRecord.to_json` writes it) and of every tensor.
 
 A sidecar names the digest of the graph its library had when this was its last session. A graph takes it if
 that digest is its own or one it extends (`SharedContract.serves`), so neither an old sidecar nor its bytes
@@ -34,7 +34,6 @@ from pfnr_runtime.onnxfile import ValueInfo
 from pfnr_runtime.safetensors_file import Header, read_header, read_tensors
 from pfnr_runtime.video_record import require_fields
 
-CHECKSUM_KEY = "sha256"
 AGAIN = "copy or export it again"
 
 
@@ -115,18 +114,24 @@ def list_sidecars(graph: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def checksum(record: str, tensors: Mapping[str, NDArray[Any]]) -> str:
+def checksum(record: SidecarRecord, tensors: Mapping[str, NDArray[Any]]) -> str:
     """SHA-256 in hex of the record's text and of every tensor: name, dtype, shape and bytes, in name order."""
-    digest = hashlib.sha256(record.encode() + b"\0")
+    digest = hashlib.sha256(record.to_json().encode() + b"\0")
     for name, tensor in sorted(tensors.items()):
         digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode() + b"\0")
         digest.update(np.ascontiguousarray(tensor).data)
     return digest.hexdigest()
 
 
+def metadata(record: SidecarRecord, tensors: Mapping[str, NDArray[Any]]) -> dict[str, str]:
+    """The metadata of a sidecar with this content."""
+    about = {"record": json.loads(record.to_json()), "sha256": checksum(record, tensors)}
+    return {METADATA_KEY: json.dumps(about, sort_keys=True, separators=(",", ":"))}
+
+
 def read_record(path: Path) -> SidecarRecord:
     """Who a sidecar is, by its header alone; an ArtifactError says what is wrong with it."""
-    return _guarded(path, lambda: _record(read_header(path)))
+    return _guarded(path, lambda: _parse(read_header(path))[0])
 
 
 def read_sidecar(path: Path, session: int, shared: SharedContract, inputs: tuple[ValueInfo, ...]) -> Sidecar:
@@ -137,11 +142,11 @@ def read_sidecar(path: Path, session: int, shared: SharedContract, inputs: tuple
 
     def read() -> Sidecar:
         header = read_header(path)
-        record = _record(header)
+        record, digest = _parse(header)
         _check_belongs(path, record, session, shared)
         _check_layout(header, record, inputs)
         tensors = read_tensors(path, header)
-        if checksum(header.metadata[METADATA_KEY], tensors) != header.metadata[CHECKSUM_KEY]:
+        if checksum(record, tensors) != digest:
             raise ValueError("its bytes do not match its checksum")
         _check_values(tensors, inputs)
         masks = {name: tensor for name, tensor in tensors.items() if tensor.dtype == np.uint8}
@@ -164,10 +169,15 @@ def _guarded(path: Path, read: Any) -> Any:
         raise ArtifactError(f"{path}: not a sidecar, or a damaged one: {error}; {AGAIN}") from None
 
 
-def _record(header: Header) -> SidecarRecord:
-    if header.metadata.keys() != {METADATA_KEY, CHECKSUM_KEY}:
-        raise ValueError(f"its metadata is not {METADATA_KEY} and {CHECKSUM_KEY}")
-    return SidecarRecord.from_json(header.metadata[METADATA_KEY])
+def _parse(header: Header) -> tuple[SidecarRecord, str]:
+    """The record in a header and the checksum it gives."""
+    if header.metadata.keys() != {METADATA_KEY}:
+        raise ValueError(f"its metadata is not {METADATA_KEY!r} alone")
+    about = json.loads(header.metadata[METADATA_KEY])
+    if not isinstance(about, dict) or about.keys() != {"record", "sha256"}:
+        raise ValueError("its metadata is not a record and a digest")
+    check_digests((about["sha256"],))
+    return SidecarRecord.from_json(json.dumps(about["record"])), about["sha256"]
 
 
 def _check_belongs(path: Path, record: SidecarRecord, session: int, shared: SharedContract) -> None:

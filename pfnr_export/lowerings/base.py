@@ -15,10 +15,12 @@ class Lowering(Layer):
     """The Fourier block as a layer: [B, C, H, W] → [B, O, rH, rW].
 
     Built from the block's plan and its masked weight [K, C, 2·O], real parts before imaginary ones. Equal
-    to `pfnr_train.spectral.mix_by_definition` up to rounding.
+    to `pfnr_train.spectral.mix_by_definition` up to rounding. stores_weights: whether the file holds those
+    weights themselves, so that a mask can be an input of the graph, and not something computed from them.
     """
 
     name: ClassVar[str]
+    stores_weights: ClassVar[bool] = False
 
     def __init__(self, plan: SpectralPlan, weight: Tensor) -> None:
         super().__init__()

@@ -20,6 +20,7 @@ class MatmulLowering(Lowering):
     """
 
     name: ClassVar[str] = "matmul"
+    stores_weights: ClassVar[bool] = True
 
     def __init__(self, plan: SpectralPlan, weight: Tensor) -> None:
         super().__init__(plan, weight)

@@ -1,0 +1,183 @@
+"""Building the shared graph of a library, and what each session feeds it.
+
+Everything goes through the very layers and passes of the per-video exporter, run on other values:
+
+- The graph is that of a session which uses every weight that some session uses, and holds zeros elsewhere.
+- A session's masks are what becomes of its weights when all shared weights are 1. So whatever a layer or a
+  pass does to the order of a weight's channels, it does to the mask.
+- A session's own tensors (stem table, head) are those of its per-video decoder.
+
+Then the proof: masked, the graph's weights are bit for bit those of the per-video decoder, and nothing else
+in the graph differs from it. A lowering that computes with weights instead of storing them cannot be used.
+
+Generations. The graph of generation k holds the weights that sessions 0 to k use. Frozen weights never
+change, so it depends on those sessions alone: it has the same bytes whenever it is exported. If session k
+uses only weights that earlier ones use, generation k is generation k − 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from pfnr_export.emit import as_model, emit_graph
+from pfnr_export.graph import IR_VERSION, OPSET, Graph
+from pfnr_export.lowerings import AUTO, LOWERINGS, Lowering, choose_lowering
+from pfnr_export.materialise import materialise
+from pfnr_export.passes import SHARED_PASSES, run_passes
+from pfnr_export.shared.graphs import Notes, SharedGraph
+from pfnr_runtime import __version__
+from pfnr_runtime.contract import MASK_SUFFIX, OUTPUT_KINDS, ArtifactContract, SharedContract, graph_digest
+from pfnr_runtime.errors import UsageError, VerificationError
+from pfnr_runtime.sidecar import SidecarRecord
+from pfnr_train.library import Library
+from pfnr_train.network import SessionWeights
+
+PRECISION = "fp32"
+_MASKABLE = {name: lowering for name, lowering in LOWERINGS.items() if lowering.stores_weights}
+
+
+@dataclass(frozen=True)
+class SharedOptions:
+    """What a shared graph is to be. fourier: a lowering's name or `auto`; output: a key of `OUTPUT_KINDS`."""
+
+    fourier: str = AUTO
+    output: str = "uint8"
+
+    def __post_init__(self) -> None:
+        if self.output not in OUTPUT_KINDS:
+            raise UsageError(f"output {self.output!r} is none of {', '.join(OUTPUT_KINDS)}")
+        choose_lowering(self.fourier)
+        if not self.lowering.stores_weights:
+            raise UsageError(
+                f"the Fourier lowering {self.fourier!r} computes with a session's weights, so masks cannot be "
+                f"inputs of a shared graph; use --fourier {next(iter(_MASKABLE))}, or export one by one"
+            )
+
+    @property
+    def lowering(self) -> type[Lowering]:
+        """The lowering; `auto` is the first that stores the weights as they are, so that masks apply to them."""
+        return next(iter(_MASKABLE.values())) if self.fourier == AUTO else LOWERINGS[self.fourier]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The graph after one more session.
+
+    added: weights of the network that no earlier session uses, 0 where the graph stayed the same. digests:
+    of all different graphs so far, oldest first, this one last. passes: by name.
+    """
+
+    session: int
+    added: int
+    digests: tuple[str, ...]
+    passes: tuple[str, ...]
+    graph: onnx.GraphProto
+
+
+@dataclass(frozen=True)
+class SessionInputs:
+    """What a session feeds the graph, and what its sidecar says. masks: packed bits; tensors: float32; both
+    by the input's name.
+    """
+
+    record: SidecarRecord
+    masks: dict[str, NDArray[np.uint8]]
+    tensors: dict[str, NDArray[np.float32]]
+
+
+def generations(library: Library, last: int, options: SharedOptions) -> Iterator[Generation]:
+    """The graph after each of the sessions 0 to `last`, in order."""
+    used = {name: np.zeros(w.shape, np.bool_) for name, w in library.weights.items()}
+    generation: Generation | None = None
+    for k in range(last + 1):
+        session, added = library.session_weights(k), 0
+        for name, mask in session.masks.items():
+            added += int(np.count_nonzero(mask.numpy() & ~used[name]))
+            used[name] |= mask.numpy()
+        if generation is None or added:
+            union = replace(session, masks={name: torch.from_numpy(mask) for name, mask in used.items()})
+            passes, graph = _write(union, SharedGraph(), options)
+            digest = graph_digest(IR_VERSION, OPSET, graph.SerializeToString(deterministic=True))
+            # What a session adds to the stem's first layer alone is in its table, not in the graph.
+            if generation is None or digest != generation.digests[-1]:
+                digests = () if generation is None else generation.digests
+                yield (generation := Generation(k, added, (*digests, digest), passes, graph))
+                continue
+        yield (generation := replace(generation, session=k, added=0))
+
+
+def shared_model(library: Library, generation: Generation, options: SharedOptions) -> onnx.ModelProto:
+    """The file of a generation: its graph with the contract."""
+    width, height = library.config.size
+    contract = SharedContract(
+        width=width,
+        height=height,
+        output=options.output,
+        precision=PRECISION,
+        lowering=_lowering_name(library, options),
+        passes=generation.passes,
+        graph_sha256=generation.digests[-1],
+        extends=generation.digests[:-1],
+        producer=f"pfnr {__version__}",
+    )
+    return as_model(generation.graph, contract.to_json())
+
+
+def _record(library: Library, generation: Generation, options: SharedOptions) -> SidecarRecord:
+    record = library.sessions[generation.session].record
+    contract = ArtifactContract(
+        video=record.video,
+        session=generation.session,
+        output=options.output,
+        precision=PRECISION,
+        lowering=_lowering_name(library, options),
+        passes=generation.passes,
+        weights_sha256=record.weights_sha256,
+        quality=record.quality(),
+        producer=f"pfnr {__version__}",
+        kind="session",
+    )
+    return SidecarRecord(contract, generation.digests[-1], generation.digests[:-1])
+
+
+def session_inputs(library: Library, generation: Generation, options: SharedOptions) -> SessionInputs:
+    """What the generation's session feeds the graph, proved to give its per-video decoder's weights."""
+    session = library.session_weights(generation.session)
+    real, kept = Notes(), Notes()
+    _write(session, real, options)
+    ones = {name: torch.ones_like(weight) for name, weight in session.weights.items()}
+    _write(replace(session, weights=ones), kept, options)
+    stored = {tensor.name: tensor for tensor in generation.graph.initializer}
+    masks = {name: kept.weights[name] != 0 for name in real.weights}
+    for name, value in real.weights.items():
+        masked = np.where(masks[name], numpy_helper.to_array(stored[name]), np.float32(0))
+        if masked.tobytes() != value.tobytes():
+            raise VerificationError(
+                f"session {generation.session}: {name} is not the shared weight under its mask"
+            )
+    for notes in (real, kept):
+        for name, data in notes.structure().items():
+            if name not in stored or stored[name].SerializeToString() != data:
+                raise VerificationError(f"session {generation.session}: {name} is not the same for every session")
+    packed = {name + MASK_SUFFIX: np.packbits(mask) for name, mask in masks.items()}
+    return SessionInputs(_record(library, generation, options), packed, real.owned)
+
+
+def _write(
+    session: SessionWeights, graph: Graph, options: SharedOptions
+) -> tuple[tuple[str, ...], onnx.GraphProto]:
+    """Write the decoder of a session into an empty graph; returns the names of its passes too."""
+    decoder, passes = run_passes(materialise(session, options.lowering), SHARED_PASSES)
+    width, height = session.config.size
+    return passes, emit_graph(decoder, graph, options.output, (height, width))
+
+
+def _lowering_name(library: Library, options: SharedOptions) -> str:
+    return options.lowering.name if library.config.fourier is not None else "none"

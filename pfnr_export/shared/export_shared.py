@@ -1,0 +1,133 @@
+"""A library to a shared graph and sidecars: what is new is written, what is still right is left alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+from pfnr_export.emit import serialise
+from pfnr_export.shared.build import (
+    Generation,
+    SessionInputs,
+    SharedOptions,
+    generations,
+    session_inputs,
+    shared_model,
+)
+from pfnr_runtime.artifact import SharedFile, examine_artifact
+from pfnr_runtime.atomic_file import write_atomically
+from pfnr_runtime.contract import SharedContract
+from pfnr_runtime.errors import ArtifactError, UsageError
+from pfnr_runtime.lifted_graph import lift
+from pfnr_runtime.sidecar import metadata, sidecar_path
+from pfnr_train.library import Library
+
+
+@dataclass(frozen=True)
+class ExportedSidecar:
+    """One session's file. written: whether it was new or different. added: weights no earlier session uses."""
+
+    session: int
+    name: str
+    path: Path
+    file_bytes: int
+    written: bool
+    added: int
+
+
+@dataclass(frozen=True)
+class SharedExport:
+    """What an export did.
+
+    graph: `new` (nothing was there), `kept` (the graph there serves these sessions too), `extended` (the
+    library uses more weights now; sidecars from before stay valid) or `replaced` (what was there was no
+    graph of this library with these options; its sidecars no longer fit).
+    """
+
+    path: Path
+    graph: str
+    contract: SharedContract
+    file_bytes: int
+    sidecars: tuple[ExportedSidecar, ...]
+
+    def sentence(self) -> str:
+        """Which files a device that had the last export needs now."""
+        fresh = [s for s in self.sidecars if s.written]
+        if self.graph == "kept":
+            sidecars = ", ".join(s.path.name for s in fresh) or "nothing"
+            return f"the graph is still right, no shared weight changed: send {sidecars}"
+        names = ", ".join(s.path.name for s in fresh)
+        if self.graph == "extended":
+            also = f" and {names}" if names else ""
+            return (
+                "a new graph is needed, sessions have trained weights that were free before: send "
+                f"{self.path.name}{also}; sidecars sent before stay valid"
+            )
+        why = "nothing was there" if self.graph == "new" else "what was there was no graph of this library"
+        return f"a whole new export, {why}: send {self.path.name} and {names or 'its sidecars'}"
+
+
+def export_shared(library: Library, sessions: list[int], path: Path, options: SharedOptions) -> SharedExport:
+    """Write the shared graph of a library at `path`, and a sidecar beside it for each of `sessions`.
+
+    Same library, sessions and options: same bytes. Everything is computed and checked before the first file
+    is written, the graph before its sidecars.
+    """
+    if not sessions:
+        raise UsageError("no sessions to export: name some, such as --sessions 0,2, or all")
+    last: Generation | None = None
+    pending: list[tuple[ExportedSidecar, bytes]] = []
+    for generation in generations(library, max(sessions), options):
+        last = generation
+        if generation.session in sessions:
+            pending.append(_sidecar(path, session_inputs(library, generation, options), generation.added))
+    assert last is not None
+    there = _existing(path)
+    model = shared_model(library, last, options)
+    if isinstance(there, SharedFile) and there.contract.serves(last.digests[-1]):
+        state, contract, size = "kept", there.contract, there.size
+    else:
+        data = serialise(model)
+        write_atomically(path, data)
+        size = len(data)
+        contract = SharedContract.from_json(model.metadata_props[0].value)
+        extends = isinstance(there, SharedFile) and contract.serves(there.contract.graph_sha256)
+        state = "new" if there is None else "extended" if extends else "replaced"
+    for sidecar, data in pending:
+        if sidecar.written:
+            write_atomically(sidecar.path, data)
+    return SharedExport(path, state, contract, size, tuple(sidecar for sidecar, _ in pending))
+
+
+def _sidecar(graph: Path, inputs: SessionInputs, added: int) -> tuple[ExportedSidecar, bytes]:
+    session, data = inputs.record.contract.session, encode_sidecar(inputs)
+    path = sidecar_path(graph, session)
+    same = path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
+    name = inputs.record.contract.video.name
+    return ExportedSidecar(session, name, path, len(data), not same, added), data
+
+
+def encode_sidecar(inputs: SessionInputs) -> bytes:
+    """The sidecar file of a session, the same bytes for the same session (`pfnr_runtime.sidecar`)."""
+    tensors: dict[str, np.ndarray[Any, Any]] = {**inputs.masks, **inputs.tensors}
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    data: bytes = safetensors.numpy.save(tensors, metadata=metadata(inputs.record, tensors))
+    return data
+
+
+def _existing(path: Path) -> SharedFile | str | None:
+    """What is at `path` now: a shared graph, something else, or nothing."""
+    if not path.exists():
+        return None
+    try:
+        found = examine_artifact(path)
+        if isinstance(found, SharedFile):
+            lift(found)  # which checks its digest: a damaged graph is not kept
+            return found
+    except ArtifactError:
+        return "no artifact"
+    return "one video"

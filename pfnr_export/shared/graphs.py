@@ -1,0 +1,64 @@
+"""Two graphs that layers write themselves into: one where masks are inputs, one that only takes notes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from pfnr_export.graph import Graph
+from pfnr_runtime.contract import MASK_SUFFIX, MASKED_SUFFIX
+
+
+class SharedGraph(Graph):
+    """A graph in which every shared weight passes a mask, a bool input, and what is a session's own is an input.
+
+    weight ─┐
+    mask ───┴─ Where(mask, weight, 0) ─▶ the layer
+    """
+
+    def weight(self, name: str, value: NDArray[Any]) -> str:
+        """Store the weight and a mask of its own; returns the name of the masked weight."""
+        stored = self.constant(name, value)
+        self._input(stored + MASK_SUFFIX, TensorProto.BOOL, value.shape)
+        masked = stored + MASKED_SUFFIX
+        inputs = [stored + MASK_SUFFIX, stored, self.scalar(0.0)]
+        self.nodes.append(helper.make_node("Where", inputs, [masked], name=masked))
+        return masked
+
+    def own(self, name: str, value: NDArray[Any], rows: str | None = None) -> str:
+        """Make the tensor an input; its first dimension is dynamic if `rows` names it."""
+        full = self._name(name)
+        self._input(full, TensorProto.FLOAT, value.shape if rows is None else (rows, *value.shape[1:]))
+        return full
+
+    def _input(self, name: str, kind: int, shape: tuple[int | str, ...]) -> None:
+        self.inputs.append(helper.make_tensor_value_info(name, kind, shape))
+
+
+class Notes(Graph):
+    """A graph that also remembers which value each shared weight and each tensor of the session's own had."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights: dict[str, NDArray[Any]] = {}
+        self.owned: dict[str, NDArray[np.float32]] = {}
+
+    def weight(self, name: str, value: NDArray[Any]) -> str:
+        """Remember the weight by its full name."""
+        full = super().weight(name, value)
+        self.weights[full] = value
+        return full
+
+    def own(self, name: str, value: NDArray[Any], rows: str | None = None) -> str:
+        """Remember the tensor by its full name."""
+        full = super().own(name, value, rows)
+        self.owned[full] = value
+        return full
+
+    def structure(self) -> dict[str, bytes]:
+        """Every other stored tensor, serialised: what must be the same for every session."""
+        mine = self.weights.keys() | self.owned.keys()
+        return {name: t.SerializeToString() for name, t in self.initializers.items() if name not in mine}
