@@ -1,4 +1,4 @@
-"""`pfnr-export`: write one session of a library as an ONNX decoder."""
+"""`pfnr-export`: write one session of a library as an ONNX decoder, or several as a shared graph."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from pfnr_export.commands.export_shared import run_shared
 from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_export.lowerings import AUTO, LOWERINGS
 from pfnr_export.lowerings.budget import parse_budget
 from pfnr_export.precisions import PRECISIONS
+from pfnr_export.shared.build import PRECISION, SharedOptions
 from pfnr_runtime.console import make_app, print_json, reports_errors
 from pfnr_runtime.contract import OUTPUT_KINDS
 from pfnr_runtime.errors import PfnrError, UsageError
@@ -24,11 +26,18 @@ _DEFAULT = ExportOptions()
 @app.command()
 @reports_errors
 def export(
-    session: Annotated[
-        str, typer.Option("--session", "-s", help="Index or name of the session.", show_default=False)
-    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.", show_default=False)],
     library: LibraryOption,
+    session: Annotated[
+        str | None, typer.Option("--session", "-s", help="Index or name of the session.", show_default=False)
+    ] = None,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="One graph for several sessions, and a sidecar file beside it for each.")
+    ] = False,
+    sessions: Annotated[
+        str | None,
+        typer.Option(help="With --shared: all, or indices or names such as 0,2,5.", show_default="all"),
+    ] = None,
     fourier: Annotated[
         str, typer.Option(help=f"Lowering of the Fourier block: {', '.join((AUTO, *LOWERINGS))}.")
     ] = _DEFAULT.fourier,
@@ -40,7 +49,11 @@ def export(
     frames: Annotated[str, typer.Option(help=f"Type of the output: {', '.join(OUTPUT_KINDS)}.")] = _DEFAULT.output,
     json: JsonOption = False,
 ) -> None:
-    """Export a session of a library as an ONNX decoder."""
+    """Export a session of a library as an ONNX decoder, or several as one shared graph."""
+    if shared and (session is not None or precision != PRECISION or spatial_budget is not None):
+        raise UsageError(f"--shared goes with --sessions, not --session, and with --precision {PRECISION} alone")
+    if not shared and (session is None or sessions is not None):
+        raise UsageError("name one session with --session, or several with --shared --sessions 0,2,5")
     budget = _DEFAULT.spatial_budget if spatial_budget is None else parse_budget(spatial_budget)
     options = ExportOptions(fourier, precision, frames, budget)
     if output.is_dir():
@@ -52,6 +65,9 @@ def export(
             f"{output}: folder {output.parent} does not exist; make it first: mkdir -p {output.parent}"
         )
     opened = read_library(library)
+    if session is None:
+        run_shared(opened, sessions or "all", output, SharedOptions(fourier, frames), json)
+        return
     done = export_session(opened, opened.find(session), output, options)
     video = done.contract.video
     if json:

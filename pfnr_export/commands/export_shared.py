@@ -1,0 +1,68 @@
+"""`pfnr-export --shared`: sessions of a library as one graph and a sidecar each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pfnr_export.shared.build import PRECISION, SharedOptions
+from pfnr_export.shared.export_shared import SharedExport, export_shared
+from pfnr_runtime.console import print_json
+from pfnr_runtime.errors import UsageError
+from pfnr_train.library import Library
+
+
+def find_sessions(library: Library, text: str) -> list[int]:
+    """'all', or indices and names with commas between them, as indices in order without repeats."""
+    if text.strip() == "all":
+        return list(range(len(library.sessions)))
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise UsageError(f"--sessions {text!r} is neither all nor a list such as 0,2,5")
+    return sorted({library.find(part) for part in parts})
+
+
+def run_shared(library: Library, sessions: str, output: Path, options: SharedOptions, json: bool) -> None:
+    """Export and tell what was written, and which files somebody with the last export needs."""
+    if output.suffix != ".onnx":
+        raise UsageError(f"{output}: a shared graph is named *.onnx, its sidecars after it: library.onnx")
+    done = export_shared(library, find_sessions(library, sessions), output, options)
+    print_json(_as_json(done)) if json else _print_text(done)
+
+
+def _as_json(done: SharedExport) -> dict[str, object]:
+    return {
+        "graph": str(done.path),
+        "state": done.graph,
+        "needed": done.sentence(),
+        "graph_sha256": done.contract.graph_sha256,
+        "bytes": done.file_bytes,
+        "precision": done.contract.precision,
+        "lowering": done.contract.lowering,
+        "passes": list(done.contract.passes),
+        "sidecars": [
+            {
+                "session": s.session,
+                "name": s.name,
+                "path": str(s.path),
+                "bytes": s.file_bytes,
+                "written": s.written,
+                "new_weights": s.added,
+            }
+            for s in done.sidecars
+        ],
+    }
+
+
+def _print_text(done: SharedExport) -> None:
+    video = done.contract
+    print(
+        f"shared graph ({done.graph}): {video.width}x{video.height}, {PRECISION}, {video.lowering} lowering, "
+        f"{done.file_bytes / 1e6:.2f} MB -> {done.path}"
+    )
+    for s in done.sidecars:
+        state = "" if s.written else ", unchanged"
+        print(
+            f"session {s.session} ({s.name}): {s.added:,} weights that no earlier session uses, "
+            f"{s.file_bytes / 1e6:.3f} MB{state} -> {s.path}"
+        )
+    print(done.sentence())
