@@ -9,14 +9,20 @@ from __future__ import annotations
 
 NEWEST_OPSET = 26
 
-_NAMES = """
-    Abs Add And AveragePool BatchNormalization Cast CastLike Ceil Clip Concat Constant ConstantOfShape Conv
-    ConvInteger ConvTranspose Cos DepthToSpace DequantizeLinear Div DynamicQuantizeLinear Elu Equal Erf Exp
-    Expand Flatten Floor Gather GatherElements GatherND Gelu Gemm Greater GreaterOrEqual HardSigmoid HardSwish
-    Identity InstanceNormalization LayerNormalization LeakyRelu Less LessOrEqual Log MatMul MatMulInteger Max
-    Min Mod Mul Neg Not Or PRelu Pad Pow QLinearConv QLinearMatMul QuantizeLinear Range Reciprocal ReduceMax
-    ReduceMean ReduceMin ReduceSum Relu Reshape Resize Round Shape Sigmoid Sign Sin Size Slice Softmax
-    Softplus SpaceToDepth Split Sqrt Squeeze Sub Sum Swish Tanh Tile Transpose Unsqueeze Where Xor
+# What every engine runs, from TensorRT 10.3 to 11.4 and ONNX Runtime; artifacts are made of these alone.
+_PORTABLE = """
+    Abs Add And AveragePool Cast Ceil Clip Concat Constant Conv ConvTranspose Cos DepthToSpace
+    DequantizeLinear Div Equal Erf Exp Expand Flatten Floor Gather GatherElements Gemm Greater Identity
+    LeakyRelu Less Log MatMul Max Min Mul Neg Not Or Pad Pow QuantizeLinear Reciprocal ReduceMax ReduceMean
+    ReduceMin ReduceSum Relu Reshape Round Shape Sigmoid Sign Sin Slice Softplus SpaceToDepth Split Sqrt
+    Squeeze Sub Sum Tanh Tile Transpose Unsqueeze Where Xor
 """
 
-ALLOWED_OPERATORS = frozenset(_NAMES.split())
+_OTHERS = """
+    BatchNormalization CastLike ConstantOfShape ConvInteger DynamicQuantizeLinear Elu GatherND Gelu
+    GreaterOrEqual HardSigmoid HardSwish InstanceNormalization LayerNormalization LessOrEqual MatMulInteger Mod
+    PRelu QLinearConv QLinearMatMul Range Resize Size Softmax Swish
+"""
+
+PORTABLE_OPERATORS = frozenset(_PORTABLE.split())
+ALLOWED_OPERATORS = PORTABLE_OPERATORS | frozenset(_OTHERS.split())

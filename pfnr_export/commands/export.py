@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
+from pfnr_export.checks import CHECKS
 from pfnr_export.commands.export_shared import run_shared
 from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_export.lowerings import AUTO, LOWERINGS
 from pfnr_export.lowerings.budget import parse_budget
 from pfnr_export.precisions import PRECISIONS
 from pfnr_export.shared.build import PRECISION, SharedOptions
-from pfnr_runtime.console import make_app, print_json, reports_errors
+from pfnr_runtime.console import make_app, print_json, reports_errors, say
 from pfnr_runtime.contract import OUTPUT_KINDS
 from pfnr_runtime.errors import PfnrError, UsageError
 from pfnr_train.commands.options import JsonOption, LibraryOption
@@ -47,6 +48,10 @@ def export(
     ] = None,
     precision: Annotated[str, typer.Option(help=f"One of {', '.join(PRECISIONS)}.")] = _DEFAULT.precision,
     frames: Annotated[str, typer.Option(help=f"Type of the output: {', '.join(OUTPUT_KINDS)}.")] = _DEFAULT.output,
+    check: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Check the file before it is written: {', '.join(CHECKS)}; may be given again."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Export a session of a library as an ONNX decoder, or several as one shared graph."""
@@ -55,7 +60,7 @@ def export(
     if not shared and (session is None or sessions is not None):
         raise UsageError("name one session with --session, or several with --shared --sessions 0,2,5")
     budget = _DEFAULT.spatial_budget if spatial_budget is None else parse_budget(spatial_budget)
-    options = ExportOptions(fourier, precision, frames, budget)
+    options = ExportOptions(fourier, precision, frames, budget, checks=tuple(check or ()))
     if output.is_dir():
         raise UsageError(f"{output} is a folder; name a file in it, such as {output / 'v.onnx'}")
     if output.suffix == ".pfnr" or (output.exists() and library.exists() and output.samefile(library)):
@@ -81,9 +86,12 @@ def export(
                 "precision": precision,
                 "lowering": done.contract.lowering,
                 "passes": list(done.contract.passes),
+                "checks": done.checks,
             }
         )
         return
+    for name, seen in done.checks.items():
+        say(f"check {name}: passed ({', '.join(map(str, seen['targets']))}, version {seen['version']})")
     print(
         f"session {done.contract.session} ({video.name}): {video.frames} frames of {video.width}x{video.height}, "
         f"{precision}, {done.contract.lowering} lowering, {done.file_bytes / 1e6:.2f} MB -> {output}"

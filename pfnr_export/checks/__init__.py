@@ -1,0 +1,35 @@
+"""Checks of a finished model before it is written. Adding one is adding a file and naming it below.
+
+The static check always runs; the others are asked for by name, since they need a compiler of the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import onnx
+
+from pfnr_export.checks.allow_list import check_allow_list
+from pfnr_export.checks.tensorrt_rtx import check_tensorrt_rtx
+from pfnr_runtime.errors import UsageError
+
+__all__ = ["CHECKS", "check_allow_list", "choose_checks", "run_checks"]
+
+# From a model and its bytes to what was seen, as plain JSON types.
+Check = Callable[[onnx.ModelProto, bytes], dict[str, Any]]
+CHECKS: dict[str, Check] = {"tensorrt-rtx": check_tensorrt_rtx}
+
+
+def choose_checks(names: tuple[str, ...]) -> dict[str, Check]:
+    """The checks of these names; a UsageError lists the known ones."""
+    for name in names:
+        if name not in CHECKS:
+            raise UsageError(f"check {name!r} is none of {', '.join(CHECKS)}")
+    return {name: CHECKS[name] for name in names}
+
+
+def run_checks(model: onnx.ModelProto, data: bytes, names: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
+    """The static check, then those asked for; returns what each saw. Raises as they do."""
+    check_allow_list(model)
+    return {name: check(model, data) for name, check in choose_checks(names).items()}
