@@ -33,7 +33,8 @@ def export(
         str | None, typer.Option("--session", "-s", help="Index or name of the session.", show_default=False)
     ] = None,
     shared: Annotated[
-        bool, typer.Option("--shared", help="One graph for several sessions, and a sidecar file beside it for each.")
+        bool,
+        typer.Option("--shared", help="One graph for several sessions, and a sidecar file beside it for each."),
     ] = False,
     sessions: Annotated[
         str | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from pfnr_runtime import VideoDecoder
 from pfnr_runtime.console import make_app, print_json, reports_errors, say
 from pfnr_runtime.errors import UsageError
+from pfnr_runtime.sidecar import list_sidecars
 from pfnr_train.commands.results import results_console
 
 if TYPE_CHECKING:
@@ -31,6 +33,10 @@ def verify(
         Path | None,
         typer.Option("--library", "-l", help="The library.", show_default="$PFNR_LIBRARY or library.pfnr"),
     ] = None,
+    session: Annotated[
+        str | None, typer.Option("--session", "-s", help="Index or name, for a shared graph.", show_default=False)
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every session that lies beside a shared graph.")] = False,
     source: Annotated[Path | None, typer.Option(help="The source clip, to compare with too.")] = None,
     backend: Annotated[str, typer.Option(help="Engine to verify on.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="all")] = None,
@@ -47,9 +53,14 @@ def verify(
     from pfnr_train.sources import source_frames
     from pfnr_train.threads import set_threads
 
+    if every and (session is not None or source is not None):
+        raise UsageError("--all goes with neither --session nor --source, which name one video")
     set_threads(threads)
     path = library or default_library_path()
-    with VideoDecoder(artifact, backend=backend, threads=threads) as decoder:
+    if every:
+        session = next(map(str, list_sidecars(artifact)), None)
+    reports = []
+    with VideoDecoder(artifact, session=session, backend=backend, threads=threads) as decoder:
         rule = RULES.get(decoder.contract.precision)
         if rule is None:
             raise UsageError(f"no rule for precision {decoder.contract.precision!r}; known: {', '.join(RULES)}")
@@ -59,21 +70,33 @@ def verify(
             max_fraction=rule.max_fraction if max_fraction is None else max_fraction,
         )
         opened = read_library(path)
-        index = decoder.contract.session
-        clip = None
-        if source is not None and index < len(opened.sessions):
-            clip = source_frames(opened.sessions[index].record, path, source)
-        with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
-            task = bar.add_task("verifying", total=len(decoder))
-            report = verify_artifact(decoder, opened, rule, clip, lambda done: bar.update(task, completed=done))
-    if json:
-        print_json(report.to_json() | {"artifact": str(artifact), "library": str(path)})
-    else:
-        _print_report(report, artifact)
-    if not report.passed:
+        for index in decoder.sessions if every else (decoder.contract.session,):
+            if index != decoder.contract.session:
+                decoder.switch(index)
+            clip = None
+            if source is not None and index < len(opened.sessions):
+                clip = source_frames(opened.sessions[index].record, path, source)
+            with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
+                task = bar.add_task("verifying", total=len(decoder))
+                advance = functools.partial(_advance, bar, task)
+                reports.append(verify_artifact(decoder, opened, rule, clip, advance))
+            if not json:
+                _print_report(reports[-1], artifact)
+    about = {"artifact": str(artifact), "library": str(path)}
+    if json and every:
+        passed = all(report.passed for report in reports)
+        print_json(about | {"passed": passed, "sessions": [report.to_json() for report in reports]})
+    elif json:
+        print_json(reports[0].to_json() | about)
+    for report in reports:
         for problem in report.problems:
-            say(f"error: {artifact}: {problem}")
+            say(f"error: {artifact}: session {report.contract.session}: {problem}")
+    if not all(report.passed for report in reports):
         raise typer.Exit(3)
+
+
+def _advance(bar: Progress, task: TaskID, done: int) -> None:
+    bar.update(task, completed=done)
 
 
 def _print_report(report: VerificationReport, artifact: Path) -> None:

@@ -25,6 +25,9 @@ def decode(
     frames: Annotated[
         str, typer.Option(help="Half-open range A:B or A:B:C; negative numbers count from the end.")
     ] = ":",
+    session: Annotated[
+        str | None, typer.Option("--session", "-s", help="Index or name, for a shared graph.", show_default=False)
+    ] = None,
     backend: Annotated[str, typer.Option(help="Inference engine by name, or auto.")] = "auto",
     threads: Annotated[
         int | None, typer.Option(help="CPU threads of the engine.", show_default="all available")
@@ -42,7 +45,7 @@ def decode(
     if batch is not None and batch < 1:
         raise UsageError(f"--batch {batch} must be 1 or more")
     find_sink(out)  # a wrong name is found before an engine is started
-    with VideoDecoder(artifact, backend=backend, threads=threads) as decoder:
+    with VideoDecoder(artifact, session=session, backend=backend, threads=threads) as decoder:
         chosen = select_frames(frames, len(decoder))
         if not quiet:
             say(str(decoder.backend))

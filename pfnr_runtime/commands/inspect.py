@@ -15,13 +15,19 @@ app = make_app("Show what an exported video contains; no inference engine is nee
 @reports_errors
 def inspect(
     artifact: Annotated[str, typer.Argument(help="The .onnx file that pfnr-export wrote.")],
+    session: Annotated[
+        str | None,
+        typer.Option("--session", "-s", help="One session of a shared graph, by index or name.", show_default=False),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON on stdout.")] = False,
 ) -> None:
-    """Show the contract, inputs and outputs, operators, weights, size and digest of ARTIFACT."""
-    from pfnr_runtime.artifact import open_artifact
+    """Show the contract, inputs and outputs, operators, weights, size and digest of ARTIFACT; for a shared
+    graph also the sessions beside it, and whether each fits.
+    """
+    from pfnr_runtime.artifact import examine_artifact, open_artifact
     from pfnr_runtime.inspect_report import lines, report
 
-    opened = open_artifact(artifact)
+    opened = examine_artifact(artifact) if session is None else open_artifact(artifact, session)
     if as_json:
         print_json(report(opened))
         return
