@@ -14,16 +14,24 @@ from pfnr_runtime.console import make_app, print_json, reports_errors, run_app, 
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.frame_range import select_frames
 
-app = make_app("Decode an exported video: pfnr-decode v5.onnx out.mp4 | frames/%05d.png | out.y4m | md5: | null:")
+app = make_app(
+    "Decode an exported video: pfnr-decode v5.onnx out.mp4 | frames/%05d.png | out.y4m | - | md5: | null:"
+)
 
 
 @app.command()
 @reports_errors
 def decode(
     artifact: Annotated[str, typer.Argument(help="The .onnx file that pfnr-export wrote.")],
-    out: Annotated[str, typer.Argument(help="*.mp4, *.mkv, *.y4m, FOLDER/%05d.png (.jpg, .webp), md5: or null:")],
+    out: Annotated[
+        str,
+        typer.Argument(
+            help="*.mp4, *.mkv, *.y4m, *.rgb, *.yuv, FOLDER/%05d.png (.jpg, .webp), rgb24:FILE, yuv420p:FILE, "
+            "- (y4m on stdout), md5: or null:"
+        ),
+    ],
     frames: Annotated[
-        str, typer.Option(help="Half-open range A:B or A:B:C; negative numbers count from the end.")
+        str, typer.Option(help="Half-open range START:STOP or START:STOP:STEP; negative numbers count from the end.")
     ] = ":",
     session: Annotated[
         str | None, typer.Option("--session", "-s", help="Index or name, for a shared graph.", show_default=False)
@@ -35,21 +43,28 @@ def decode(
     batch: Annotated[
         int | None, typer.Option(help="Frames per engine run.", show_default="the engine's choice")
     ] = None,
+    codec: Annotated[
+        str | None,
+        typer.Option(help="Of a video file: h264, hevc, av1 or ffv1 (lossless, .mkv).", show_default="h264"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No messages, no progress bar.")] = False,
 ) -> None:
     """Decode ARTIFACT and write its frames to OUT."""
     from pfnr_runtime.decoder import VideoDecoder
     from pfnr_runtime.sinks import find_sink, open_sink
+    from pfnr_runtime.sinks.output_file import writes_standard_output
 
     if batch is not None and batch < 1:
         raise UsageError(f"--batch {batch} must be 1 or more")
+    if as_json and writes_standard_output(out):
+        raise UsageError(f"--json and the frames of {out} cannot both go to standard output")
     find_sink(out)  # a wrong name is found before an engine is started
     with VideoDecoder(artifact, session=session, backend=backend, threads=threads) as decoder:
         chosen = select_frames(frames, len(decoder))
         if not quiet:
             say(str(decoder.backend))
-        with open_sink(out, decoder.metadata, len(chosen)) as sink:
+        with open_sink(out, decoder.metadata, len(chosen), codec=codec) as sink:
             if not quiet:
                 say(f"writing {sink.description}")
             start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Where frames go: sinks, chosen by a URI such as out.mp4, frames/%05d.png, md5: or null:.
+"""Where frames go: sinks, chosen by a URI such as out.mp4, frames/%05d.png, - (a pipe), md5: or null:.
 
 A module of this package that has a `SINK` record is a sink; adding one is adding a file.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from typing import Any
 
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.sinks.base import Sink, SinkKind
@@ -30,6 +31,14 @@ def find_sink(uri: str) -> SinkKind:
     raise UsageError(f"{uri!r} names no output that pfnr can write; use one of: {known}")
 
 
-def open_sink(uri: str, video: VideoRecord, frames: int) -> Sink:
-    """Start writing `frames` frames of `video` to `uri`; a UsageError or SinkError says why that fails."""
-    return find_sink(uri).open(uri, video, frames)
+def open_sink(uri: str, video: VideoRecord, frames: int, **options: Any) -> Sink:
+    """Start writing `frames` frames of `video` to `uri`; a UsageError or SinkError says why that fails.
+
+    Options left at None are the sink's own choice; one that the sink does not have is a UsageError.
+    """
+    kind = find_sink(uri)
+    given = {name: value for name, value in options.items() if value is not None}
+    if foreign := sorted(given.keys() - kind.options):
+        takers = ", ".join(k.selects for k in sink_kinds() if given.keys() <= k.options) or "no output"
+        raise UsageError(f"{uri} takes no --{foreign[0]}; it is for {takers}")
+    return kind.open(uri, video, frames, **given)

@@ -34,7 +34,10 @@ class Sink(ABC):
         self._open = True
 
     def write(self, frame: Frame) -> None:
-        """Take the next frame; a SinkError says what went wrong and what became of the output."""
+        """Take the next frame; a SinkError says what went wrong and what became of the output.
+
+        A BrokenPipeError where the reader of a pipe has gone away: nothing to complain about.
+        """
         if not self._open:
             raise ValueError(f"{self.uri} is closed")
         expected = (self.video.height, self.video.width, 3)
@@ -42,6 +45,9 @@ class Sink(ABC):
             raise ValueError(f"frame of {frame.data.shape} where {self.uri} takes {expected}")
         try:
             self._write_impl(frame)
+        except BrokenPipeError:
+            self.abort()
+            raise
         except OSError as error:
             raise self._failed(error) from None
         self.frames_written += 1
@@ -52,6 +58,9 @@ class Sink(ABC):
             return
         try:
             self._close_impl()
+        except BrokenPipeError:
+            self.abort()
+            raise
         except OSError as error:
             raise self._failed(error) from None
         self._open = False
@@ -105,10 +114,12 @@ class SinkKind:
     """One kind of sink, as its file declares it.
 
     name: of the kind. selects: how a URI selects it, for people. accepts: whether this URI does.
-    open(uri, video, frames): start an output for `frames` frames of a video; a SinkError or UsageError.
+    open(uri, video, frames, **options): start an output for `frames` frames of a video; a SinkError or
+    UsageError. options: names of the keyword options that `open` takes.
     """
 
     name: str
     selects: str
     accepts: Callable[[str], bool]
-    open: Callable[[str, VideoRecord, int], Sink]
+    open: Callable[..., Sink]
+    options: frozenset[str] = frozenset()

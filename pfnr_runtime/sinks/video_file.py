@@ -1,7 +1,8 @@
-"""A video file (.mp4, .mkv): H.264 by libx264, tagged and converted with the source's own colours."""
+"""A video file (.mp4, .mkv) in any codec of `video_codecs`, tagged and converted with the source's own colours."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +11,14 @@ from pfnr_runtime.frames import Frame
 from pfnr_runtime.interrupts import hold_interrupts
 from pfnr_runtime.sinks.base import Sink, SinkKind
 from pfnr_runtime.sinks.part_file import PartFile
-from pfnr_runtime.sinks.ycbcr import TAGS, range_number, to_ycbcr
+from pfnr_runtime.sinks.video_codecs import choose_codec
+from pfnr_runtime.sinks.ycbcr import RGB_FORMATS, stream_tags, to_picture
 from pfnr_runtime.video_record import VideoRecord
 
 if TYPE_CHECKING:
     import av
 
 CONTAINERS = {".mp4": "mp4", ".mkv": "matroska"}
-CRF = 18  # visually lossless for most material
 # What it takes to finish a container on a full disk: the index, and what the muxer still holds.
 RESERVE_BYTES, RESERVE_PER_FRAME = 1 << 18, 64
 
@@ -26,22 +27,25 @@ class VideoFileSink(Sink):
     """One .mp4 or .mkv file, which appears under its name when it is whole.
 
     When the disk fills up, the part that was written is finished and kept as NAME.partial.mp4; after any
-    other failure, and after an interrupt, nothing is left. Even sizes are 4:2:0, which plays everywhere; an
-    odd width or height cannot be 4:2:0 in H.264 and is written as 4:4:4 instead, samples untouched.
+    other failure, and after an interrupt, nothing is left. codec: a key of `video_codecs.CODECS`. Even sizes
+    are 4:2:0, which plays everywhere; what an odd width or height becomes is the codec's to say.
     """
 
-    def __init__(self, uri: str, video: VideoRecord, frames: int) -> None:
+    def __init__(self, uri: str, video: VideoRecord, frames: int, *, codec: str | None = None) -> None:
         super().__init__(uri, video)
         self._packets = 0
-        even = video.width % 2 == 0 and video.height % 2 == 0
-        self._pixel_format = "yuv420p" if even else "yuv444p"
-        reason = "" if even else " (the size is odd; not every player shows 4:4:4)"
+        suffix = Path(uri).suffix.lower()
+        self._codec = choose_codec(uri, suffix, video, codec)
+        self._pixel_format = self._codec.format_for(video.width, video.height)
+        reason = " (the size is odd; not every player shows 4:4:4)" if self._pixel_format == "yuv444p" else ""
+        colour = f"{video.colour.matrix} {video.colour.range} range"
         self.description = (
-            f"H.264 {self._pixel_format}{reason}, crf {CRF}, {video.colour.matrix} {video.colour.range} range"
+            f"{self._codec.title} {self._pixel_format}{reason}, {self._codec.note}, "
+            f"{'RGB' if self._pixel_format in RGB_FORMATS else colour}"
         )
         self._file = PartFile(uri, reserve=RESERVE_BYTES + RESERVE_PER_FRAME * frames)
         try:
-            self._start(CONTAINERS[Path(uri).suffix.lower()])
+            self._start(CONTAINERS[suffix])
         except BaseException:
             self._file.discard()
             raise
@@ -54,23 +58,27 @@ class VideoFileSink(Sink):
         # PyAV's stubs want a full file object; write, seek and tell are what it calls.
         file: Any = self._file
         self._container = av.open(file, "w", format=container)
+        codec = self._codec
+        for name, value in codec.environment.items():
+            os.environ.setdefault(name, value)
         try:
-            stream: Any = self._container.add_stream("libx264", rate=self.video.fps)
+            stream: Any = self._container.add_stream(codec.encoder, rate=self.video.fps)
         except (av.FFmpegError, ValueError) as error:
-            raise SinkError(f"{self.uri}: this build of PyAV cannot write H.264 ({error})") from None
+            raise SinkError(f"{self.uri}: this build of PyAV cannot write {codec.title} ({error})") from None
         stream.width, stream.height = self.video.width, self.video.height
         stream.pix_fmt = self._pixel_format
         stream.time_base = 1 / self.video.fps
-        stream.options = {"crf": str(CRF), "preset": "medium"}
+        stream.options = dict(codec.options)
         encoder = stream.codec_context
-        tags = TAGS[self.video.colour.matrix]
+        if codec.tag is not None and container == "mp4":
+            encoder.codec_tag = codec.tag
+        tags, encoder.color_range = stream_tags(self.video.colour, self._pixel_format)
         encoder.color_primaries, encoder.color_trc, encoder.colorspace = tags
-        encoder.color_range = range_number(self.video.colour)
         encoder.sample_aspect_ratio = self.video.sample_aspect
         self._stream = stream
 
     def _write_impl(self, frame: Frame) -> None:
-        picture = to_ycbcr(frame.data, self.video.colour, self._pixel_format)
+        picture = to_picture(frame.data, self.video.colour, self._pixel_format)
         picture.pts = self.frames_written
         picture.time_base = 1 / self.video.fps
         self._mux(picture)
@@ -125,4 +133,10 @@ class VideoFileSink(Sink):
         return True
 
 
-SINK = SinkKind("video file", "*.mp4, *.mkv", lambda uri: Path(uri).suffix.lower() in CONTAINERS, VideoFileSink)
+SINK = SinkKind(
+    "video file",
+    "*.mp4, *.mkv",
+    lambda uri: Path(uri).suffix.lower() in CONTAINERS,
+    VideoFileSink,
+    options=frozenset({"codec"}),
+)

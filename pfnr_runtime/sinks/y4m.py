@@ -1,4 +1,4 @@
-"""YUV4MPEG2 (.y4m): raw 4:2:0 frames behind one line of text, which every codec tool reads.
+"""YUV4MPEG2 (.y4m, or - for a pipe): raw 4:2:0 frames behind one line of text, which every codec tool reads.
 
 The format names size, rate, sample aspect, chroma siting and range; it has no place for the matrix, which is
 the record's.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pfnr_runtime.frames import Frame
 from pfnr_runtime.sinks.base import Sink, SinkKind
-from pfnr_runtime.sinks.part_file import PartFile
+from pfnr_runtime.sinks.output_file import STANDARD_OUTPUT, open_output
 from pfnr_runtime.sinks.ycbcr import planes, to_ycbcr
 from pfnr_runtime.video_record import VideoRecord
 
@@ -24,14 +24,17 @@ def header(video: VideoRecord) -> bytes:
 
 
 class Y4mSink(Sink):
-    """One .y4m file. Odd sizes keep their size; their chroma planes are rounded up, as the format says."""
+    """One .y4m file or pipe. Odd sizes keep their size; their chroma planes are rounded up, as the format says."""
 
     def __init__(self, uri: str, video: VideoRecord) -> None:
         super().__init__(uri, video)
         self.description = f"raw 4:2:0, {video.colour.matrix} {video.colour.range} range"
-        self._file = PartFile(uri)
+        self._file = open_output(uri)
         try:
             self._file.write(header(video))
+        except BrokenPipeError:
+            self.abort()
+            raise
         except OSError as error:
             raise self._failed(error) from None
 
@@ -52,4 +55,6 @@ def _open(uri: str, video: VideoRecord, frames: int) -> Sink:
     return Y4mSink(uri, video)
 
 
-SINK = SinkKind("y4m", "*.y4m", lambda uri: uri.lower().endswith(".y4m"), _open)
+SINK = SinkKind(
+    "y4m", "*.y4m, - (standard output)", lambda uri: uri == STANDARD_OUTPUT or uri.lower().endswith(".y4m"), _open
+)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import av
 # ITU-T H.273 numbers, as every container and FFmpeg use them.
 LIMITED, FULL = 1, 2  # FFmpeg's AVColorRange
+IDENTITY = 0  # the matrix of samples that are RGB
+RGB_FORMATS = ("bgr0",)
 
 
 class Tags(NamedTuple):
@@ -32,6 +34,23 @@ class Tags(NamedTuple):
 TAGS = {"bt709": Tags(1, 1, 1), "bt601": Tags(6, 6, 6), "bt2020": Tags(9, 14, 9)}
 # swscale's name for a matrix, as PyAV takes it.
 SWSCALE_MATRIX = {"bt709": 1, "bt601": 5, "bt2020": 9}
+
+
+def stream_tags(colour: Colour, pixel_format: str) -> tuple[Tags, int]:
+    """How a file of `pixel_format` says its colours: the tags and FFmpeg's number for the range."""
+    tags = TAGS[colour.matrix]
+    if pixel_format in RGB_FORMATS:
+        return tags._replace(matrix=IDENTITY), FULL
+    return tags, range_number(colour)
+
+
+def to_picture(data: NDArray[np.uint8], colour: Colour, pixel_format: str) -> av.VideoFrame:
+    """Full-range RGB, uint8 [H, W, 3] → a frame of `pixel_format`, for an encoder: its samples, or YCbCr."""
+    import av
+
+    if pixel_format not in RGB_FORMATS:
+        return to_ycbcr(data, colour, pixel_format)
+    return av.VideoFrame.from_ndarray(np.ascontiguousarray(data), format="rgb24").reformat(format=pixel_format)
 
 
 def range_number(colour: Colour) -> int:
