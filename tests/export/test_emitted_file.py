@@ -50,11 +50,11 @@ def decoder_frames(library: Library) -> torch.Tensor:
 def test_onnx_runtime_gives_the_decoders_frames(config: ModelConfig) -> None:
     library = made_library(config)
     expected = decoder_frames(library)
-    model, _ = build_model(library, 1, ExportOptions(output="float32"))
+    model, _ = build_model(library, 1, ExportOptions("matmul", output="float32"))
     frames = run_model(model, BATCH)
     assert (frames.dtype, frames.shape) == (np.float32, tuple(expected.shape))
     np.testing.assert_allclose(frames, expected.numpy(), atol=1e-6, rtol=0)
-    model, _ = build_model(library, 1, ExportOptions())
+    model, _ = build_model(library, 1, ExportOptions("matmul"))
     pixels, reference = run_model(model, BATCH), to_uint8(expected)
     assert (pixels.dtype, pixels.shape) == (np.uint8, reference.shape)
     difference = np.abs(pixels.astype(int) - reference)
@@ -77,7 +77,7 @@ def test_a_batch_of_three_is_three_batches_of_one_to_the_byte(config: ModelConfi
 def test_the_graph_is_sound_and_made_of_the_promised_parts_only(combine: str, output: str) -> None:
     for bias, activation in ((False, "tanh"), (True, "sigmoid")):
         config = small_config(combine, bias=bias, output=activation)
-        model, contract = build_model(made_library(config), 1, ExportOptions(output=output))
+        model, contract = build_model(made_library(config), 1, ExportOptions("matmul", output=output))
         onnx.checker.check_model(model, full_check=True)
         assert {node.op_type for node in model.graph.node} <= OPERATORS
         assert [(o.domain, o.version) for o in model.opset_import] == [("", 17)]
@@ -97,7 +97,7 @@ def test_the_graph_is_sound_and_made_of_the_promised_parts_only(combine: str, ou
 
 def test_nodes_and_tensors_have_stable_names() -> None:
     config = small_config("add", fourier=fourier_config("add", 0), bias=True)
-    model, _ = build_model(made_library(config), 1, ExportOptions(fourier="matmul"))
+    model, _ = build_model(made_library(config), 1, ExportOptions("matmul"))
     assert [t.name for t in model.graph.initializer if "scalar" not in t.name and "shape/" not in t.name] == [
         "stem_1_table/table",
         "block_0_branches/block_0_conv/weight",
