@@ -117,8 +117,10 @@ def _graph_lines(graph: SharedFile) -> Iterator[tuple[str, str]]:
         yield "sessions", "none beside it"
     for entry in found:
         video = None if entry.contract is None else entry.contract.video
-        about = entry.problem if video is None else f"{video.name}: {video.frames} frames, {float(video.fps):g} fps"
-        yield f"session {entry.session}", f"{about}, {size(entry.path.stat().st_size)} in {entry.path.name}"
+        about = (
+            entry.problem if video is None else f"{video.name}: {video.frames} frames, {float(video.fps):g} fps"
+        )
+        yield "session", f"{entry.session}: {about}, {size(entry.path.stat().st_size)} in {entry.path.name}"
 
 
 def _video_lines(contract: ArtifactContract) -> Iterator[tuple[str, str]]:

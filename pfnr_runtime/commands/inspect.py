@@ -17,7 +17,9 @@ def inspect(
     artifact: Annotated[str, typer.Argument(help="The .onnx file that pfnr-export wrote.")],
     session: Annotated[
         str | None,
-        typer.Option("--session", "-s", help="One session of a shared graph, by index or name.", show_default=False),
+        typer.Option(
+            "--session", "-s", help="One session of a shared graph, by index or name.", show_default=False
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON on stdout.")] = False,
 ) -> None:
