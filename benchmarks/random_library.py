@@ -1,4 +1,4 @@
-"""A library with one session of random weights and masks: for timing what does not depend on training."""
+"""A library of random weights and masks: for timing what does not depend on training."""
 
 from __future__ import annotations
 
@@ -15,16 +15,27 @@ from pfnr_train.library import Library, Session, weights_digest
 from pfnr_train.session_record import SessionRecord
 
 
-def random_library(config: ModelConfig, frames: int = 132, density: float = 0.3, seed: int = 0) -> Library:
-    """One session of `frames` frames whose masks keep a random `density` of every tensor."""
+def random_library(
+    config: ModelConfig, frames: int = 132, density: float = 0.3, seed: int = 0, sessions: int = 1
+) -> Library:
+    """Sessions of `frames` frames whose masks keep a random `density` of every tensor."""
     rng = np.random.default_rng(seed)
     library = new_library(config, seed)
+    for index in range(sessions):
+        library = _with_random_session(library, rng, index, frames, density, seed)
+    return library
+
+
+def _with_random_session(
+    library: Library, rng: np.random.Generator, index: int, frames: int, density: float, seed: int
+) -> Library:
+    config = library.config
     width, height = config.size
     masks = {n: np.packbits(rng.random(w.shape) < density) for n, w in library.weights.items()}
     head = {n: rng.standard_normal(s).astype(np.float32) for n, s in config.head_shapes().items()}
     record = SessionRecord(
-        video=VideoRecord("random", frames, width, height, Fraction(25)),
-        scalar=session_scalar(0),
+        video=VideoRecord("random" if index == 0 else f"random-{index}", frames, width, height, Fraction(25)),
+        scalar=session_scalar(index),
         density=density,
         seed=seed,
         epochs=0,
@@ -34,6 +45,6 @@ def random_library(config: ModelConfig, frames: int = 132, density: float = 0.3,
         source_sha256="",
         weights_sha256="",
     )
-    drawn = replace(library, sessions=(Session(record, masks, head),))
-    record = replace(record, weights_sha256=weights_digest(drawn.assemble(0)))
-    return replace(library, sessions=(Session(record, masks, head),))
+    drawn = replace(library, sessions=(*library.sessions, Session(record, masks, head)))
+    record = replace(record, weights_sha256=weights_digest(drawn.assemble(index)))
+    return replace(library, sessions=(*library.sessions, Session(record, masks, head)))
