@@ -55,12 +55,10 @@ def test_onnx_runtime_gives_the_decoders_frames(config: ModelConfig) -> None:
     assert (frames.dtype, frames.shape) == (np.float32, tuple(expected.shape))
     np.testing.assert_allclose(frames, expected.numpy(), atol=1e-6, rtol=0)
     model, _ = build_model(library, 1, ExportOptions("matmul"))
-    pixels, reference = run_model(model, BATCH), to_uint8(expected)
-    assert (pixels.dtype, pixels.shape) == (np.uint8, reference.shape)
-    difference = np.abs(pixels.astype(int) - reference)
-    # A sample on the very edge between two steps may fall either way.
-    assert difference.max() <= 1
-    assert np.count_nonzero(difference) <= max(1, 0.0002 * difference.size)
+    pixels, scaled = run_model(model, BATCH), 255 * expected.double().permute(0, 2, 3, 1).numpy()
+    assert (pixels.dtype, pixels.shape) == (np.uint8, scaled.shape)
+    # Rounded to the nearest step; a sample on the very edge between two may fall either way.
+    assert np.abs(pixels - scaled).max() <= 0.5 + 1e-3
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)
