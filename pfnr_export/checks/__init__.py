@@ -12,9 +12,10 @@ import onnx
 
 from pfnr_export.checks.allow_list import check_allow_list
 from pfnr_export.checks.tensorrt_rtx import check_tensorrt_rtx
+from pfnr_runtime.console import say
 from pfnr_runtime.errors import UsageError
 
-__all__ = ["CHECKS", "check_allow_list", "choose_checks", "run_checks"]
+__all__ = ["CHECKS", "check_allow_list", "choose_checks", "run_checks", "say_checks"]
 
 # From a model and its bytes to what was seen, as plain JSON types.
 Check = Callable[[onnx.ModelProto, bytes], dict[str, Any]]
@@ -33,3 +34,9 @@ def run_checks(model: onnx.ModelProto, data: bytes, names: tuple[str, ...] = ())
     """The static check, then those asked for; returns what each saw. Raises as they do."""
     check_allow_list(model)
     return {name: check(model, data) for name, check in choose_checks(names).items()}
+
+
+def say_checks(seen: dict[str, dict[str, Any]]) -> None:
+    """Tell the person which checks passed, and for what."""
+    for name, found in seen.items():
+        say(f"check {name} {found['version']}: compiles for {', '.join(found['targets'])} with its own types")

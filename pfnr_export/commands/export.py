@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from pfnr_export.checks import CHECKS
+from pfnr_export.checks import CHECKS, say_checks
 from pfnr_export.commands.export_shared import run_shared
 from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_export.lowerings import AUTO, LOWERINGS
 from pfnr_export.lowerings.budget import parse_budget
 from pfnr_export.precisions import PRECISIONS
 from pfnr_export.shared.build import PRECISION, SharedOptions
-from pfnr_runtime.console import make_app, print_json, reports_errors, say
+from pfnr_runtime.console import make_app, print_json, reports_errors
 from pfnr_runtime.contract import OUTPUT_KINDS
 from pfnr_runtime.errors import PfnrError, UsageError
 from pfnr_train.commands.options import JsonOption, LibraryOption
@@ -72,7 +72,7 @@ def export(
         )
     opened = read_library(library)
     if session is None:
-        run_shared(opened, sessions or "all", output, SharedOptions(fourier, frames), json)
+        run_shared(opened, sessions or "all", output, SharedOptions(fourier, frames, options.checks), json)
         return
     done = export_session(opened, opened.find(session), output, options)
     video = done.contract.video
@@ -91,8 +91,7 @@ def export(
             }
         )
         return
-    for name, seen in done.checks.items():
-        say(f"check {name}: passed ({', '.join(map(str, seen['targets']))}, version {seen['version']})")
+    say_checks(done.checks)
     print(
         f"session {done.contract.session} ({video.name}): {video.frames} frames of {video.width}x{video.height}, "
         f"{precision}, {done.contract.lowering} lowering, {done.file_bytes / 1e6:.2f} MB -> {output}"

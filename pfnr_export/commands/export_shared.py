@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pfnr_export.checks import say_checks
 from pfnr_export.shared.build import PRECISION, SharedOptions
 from pfnr_export.shared.export_shared import SharedExport, export_shared
 from pfnr_runtime.console import print_json
@@ -39,6 +40,7 @@ def _as_json(done: SharedExport) -> dict[str, object]:
         "precision": done.contract.precision,
         "lowering": done.contract.lowering,
         "passes": list(done.contract.passes),
+        "checks": done.checks,
         "sidecars": [
             {
                 "session": s.session,
@@ -55,6 +57,7 @@ def _as_json(done: SharedExport) -> dict[str, object]:
 
 def _print_text(done: SharedExport) -> None:
     video = done.contract
+    say_checks(done.checks)
     print(
         f"shared graph ({done.graph}): {video.width}x{video.height}, {PRECISION}, {video.lowering} lowering, "
         f"{done.file_bytes / 1e6:.2f} MB -> {done.path}"

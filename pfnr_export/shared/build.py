@@ -26,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from pfnr_export.checks import choose_checks
 from pfnr_export.emit import as_model, emit_graph
 from pfnr_export.graph import IR_VERSION, OPSET, Graph
 from pfnr_export.lowerings import AUTO, LOWERINGS, Lowering, choose_lowering
@@ -45,15 +46,20 @@ _MASKABLE = {name: lowering for name, lowering in LOWERINGS.items() if lowering.
 
 @dataclass(frozen=True)
 class SharedOptions:
-    """What a shared graph is to be. fourier: a lowering's name or `auto`; output: a key of `OUTPUT_KINDS`."""
+    """What a shared graph is to be. fourier: a lowering's name or `auto`; output: a key of `OUTPUT_KINDS`.
+
+    checks: names of `pfnr_export.checks.CHECKS` to run on the graph besides the static one.
+    """
 
     fourier: str = AUTO
     output: str = "uint8"
+    checks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.output not in OUTPUT_KINDS:
             raise UsageError(f"output {self.output!r} is none of {', '.join(OUTPUT_KINDS)}")
         choose_lowering(self.fourier)
+        choose_checks(self.checks)
         if not self.lowering.stores_weights:
             raise UsageError(
                 f"the Fourier lowering {self.fourier!r} computes with a session's weights, so masks cannot be "

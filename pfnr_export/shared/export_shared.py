@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors.numpy
 
+from pfnr_export.checks import run_checks
 from pfnr_export.emit import serialise
 from pfnr_export.shared.build import (
     Generation,
@@ -45,7 +46,8 @@ class SharedExport:
 
     graph: `new` (nothing was there), `kept` (the graph there serves these sessions too), `extended` (the
     library uses more weights now; sidecars from before stay valid) or `replaced` (what was there was no
-    graph of this library with these options; its sidecars no longer fit).
+    graph of this library with these options; its sidecars no longer fit). checks: what each check that was
+    asked for saw, by name.
     """
 
     path: Path
@@ -53,6 +55,7 @@ class SharedExport:
     contract: SharedContract
     file_bytes: int
     sidecars: tuple[ExportedSidecar, ...]
+    checks: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def sentence(self) -> str:
         """Which files a device that had the last export needs now."""
@@ -88,19 +91,20 @@ def export_shared(library: Library, sessions: list[int], path: Path, options: Sh
     assert last is not None
     there = _existing(path)
     model = shared_model(library, last, options)
+    data = serialise(model)
+    seen = run_checks(model, data, options.checks)
     if isinstance(there, SharedFile) and there.contract.serves(last.digests[-1]):
         state, contract, size = "kept", there.contract, there.size
     else:
-        data = serialise(model)
         write_atomically(path, data)
         size = len(data)
         contract = SharedContract.from_json(model.metadata_props[0].value)
         extends = isinstance(there, SharedFile) and contract.serves(there.contract.graph_sha256)
         state = "new" if there is None else "extended" if extends else "replaced"
-    for sidecar, data in pending:
+    for sidecar, content in pending:
         if sidecar.written:
-            write_atomically(sidecar.path, data)
-    return SharedExport(path, state, contract, size, tuple(sidecar for sidecar, _ in pending))
+            write_atomically(sidecar.path, content)
+    return SharedExport(path, state, contract, size, tuple(sidecar for sidecar, _ in pending), seen)
 
 
 def _sidecar(graph: Path, inputs: SessionInputs, added: int) -> tuple[ExportedSidecar, bytes]:
