@@ -52,7 +52,8 @@ def main() -> None:
     width, height = map(int, options.size.split("x"))
     result: dict[str, Any] = {
         "machine": machine(),
-        "case": f"preset {options.preset} at {options.size}, {options.threads} threads, {options.sessions} sessions",
+        "case": f"preset {options.preset} at {options.size}, {options.threads} threads",
+        "sessions": options.sessions,
     }
     library = random_library(preset_config(options.preset, width, height), FRAMES, sessions=options.sessions)
     with tempfile.TemporaryDirectory() as folder:
@@ -108,9 +109,7 @@ def main() -> None:
         f"{exported.file_bytes / 1e6:.1f} MB + {sidecar_bytes / 1e6:.1f} MB of sidecars, "
         f"{result['bytes']['ratio']:.3f} of that"
     )
-    print(
-        f"export: {video_seconds:.1f} s alone, {shared_seconds:.1f} s shared; {differing} samples of frame 0 differ"
-    )
+    print(f"export: {video_seconds:.1f} s alone, {shared_seconds:.1f} s shared; frame 0 differs in {differing}")
     print(json.dumps(result["machine"]))
     store(result, options.json)
 
