@@ -108,6 +108,11 @@ RULES: dict[str, Rule] = {
     "QuantizeLinear": Rule(FLOATS | INT8, INT8, {"axis": _any, "saturate": _is(1)}),
     "DequantizeLinear": Rule(INT8 | FLOATS, FLOATS, _AXIS),
 }
+# Whose further inputs are shapes, axes, bounds or indices.
+_INDEXED = frozenset(
+    {"Expand", "Gather", "GatherElements", "Reshape", "Slice", "Split", "Squeeze", "Tile", "Unsqueeze"}
+    | {name for name in RULES if name.startswith("Reduce")}
+)
 # The rest are functions of one float each, without attributes, and the matrix product.
 _PLAIN = Rule()
 
@@ -199,9 +204,12 @@ def _type_problems(
         if not name:
             continue
         kind, shape = types.get(name, (0, None))
-        # Shapes, axes, indices and bounds are integers whatever an operator computes on.
-        allowed = rule.inputs | INTEGERS if position else rule.inputs
-        if node.op_type == "Where" and position == 0:
+        allowed = rule.inputs
+        if position and node.op_type in _INDEXED:
+            allowed = INTEGERS
+        elif position and node.op_type == "Pad":
+            allowed = NUMBERS
+        elif node.op_type == "Where" and position == 0:
             allowed = BOOL
         if kind not in allowed:
             yield f"{label} takes {type_name(kind)} {name!r}"
@@ -219,9 +227,7 @@ def _quantisation_problems(node: onnx.NodeProto, stored: dict[str, onnx.TensorPr
     for name in node.input[1:]:
         if name not in stored:
             yield f"{label} has a scale or zero point {name!r} that is not stored in the file"
-    if len(node.input) < 3:
-        yield f"{label} has no zero point, so its 8-bit type is not said"
-    elif node.input[2] in stored and not stored_zero(stored[node.input[2]]):
+    if len(node.input) > 2 and node.input[2] in stored and not stored_zero(stored[node.input[2]]):
         yield f"{label} has a zero point other than 0"
 
 
