@@ -57,6 +57,9 @@ class SharedFile(_OnnxFile):
         found = [index for index, name in named.items() if which is not None and name == text]
         if len(found) == 1:
             return found[0]
+        if found:
+            both = ", ".join(map(str, found))
+            raise UsageError(f"{self.path}: {text!r} is the name of sessions {both}; choose by index")
         if which is None and len(known) == 1:
             return next(iter(known))
         listed = ", ".join(f"{index} ({name or 'damaged'})" for index, name in named.items())
