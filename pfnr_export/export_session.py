@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
+from onnx import helper
 
 from pfnr_export.checks import choose_checks, run_checks
 from pfnr_export.emit import emit, serialise
@@ -14,26 +18,32 @@ from pfnr_export.lowerings import choose_lowering
 from pfnr_export.lowerings.budget import DEFAULT_BUDGET, SpatialBudget
 from pfnr_export.materialise import materialise
 from pfnr_export.passes import run_passes
-from pfnr_export.precisions import choose_precision
+from pfnr_export.precisions import Subject, choose_precision
 from pfnr_runtime import __version__
 from pfnr_runtime.atomic_file import write_atomically
-from pfnr_runtime.contract import OUTPUT_KINDS, ArtifactContract
+from pfnr_runtime.contract import METADATA_KEY, OUTPUT_KINDS, ArtifactContract
 from pfnr_runtime.errors import UsageError
 from pfnr_train.library import Library
+
+MAX_BUDGET = 20.0
 
 
 @dataclass(frozen=True)
 class ExportOptions:
     """What an artifact is to be. fourier: a lowering's name or `auto`; output: a key of `OUTPUT_KINDS`.
 
-    spatial_budget: how large the `spatial` lowering may grow. checks: names of `pfnr_export.checks.CHECKS` to
-    run on the finished model besides the static one, which always runs.
+    spatial_budget: how large the `spatial` lowering may grow. psnr_budget: most PSNR in dB that a frame may
+    lose by its precision, None for the precision's own. calibration_frames: how many frames set int8
+    ranges, None for all. checks: names of `pfnr_export.checks.CHECKS` to run on the finished model besides the
+    static one, which always runs.
     """
 
     fourier: str = "auto"
     precision: str = "fp32"
     output: str = "uint8"
     spatial_budget: SpatialBudget = DEFAULT_BUDGET
+    psnr_budget: float | None = None
+    calibration_frames: int | None = None
     checks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -41,7 +51,14 @@ class ExportOptions:
             raise UsageError(f"output {self.output!r} is none of {', '.join(OUTPUT_KINDS)}")
         choose_lowering(self.fourier)
         choose_checks(self.checks)
-        choose_precision(self.precision)
+        precision = choose_precision(self.precision)
+        if self.psnr_budget is not None:
+            if precision.budget is None:
+                raise UsageError(f"{precision.name} loses nothing, so --psnr-budget does not go with it")
+            if not 0 < self.psnr_budget <= MAX_BUDGET:
+                raise UsageError(f"--psnr-budget {self.psnr_budget:g} is outside 0 to {MAX_BUDGET:g} dB")
+        if self.calibration_frames is not None and self.calibration_frames < 1:
+            raise UsageError(f"{self.calibration_frames} calibration frames: 1 or more are needed")
 
 
 @dataclass(frozen=True)
@@ -58,28 +75,63 @@ class Exported:
     checks: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def build_model(library: Library, index: int, options: ExportOptions) -> tuple[onnx.ModelProto, ArtifactContract]:
-    """The ONNX model of session `index`; depends on nothing of the library but that session and the network."""
+def build_model(
+    library: Library,
+    index: int,
+    options: ExportOptions,
+    source: NDArray[np.uint8] | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> tuple[onnx.ModelProto, ArtifactContract]:
+    """The ONNX model of session `index`; depends on nothing of the library but that session and the network.
+
+    source: the session's source frames, uint8 [N, H, W, 3], which a lower precision is judged against where
+    they are at hand. progress: told in words what a conversion is doing.
+    """
     session, record = library.session_weights(index), library.sessions[index].record
     lowering = choose_lowering(options.fourier, library.config, options.spatial_budget)
     decoder, passes = run_passes(materialise(session, lowering))
+    precision = choose_precision(options.precision)
     contract = ArtifactContract(
         video=record.video,
         session=index,
         output=options.output,
-        precision=options.precision,
+        precision=precision.name,
         lowering=lowering.name if library.config.fourier is not None else "none",
         passes=passes,
         weights_sha256=record.weights_sha256,
         quality=record.quality(),
         producer=f"pfnr {__version__}",
     )
-    return choose_precision(options.precision)(emit(decoder, contract)), contract
+    model = emit(decoder, contract)
+    if precision.budget is None:
+        return model, contract
+    budget = precision.budget if options.psnr_budget is None else options.psnr_budget
+    subject = Subject(
+        model,
+        record.video.frames,
+        options.output,
+        budget,
+        source,
+        record.psnr,
+        options.calibration_frames,
+        progress,
+    )
+    converted = precision.convert(subject)
+    contract = replace(contract, precision_report=converted.report)
+    helper.set_model_props(converted.model, {METADATA_KEY: contract.to_json()})
+    return converted.model, contract
 
 
-def export_session(library: Library, index: int, path: Path, options: ExportOptions) -> Exported:
-    """Write session `index` to `path`, whole or not at all. Same session and options, same bytes."""
-    model, contract = build_model(library, index, options)
+def export_session(
+    library: Library,
+    index: int,
+    path: Path,
+    options: ExportOptions,
+    source: NDArray[np.uint8] | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Exported:
+    """Write session `index` to `path`, whole or not at all. Same session, options and source, same bytes."""
+    model, contract = build_model(library, index, options, source, progress)
     weight_bytes = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
     data = serialise(model)
     seen = run_checks(model, data, options.checks)

@@ -7,6 +7,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+# An exact frame has infinite PSNR, which no mean survives; it counts as one wrong step in a 720p frame.
+PSNR_CEILING = 112.0
+
 
 def mse(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     """Mean squared difference of two uint8 arrays of one shape, in squared steps of 255.

@@ -9,12 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pfnr_runtime.metrics import psnr
+from pfnr_runtime.metrics import PSNR_CEILING, psnr
 
 # Five scales of an 11-tap window need a shorter side above this (pytorch-msssim's own rule).
 MS_SSIM_LEAST_SIDE = 160
-# An exact frame has infinite PSNR, which no mean survives; it counts as one wrong step in a 720p frame.
-PSNR_CEILING = 112.0
 
 
 @dataclass(frozen=True)

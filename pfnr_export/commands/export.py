@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from pfnr_export.checks import CHECKS, say_checks
 from pfnr_export.commands.export_shared import run_shared
@@ -13,12 +15,15 @@ from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_export.lowerings import AUTO, LOWERINGS
 from pfnr_export.lowerings.budget import parse_budget
 from pfnr_export.precisions import PRECISIONS
+from pfnr_export.precisions.summary import summary
 from pfnr_export.shared.build import PRECISION, SharedOptions
-from pfnr_runtime.console import make_app, print_json, reports_errors
+from pfnr_runtime.console import make_app, print_json, reports_errors, say
 from pfnr_runtime.contract import OUTPUT_KINDS
 from pfnr_runtime.errors import PfnrError, UsageError
 from pfnr_train.commands.options import JsonOption, LibraryOption
 from pfnr_train.library_file import read_library
+from pfnr_train.session_record import SessionRecord
+from pfnr_train.sources import source_frames
 
 app = make_app("Export a session of a library as an ONNX decoder.")
 _DEFAULT = ExportOptions()
@@ -49,6 +54,20 @@ def export(
     ] = None,
     precision: Annotated[str, typer.Option(help=f"One of {', '.join(PRECISIONS)}.")] = _DEFAULT.precision,
     frames: Annotated[str, typer.Option(help=f"Type of the output: {', '.join(OUTPUT_KINDS)}.")] = _DEFAULT.output,
+    psnr_budget: Annotated[
+        float | None,
+        typer.Option(
+            help="Most PSNR in dB that any frame may lose by a lower precision.",
+            show_default=", ".join(f"{p.budget:g} for {p.name}" for p in PRECISIONS.values() if p.budget),
+        ),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(help="The source clip, to measure the loss against.", show_default="as the library knows it"),
+    ] = None,
+    calibration_frames: Annotated[
+        int | None, typer.Option(help="Frames, evenly chosen, that set int8 ranges.", show_default="all")
+    ] = None,
     check: Annotated[
         list[str] | None,
         typer.Option(help=f"Check the file before it is written: {', '.join(CHECKS)}; may be given again."),
@@ -61,7 +80,15 @@ def export(
     if not shared and (session is None or sessions is not None):
         raise UsageError("name one session with --session, or several with --shared --sessions 0,2,5")
     budget = _DEFAULT.spatial_budget if spatial_budget is None else parse_budget(spatial_budget)
-    options = ExportOptions(fourier, precision, frames, budget, checks=tuple(check or ()))
+    options = ExportOptions(
+        fourier,
+        precision,
+        frames,
+        budget,
+        checks=tuple(check or ()),
+        psnr_budget=psnr_budget,
+        calibration_frames=calibration_frames,
+    )
     if output.is_dir():
         raise UsageError(f"{output} is a folder; name a file in it, such as {output / 'v.onnx'}")
     if output.suffix == ".pfnr" or (output.exists() and library.exists() and output.samefile(library)):
@@ -74,7 +101,11 @@ def export(
     if session is None:
         run_shared(opened, sessions or "all", output, SharedOptions(fourier, frames, options.checks), json)
         return
-    done = export_session(opened, opened.find(session), output, options)
+    index = opened.find(session)
+    clip = None
+    if PRECISIONS[precision].budget is not None:
+        clip = _source(opened.sessions[index].record, library, source)
+    done = export_session(opened, index, output, options, clip, say)
     video = done.contract.video
     if json:
         print_json(
@@ -88,6 +119,7 @@ def export(
                 "lowering": done.contract.lowering,
                 "passes": list(done.contract.passes),
                 "checks": done.checks,
+                "precision_report": done.contract.precision_report,
             }
         )
         return
@@ -96,3 +128,16 @@ def export(
         f"session {done.contract.session} ({video.name}): {video.frames} frames of {video.width}x{video.height}, "
         f"{precision}, {done.contract.lowering} lowering, {done.file_bytes / 1e6:.2f} MB -> {output}"
     )
+    for line in summary(done.contract.precision_report):
+        print(line)
+
+
+def _source(record: SessionRecord, library: Path, clip: Path | None) -> NDArray[np.uint8] | None:
+    """The session's source frames; None, and a message, where the clip that the library knows is gone."""
+    try:
+        return source_frames(record, library, clip)
+    except PfnrError as error:
+        if clip is not None:
+            raise
+        say(f"the loss is estimated from the fp32 frames alone: {error}")
+        return None

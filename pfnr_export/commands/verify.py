@@ -16,6 +16,7 @@ from rich.table import Table
 from pfnr_runtime import VideoDecoder
 from pfnr_runtime.console import make_app, print_json, reports_errors, say
 from pfnr_runtime.errors import UsageError
+from pfnr_runtime.parity import ExactRule, ParityRule, rule_for
 from pfnr_runtime.sidecar import list_sidecars
 from pfnr_train.commands.results import results_console
 
@@ -45,8 +46,6 @@ def verify(
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout.")] = False,
 ) -> None:
     """Decode every frame of ARTIFACT with PyTorch and with the file, and compare. Exits with 0 or 3."""
-    from pfnr_export.parity.rule import RULES
-
     # torch takes a second to import: `--help` and usage errors do without it.
     from pfnr_export.parity.verify import verify_artifact
     from pfnr_train.library_file import default_library_path, read_library
@@ -61,14 +60,7 @@ def verify(
         session = next(map(str, list_sidecars(artifact)), None)
     reports = []
     with VideoDecoder(artifact, session=session, backend=backend, threads=threads) as decoder:
-        rule = RULES.get(decoder.contract.precision)
-        if rule is None:
-            raise UsageError(f"no rule for precision {decoder.contract.precision!r}; known: {', '.join(RULES)}")
-        rule = replace(
-            rule,
-            max_step=rule.max_step if max_step is None else max_step,
-            max_fraction=rule.max_fraction if max_fraction is None else max_fraction,
-        )
+        rule = _rule(decoder, max_step, max_fraction)
         opened = read_library(path)
         for index in decoder.sessions if every else (decoder.contract.session,):
             if index != decoder.contract.session:
@@ -99,6 +91,21 @@ def _advance(bar: Progress, task: TaskID, done: int) -> None:
     bar.update(task, completed=done)
 
 
+def _rule(decoder: VideoDecoder, max_step: int | None, max_fraction: float | None) -> ParityRule:
+    rule = rule_for(decoder.contract)
+    if max_step is None and max_fraction is None:
+        return rule
+    if not isinstance(rule, ExactRule):
+        raise UsageError(
+            f"--max-step and --max-fraction are for fp32; {decoder.contract.precision} has a PSNR budget instead"
+        )
+    return replace(
+        rule,
+        max_step=rule.max_step if max_step is None else max_step,
+        max_fraction=rule.max_fraction if max_fraction is None else max_fraction,
+    )
+
+
 def _print_report(report: VerificationReport, artifact: Path) -> None:
     table = Table(show_header=False, box=None)
     video = report.contract.video
@@ -120,5 +127,5 @@ def _print_report(report: VerificationReport, artifact: Path) -> None:
             f"PyTorch {report.source.reference_psnr:.4f} dB, file {report.source.artifact_psnr:.4f} dB",
         )
     table.add_row("rule", report.rule.sentence())
-    table.add_row("verdict", "the same frames" if report.passed else "NOT the same frames")
+    table.add_row("verdict", report.rule.claim if report.passed else f"NOT {report.rule.claim}")
     results_console().print(table)

@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 from polygraphy.comparator import Comparator
 from polygraphy.logger import G_LOGGER
 
-from pfnr_export.parity.rule import FrameParity, ParityRule, compare_frame
 from pfnr_export.parity.runners import ArtifactRunner, MaskedSessionRunner
 from pfnr_runtime import VideoDecoder
 from pfnr_runtime.contract import INPUT_NAME, OUTPUT_NAME, ArtifactContract
 from pfnr_runtime.errors import VerificationError
-from pfnr_runtime.metrics import psnr
+from pfnr_runtime.metrics import PSNR_CEILING, psnr
+from pfnr_runtime.parity import FrameParity, ParityRule, problems_of
 from pfnr_runtime.video_record import VideoRecord
 from pfnr_train.library import Library
-from pfnr_train.quality import PSNR_CEILING
 
 # Frames both sides decode before they are compared: bounds memory on long videos.
 CHUNK = 8
@@ -80,7 +79,7 @@ class VerificationReport:
             "name": self.contract.video.name,
             "precision": self.contract.precision,
             "backend": self.backend,
-            "rule": asdict(self.rule) | {"sentence": self.rule.sentence()},
+            "rule": self.rule.to_json(),
             "frames": len(self.frames),
             "identical_frames": sum(f.differing == 0 for f in self.frames),
             "largest_difference": self.largest,
@@ -90,7 +89,13 @@ class VerificationReport:
             "psnr_between": _finite(self.psnr),
             "source": None if self.source is None else asdict(self.source),
             "per_frame": [
-                {"frame": f.frame, "largest": f.largest, "differing": f.differing, "psnr": _finite(f.psnr)}
+                {
+                    "frame": f.frame,
+                    "largest": f.largest,
+                    "differing": f.differing,
+                    "psnr": _finite(f.psnr),
+                    "loss": f.loss,
+                }
                 for f in self.frames
             ],
         }
@@ -118,7 +123,7 @@ def verify_artifact(
     def compare(reference: Any, artifact: Any) -> dict[str, FrameParity]:
         index = len(frames)
         pair = reference[OUTPUT_NAME][0], artifact[OUTPUT_NAME][0]
-        frames.append(compare_frame(index, *pair, rule))
+        frames.append(rule.compare(index, *pair, None if source is None else source[index]))
         if source is not None:
             against_source.append(tuple(min(PSNR_CEILING, psnr(side, source[index])) for side in pair))  # type: ignore[arg-type]
         on_frame(len(frames))
@@ -132,7 +137,7 @@ def verify_artifact(
     summary = None
     if against_source:
         summary = SourceParity(*(float(np.mean(side)) for side in zip(*against_source, strict=True)))
-    problems = _problems(frames, summary, rule)
+    problems = problems_of(frames, rule)
     return VerificationReport(contract, str(decoder.backend), rule, tuple(frames), summary, tuple(problems))
 
 
@@ -164,22 +169,6 @@ def _describe(video: VideoRecord) -> str:
         f"{video.name!r}, {video.frames} frames of {video.width}x{video.height} at {video.fps} fps, "
         f"{video.sample_aspect} samples, {video.colour.matrix}, {video.colour.range} range, from {video.source!r}"
     )
-
-
-def _problems(frames: list[FrameParity], source: SourceParity | None, rule: ParityRule) -> list[str]:
-    problems = []
-    bad = [f for f in frames if not f]
-    if bad:
-        worst = max(bad, key=lambda f: (f.largest, f.differing))
-        problems.append(
-            f"{len(bad)} of {len(frames)} frames break the rule; frame {worst.frame} is worst: {worst.largest} "
-            f"steps of 255, {worst.fraction:.4%} of samples"
-        )
-    if source is not None and abs(source.reference_psnr - source.artifact_psnr) > rule.max_psnr_change:
-        problems.append(
-            f"PSNR against the source is {source.artifact_psnr:.4f} dB, PyTorch's {source.reference_psnr:.4f} dB"
-        )
-    return problems
 
 
 def _finite(value: float) -> float | None:

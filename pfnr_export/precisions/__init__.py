@@ -6,15 +6,16 @@ emitted fp32 model.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import onnx
-
-from pfnr_export.precisions.fp32 import fp32
+from pfnr_export.precisions.base import Converted, Precision, Subject
+from pfnr_export.precisions.fp16 import FP16
+from pfnr_export.precisions.fp32 import FP32
+from pfnr_export.precisions.int8 import INT8
+from pfnr_export.precisions.int8_weights import INT8_WEIGHTS
 from pfnr_runtime.errors import UsageError
 
-Precision = Callable[[onnx.ModelProto], onnx.ModelProto]
-PRECISIONS: dict[str, Precision] = {"fp32": fp32}
+__all__ = ["PRECISIONS", "Converted", "Precision", "Subject", "choose_precision"]
+
+PRECISIONS: dict[str, Precision] = {p.name: p for p in (FP32, FP16, INT8, INT8_WEIGHTS)}
 
 
 def choose_precision(name: str) -> Precision:

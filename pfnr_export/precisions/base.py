@@ -1,0 +1,53 @@
+"""What a precision is: a rewrite of the emitted fp32 model, and how much it may lose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is to be converted. The inputs are a closed set: frame_index 0 to frames − 1.
+
+    model: as emitted, fp32. frames: N. output: a key of `OUTPUT_KINDS`. budget: most PSNR that may be lost,
+    in dB, by every frame and on average. source: the clip's frames, uint8 [N, H, W, 3], where at hand.
+    recorded_psnr: of the session against its source when trained, in dB, where known. calibration_frames:
+    how many frames, evenly chosen, set the ranges of activations; None for all. progress: told in words what
+    is being done.
+    """
+
+    model: onnx.ModelProto
+    frames: int
+    output: str
+    budget: float
+    source: NDArray[np.uint8] | None = None
+    recorded_psnr: float | None = None
+    calibration_frames: int | None = None
+    progress: Callable[[str], None] = field(default=lambda text: None, repr=False)
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A model of the precision asked for, and the record of what that cost, as plain JSON types."""
+
+    model: onnx.ModelProto
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """One precision. convert raises VerificationError where the budget cannot be met.
+
+    budget: the default, in dB; None for a precision that loses nothing and takes no budget.
+    """
+
+    name: str
+    summary: str
+    budget: float | None
+    convert: Callable[[Subject], Converted]

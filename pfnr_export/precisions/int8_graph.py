@@ -1,0 +1,172 @@
+"""Int8 convolutions as explicit QuantizeLinear and DequantizeLinear, laid out so that engines run them fast.
+
+The quantising is ONNX Runtime's own quantiser, given the ranges. Before it, an exact rewrite of the float
+graph around each convolution that becomes int8:
+
+    conv ─ DepthToSpace (CRD) ─ SiLU        becomes
+    conv/g ─ to channels last ─ shuffle of whole pixels ─ to channels first ─ ·g ─ SiLU
+
+- ONNX Runtime keeps int8 convolutions channels last. With sub-pixels before channels, the shuffle in that
+  layout moves r·C neighbouring bytes at a time, and every other transposition cancels out.
+- g holds a gain for each channel, so that all channels use the whole range of the one scale that a tensor has.
+- A value that is read twice, as by SiLU, makes ONNX Runtime duplicate its DequantizeLinear, and no int8
+  convolution is left before it. The product with g is its single reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from pfnr_export.precisions.onnx_edit import (
+    add_constant,
+    attribute,
+    consumers,
+    copied,
+    drop_unused,
+    replace_nodes,
+    shapes,
+    sort_nodes,
+    stored,
+)
+
+INT8_STEPS = 127
+
+
+def quantised(
+    model: onnx.ModelProto,
+    layers: frozenset[str],
+    limits: Mapping[str, float],
+    gains: Mapping[str, NDArray[np.float32]],
+) -> onnx.ModelProto:
+    """The model with the convolutions named `layers` in int8.
+
+    gains: by layer, a positive factor for each channel after its shuffle. limits: by value (inputs of these
+    convolutions, and outputs divided by the gains), the magnitude that becomes ±127. Weights are
+    symmetric per output channel; activations symmetric per tensor with zero-point 0, as TensorRT requires.
+    """
+    from onnxruntime.quantization import CalibrationMethod, QuantType
+    from onnxruntime.quantization.calibrate import TensorsData
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
+    prepared = equalised(model, layers, gains)
+    before = {node.name: list(node.input) for node in prepared.graph.node}
+    ranges = {
+        name: (np.array(-limit, np.float32), np.array(limit, np.float32))
+        for node in prepared.graph.node
+        if node.name in layers
+        for name in (node.input[0], node.output[0])
+        if (limit := limits[name])
+    }
+    quantiser = QDQQuantizer(
+        copied(prepared),
+        per_channel=True,
+        reduce_range=False,
+        weight_qType=QuantType.QInt8,
+        activation_qType=QuantType.QInt8,
+        tensors_range=TensorsData(CalibrationMethod.MinMax, ranges),
+        nodes_to_quantize=sorted(layers),
+        nodes_to_exclude=[],
+        op_types_to_quantize=["Conv"],
+        # Biases stay float32: TensorRT dequantises no int32.
+        extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
+    )
+    quantiser.quantize_model()
+    result: onnx.ModelProto = quantiser.model.model
+    _restore_other_readers(result, before, layers)
+    sort_nodes(result)
+    drop_unused(result)
+    # The quantiser adds domains of its own to the list, and uses none of them.
+    del result.opset_import[:]
+    result.opset_import.extend(model.opset_import)
+    result.producer_name, result.producer_version = model.producer_name, model.producer_version
+    del result.metadata_props[:]
+    result.metadata_props.extend(model.metadata_props)
+    return result
+
+
+def equalised(
+    model: onnx.ModelProto, layers: frozenset[str], gains: Mapping[str, NDArray[np.float32]]
+) -> onnx.ModelProto:
+    """The float model with the rewrite that the module describes around each convolution of `layers`."""
+    result = copied(model)
+    readers, tensors, sizes = consumers(result), stored(result), shapes(model)
+    shuffles: dict[str, tuple[onnx.NodeProto, int]] = {}
+    behind: dict[str, str] = {}
+    for conv in result.graph.node:
+        if conv.name not in layers:
+            continue
+        after, r, crd, value = readers.get(conv.output[0], []), 1, False, conv.output[0]
+        if len(after) == 1 and after[0].op_type == "DepthToSpace":
+            [shuffle] = after
+            r, crd = int(attribute(shuffle, "blocksize")), attribute(shuffle, "mode", b"DCR") == b"CRD"
+            shuffles[shuffle.name], value = (shuffle, r), shuffle.output[0]
+        behind[value] = f"{value}/gained"
+        add_constant(result, f"{value}/gain", gains[conv.name].reshape(1, -1, 1, 1))
+        for name in conv.input[1:]:
+            _scale_channels(tensors[name], gains[conv.name], r, crd)
+    nodes: list[onnx.NodeProto] = []
+    for node in result.graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = behind.get(name, name)
+        if node.name in shuffles:
+            nodes += _pixel_shuffle_nodes(result, node, sizes[node.input[0]], shuffles[node.name][1])
+        else:
+            nodes.append(node)
+        if (value := node.output[0]) in behind:
+            nodes.append(helper.make_node("Mul", [value, f"{value}/gain"], [behind[value]], name=behind[value]))
+    replace_nodes(result, nodes)
+    return result
+
+
+def _scale_channels(tensor: onnx.TensorProto, gain: NDArray[np.float32], r: int, crd: bool) -> None:
+    """Output channels from order (C, r²) to (r², C) if `crd`, each divided by the gain of its C."""
+    value = numpy_helper.to_array(tensor)
+    grouped = value.reshape(-1, r * r, *value.shape[1:]).swapaxes(0, 1) if crd else value
+    grouped = grouped.reshape(r * r, len(gain), *value.shape[1:])
+    scaled = grouped / gain.reshape(1, -1, *[1] * (value.ndim - 1))
+    tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(scaled.reshape(value.shape)), tensor.name))
+
+
+def _pixel_shuffle_nodes(
+    model: onnx.ModelProto, node: onnx.NodeProto, size: tuple[int | None, ...], r: int
+) -> list[onnx.NodeProto]:
+    _, channels, rows, columns = size
+    assert channels is not None
+    assert rows is not None
+    assert columns is not None
+    name, C = node.output[0], channels // r**2
+    values = [node.input[0], *(f"{name}/{step}" for step in ("nhwc", "split", "moved", "joined")), name]
+
+    def shape(*dims: int) -> str:
+        return add_constant(model, "shape/" + "x".join(map(str, dims)), np.array(dims, np.int64))
+
+    steps: list[tuple[str, list[str], dict[str, Any]]] = [
+        ("Transpose", [], {"perm": [0, 2, 3, 1]}),
+        # [B·h, w, r, r·C]: batch and rows, columns, rows of a block, columns and channels of a block.
+        ("Reshape", [shape(-1, columns, r, r * C)], {}),
+        ("Transpose", [], {"perm": [0, 2, 1, 3]}),
+        ("Reshape", [shape(-1, rows * r, columns * r, C)], {}),
+        ("Transpose", [], {"perm": [0, 3, 1, 2]}),
+    ]
+    return [
+        helper.make_node(op, [values[i], *more], [values[i + 1]], name=values[i + 1], **attributes)
+        for i, (op, more, attributes) in enumerate(steps)
+    ]
+
+
+def _restore_other_readers(
+    model: onnx.ModelProto, before: Mapping[str, list[str]], layers: frozenset[str]
+) -> None:
+    """Let float nodes that share an input with an int8 convolution read the float value again."""
+    converted = {node.output[0] for node in model.graph.node if node.name in layers}
+    for node in model.graph.node:
+        if node.name in before and node.name not in layers:
+            for i, name in enumerate(before[node.name]):
+                if name not in converted:
+                    node.input[i] = name
