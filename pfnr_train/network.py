@@ -54,6 +54,8 @@ class Network(nn.Module):
         x = F.relu(F.linear(embedding, weights["stem.0.weight"], weights.get("stem.0.bias")))
         x = F.relu(F.linear(x, weights["stem.1.weight"], weights.get("stem.1.bias")))
         x = x.view(-1, self.config.channels, *self.config.grid)
+        if self.fast:  # convolutions of a training step take two thirds of the time in this layout
+            x = x.contiguous(memory_format=torch.channels_last)
         for block in self.blocks[:-1]:
             x = F.silu(self._block(block, x, weights))
         last = self.blocks[-1]
@@ -68,14 +70,13 @@ class Network(nn.Module):
         self, block: BlockShape, x: Tensor, weights: Mapping[str, Tensor], head: Mapping[str, Tensor]
     ) -> Tensor:
         # The activation and the 1×1 head act on each position alone, so they commute with the shuffle:
-        # applied before it, three channels are shuffled instead of all.
+        # applied before it, three channels are shuffled instead of all. The head on each of the r² sub-pixels
+        # is one 1×1 convolution whose zeros cost less than a copy of its input would.
         name, r = f"block.{block.index}.conv", block.stride
         y = F.silu(F.conv2d(x, weights[f"{name}.weight"], weights.get(f"{name}.bias"), padding=1))
-        B, _, h, w = y.shape
-        rgb = torch.matmul(head["weight"], y.reshape(B, block.out_channels, r * r * h * w))
-        if "bias" in head:
-            rgb = rgb + head["bias"][:, None]
-        return F.pixel_shuffle(rgb.reshape(B, 3 * r * r, h, w), r)
+        each = torch.kron(head["weight"], torch.eye(r * r, dtype=y.dtype, device=y.device))
+        bias = head["bias"].repeat_interleave(r * r) if "bias" in head else None
+        return F.pixel_shuffle(F.conv2d(y, each[:, :, None, None], bias), r)
 
     def _block(self, block: BlockShape, x: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
         name = f"block.{block.index}"
@@ -93,7 +94,7 @@ class Network(nn.Module):
     def _mix(self, block: BlockShape, x: Tensor, weight: Tensor) -> Tensor:
         if self.fast:
             mixed: Tensor = self.mixers[str(block.index)](x, weight)
-            return mixed
+            return mixed.contiguous(memory_format=torch.channels_last)
         return mix_by_definition(x, weight, spectral_plan(self.config, block))
 
 
