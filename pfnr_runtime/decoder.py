@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,8 @@ class VideoDecoder:
 
     path: the .onnx file. session: index or name, for a shared graph of several videos; `switch` goes from one
     to another. backend: 'auto' or a backend's name; `decoder.backend` prints what runs and why.
-    threads: for engines on the CPU, all available ones by default. An ArtifactError or BackendError says
+    threads: for engines on the CPU, all available ones by default. options: what else the backends take, such
+    as max_batch for TensorRT; a UsageError lists them. An ArtifactError or BackendError says
     what is wrong. Ranges are half-open. Use one decoder from one thread at a time; several decoders are
     independent. A context manager: `close()` frees the engine, and a closed decoder raises ValueError.
     """
@@ -42,14 +44,15 @@ class VideoDecoder:
         session: str | int | None = None,
         backend: str = "auto",
         threads: int | None = None,
+        **options: Any,
     ) -> None:
         self.artifact = open_artifact(path, session)
-        self._backend, self._selection = open_backend(self.artifact, backend, threads=threads)
+        self._backend, self._selection = open_backend(self.artifact, backend, threads=threads, **options)
 
     @property
     def backend(self) -> Selection:
         """What decodes, and why not something else; print it."""
-        return self._selection
+        return replace(self._selection, description=self._backend.description)
 
     @property
     def metadata(self) -> VideoRecord:
@@ -100,7 +103,7 @@ class VideoDecoder:
         """Batches of `batch_size` frames in the order given; the last may be short.
 
         frames: numbers, negative ones from the end; the whole video by default. batch_size: the engine's
-        preference by default. Decodes as it goes, so memory holds one batch.
+        preference by default. Decodes as it goes, so memory holds one batch, or two where a GPU computes ahead.
         """
         size = self._backend.preferred_batch if batch_size is None else operator.index(batch_size)
         if size < 1:
@@ -194,10 +197,11 @@ class VideoDecoder:
         return self._timed(numbers, data)
 
     def _batches(self, parts: list[NDArray[np.int64]], artifact: ArtifactFile) -> Iterator[FrameBatch]:
+        decoded = self._backend.decode_batches(parts)
         for part in parts:
             if self.artifact is not artifact:
                 raise RuntimeError(f"the decoder was switched from {artifact.contract.video.name!r} meanwhile")
-            yield self._timed(part, self._backend.decode(part))
+            yield self._timed(part, next(decoded))
 
     def _timed(self, numbers: NDArray[np.int64], data: NDArray[np.uint8]) -> FrameBatch:
         video = self.metadata

@@ -64,6 +64,9 @@ def open_backend(artifact: ArtifactFile, name: str = "auto", **options: Any) -> 
     for kind in kinds:
         if name not in ("auto", kind.name):
             continue
+        if name == "auto" and not kind.automatic:
+            rejected.append((kind.name, "runs only where it is asked for by name"))
+            continue
         reason = _reason_against(kind, artifact, given)
         if reason is None:
             try:
@@ -81,5 +84,6 @@ def _reason_against(kind: BackendKind, artifact: ArtifactFile, given: dict[str, 
         return "it does not run shared graphs; export the session alone"
     if foreign := given.keys() - kind.options:
         return f"it has no option {', '.join(sorted(foreign))}"
-    reason = kind.probe()
-    return None if reason is None else f"{reason}; install it with: pip install '{kind.extra}'"
+    if reason := kind.probe():
+        return f"{reason}; install it with: pip install '{kind.extra}'"
+    return kind.device()

@@ -8,7 +8,7 @@ this package with a `BACKEND` record (`BackendKind`); `pfnr_runtime.backends` fi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -42,19 +42,34 @@ class Backend(ABC):
         A ValueError for another type or shape, an IndexError for a frame the video does not have, a
         BackendError where the engine fails.
         """
+        checked = self._checked(indices)
+        if len(checked) == 0:
+            return self._no_frames()
+        return self._as_pictures(self._decode_impl(checked), len(checked))
+
+    def decode_batches(self, parts: Iterable[NDArray[np.int64]]) -> Iterator[NDArray[np.uint8]]:
+        """`decode` of each part in turn; an engine with a device of its own may compute one part ahead."""
+        return map(self.decode, parts)
+
+    def _checked(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         self._check_open()
         indices = np.asarray(indices)
         if indices.ndim != 1 or indices.dtype != np.int64:
             raise ValueError(f"frame indices must be int64 [B], not {indices.dtype} {list(indices.shape)}")
         video = self.artifact.contract.video
-        if len(indices) == 0:
-            return np.empty((0, video.height, video.width, 3), np.uint8)
-        if indices.min() < 0 or indices.max() >= video.frames:
-            bad = int(indices[(indices < 0) | (indices >= video.frames)][0])
-            raise IndexError(f"frame {bad} is outside 0 to {video.frames - 1} of {video.name!r}")
-        output = self._decode_impl(np.ascontiguousarray(indices))
+        if len(outside := indices[(indices < 0) | (indices >= video.frames)]):
+            raise IndexError(f"frame {outside[0]} is outside 0 to {video.frames - 1} of {video.name!r}")
+        return np.ascontiguousarray(indices)
+
+    def _no_frames(self) -> NDArray[np.uint8]:
+        video = self.artifact.contract.video
+        return np.empty((0, video.height, video.width, 3), np.uint8)
+
+    def _as_pictures(self, output: NDArray[Any], count: int) -> NDArray[np.uint8]:
+        """The engine's output as pictures; a BackendError unless it is what the contract promises."""
+        video = self.artifact.contract.video
         pictures = output if self.artifact.contract.output == "uint8" else to_pictures(output)
-        expected = (len(indices), video.height, video.width, 3)
+        expected = (count, video.height, video.width, 3)
         if pictures.dtype != np.uint8 or pictures.shape != expected:
             raise BackendError(
                 f"{self.name} gave {pictures.dtype} {list(pictures.shape)} where uint8 {list(expected)} "
@@ -113,7 +128,8 @@ class BackendKind:
     name: for `--backend`. extra: what to pip install for it. preference: `auto` tries the lowest first.
     probe: why it cannot run here, or None. open: load an artifact with the options it knows; a BackendError
     if that fails. options: names of the keyword options that `open` takes. shared: whether it runs shared
-    graphs too.
+    graphs too. device: why this machine has nothing for it to run on, or None; asked where the library is
+    there, and nothing to install helps. automatic: whether `auto` may choose it.
     """
 
     name: str
@@ -123,6 +139,8 @@ class BackendKind:
     open: Callable[..., Backend]
     options: frozenset[str] = frozenset()
     shared: bool = False
+    device: Callable[[], str | None] = lambda: None
+    automatic: bool = True
 
 
 def to_pictures(output: NDArray[Any]) -> NDArray[np.uint8]:

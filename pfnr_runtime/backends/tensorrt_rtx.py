@@ -1,0 +1,8 @@
+"""TensorRT-RTX, for GeForce and RTX cards: what `auto` takes where TensorRT is not to be had."""
+
+from __future__ import annotations
+
+from pfnr_runtime.tensorrt.api import TENSORRT_RTX
+from pfnr_runtime.tensorrt.backend import backend_kind
+
+BACKEND = backend_kind(TENSORRT_RTX, preference=20)

@@ -1,0 +1,69 @@
+"""pfnr-build: build an artifact's TensorRT engine beforehand, so that the first frame need not wait for it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pfnr_runtime.console import make_app, print_json, reports_errors, run_app, say
+
+app = make_app("Build the engine of an exported video for this machine's GPU, and keep it for later.")
+
+
+@app.command()
+@reports_errors
+def build(
+    artifact: Annotated[str, typer.Argument(help="The .onnx file that pfnr-export wrote.")],
+    backend: Annotated[
+        str, typer.Option(help="tensorrt or tensorrt-rtx.", show_default="the first that works")
+    ] = "auto",
+    session: Annotated[
+        str | None,
+        typer.Option(help="Any session of a shared graph; one engine serves all.", show_default="the first"),
+    ] = None,
+    max_batch: Annotated[int, typer.Option(help="Frames a run at most, 1 to 64.")] = 1,
+    tf32: Annotated[bool, typer.Option("--tf32", help="Let fp32 products round their inputs to 10 bits.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
+) -> None:
+    """Build the engine of ARTIFACT, or find it in the cache; print its build time and size."""
+    from pfnr_runtime.artifact import SharedFile, examine_artifact, open_artifact
+    from pfnr_runtime.sidecar import list_sidecars
+    from pfnr_runtime.tensorrt.build import BuildOptions
+    from pfnr_runtime.tensorrt.obtain import choose_flavour, obtain_engine
+
+    options = BuildOptions(max_batch, tf32)
+    examined = examine_artifact(artifact)
+    if isinstance(examined, SharedFile) and session is None:
+        session = next(map(str, list_sidecars(examined.path)), None)
+    opened = open_artifact(artifact, session)
+    library, device = choose_flavour(backend)
+    made = obtain_engine(library, device.info, opened, options, report=say)
+    if as_json:
+        print_json(
+            {
+                "artifact": artifact,
+                "artifact_sha256": opened.sha256,
+                "library": str(library),
+                "device": str(device.info),
+                "options": options.to_json(),
+                "engine": str(made.path),
+                "bytes": made.size,
+                "seconds": made.seconds,
+                "built_now": made.fresh,
+                "layers": made.types.layers,
+                "types": sorted(made.types.types),
+            }
+        )
+        return
+    state = "built in" if made.fresh else "in the cache, built in"
+    print(f"{made.path}: {state} {made.seconds:.1f} s, {made.size / 1e6:.1f} MB, {made.types}")
+
+
+def main() -> None:
+    """Entry point of pfnr-build."""
+    run_app(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""TensorRT and TensorRT-RTX as one backend: an engine of this device's own, and the decode loop around it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pfnr_runtime.artifact import ArtifactFile
+from pfnr_runtime.backends.base import Backend, BackendKind
+from pfnr_runtime.console import say
+from pfnr_runtime.errors import BackendError
+from pfnr_runtime.masked_weights import MaskedWeights
+from pfnr_runtime.sidecar import Sidecar
+from pfnr_runtime.tensorrt.api import Flavour, load_library, missing
+from pfnr_runtime.tensorrt.build import BuildOptions, batch_profiles
+from pfnr_runtime.tensorrt.decode_loop import DecodeLoop
+from pfnr_runtime.tensorrt.device import device_missing, open_device
+from pfnr_runtime.tensorrt.device_frames import DeviceFrames
+from pfnr_runtime.tensorrt.engine_step import EngineStep
+from pfnr_runtime.tensorrt.obtain import obtain_engine
+
+
+class TensorRtBackend(Backend):
+    """An artifact in an engine built on this device, from the cache where there is one.
+
+    max_batch: frames a run at most, 1 by default: then every frame is computed alike, whatever it is asked
+    for together with. tf32: let fp32 products round their inputs. cuda_graph: record a step as a CUDA graph
+    where the engine allows it. report: gets what a person should see of a build; stderr by default.
+
+    A shared graph runs with its masks taken out, like in ONNX Runtime: masked weights are uploaded at a switch.
+    """
+
+    def __init__(
+        self,
+        flavour: Flavour,
+        artifact: ArtifactFile,
+        *,
+        max_batch: int = 1,
+        tf32: bool = False,
+        cuda_graph: bool = True,
+        report: Callable[[str], None] = say,
+    ) -> None:
+        super().__init__(artifact)
+        self.name = flavour.name
+        options = BuildOptions(max_batch, tf32)
+        library, device = load_library(flavour), open_device()
+        made = obtain_engine(library, device.info, artifact, options, report=report)
+        contract = artifact.contract
+        video = contract.video
+        with contextlib.ExitStack() as undo:
+            self._step = EngineStep(library, device, made.engine, batch_profiles(max_batch))
+            undo.callback(self._step.close)
+            planes = contract.output == "float32"
+            self._loop = DecodeLoop(
+                device,
+                self._step,
+                shape=(3, video.height, video.width) if planes else (video.height, video.width, 3),
+                dtype=contract.output,
+                max_batch=max_batch,
+                graphs=cuda_graph,
+            )
+            undo.callback(self._loop.close)
+            self._weights = MaskedWeights(made.weights)
+            if artifact.sidecar is not None:
+                self._load(artifact.sidecar)
+            # A first run sets the engine up. Whatever it lacks shows now, while `auto` can still take another.
+            for batch in {1, max_batch}:
+                self._loop.decode(np.zeros(batch, np.int64))
+            undo.pop_all()
+        self.preferred_batch = max_batch
+        rounding = "TF32" if tf32 else "no TF32"
+        self._about = f"{library} on {device.info}, {made.types}, {rounding}, batch {max_batch}"
+
+    @property
+    def description(self) -> str:  # type: ignore[override]
+        """What runs; whether steps are CUDA graphs shows after the first frames."""
+        return f"{self._about}, {self._loop.note}"
+
+    def decode_batches(self, parts: Iterable[NDArray[np.int64]]) -> Iterator[NDArray[np.uint8]]:
+        """`decode` of each part, the next one computing on the device while one is in the caller's hands."""
+        checked = (self._checked(part) for part in parts)
+        for output in self._loop.decode_each(checked):
+            yield self._as_pictures(output, len(output))
+
+    def decode_on_device(self, indices: NDArray[np.int64]) -> DeviceFrames:
+        """At most `max_batch` frames left in device memory, as the artifact gives them; release them soon.
+
+        Errors as `decode`; a ValueError for too many frames, or while others are lent out.
+        """
+        return self._loop.lend(self._checked(indices))
+
+    def _decode_impl(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        return self._loop.decode(indices)
+
+    def _switch_impl(self, sidecar: Sidecar) -> None:
+        try:
+            self._loop.forget_graphs()
+            self._load(sidecar)
+        except BaseException as error:
+            self._loop.poison(f"switching to another session failed: {error}")
+            raise
+
+    def _load(self, sidecar: Sidecar) -> None:
+        self._weights.load(sidecar)
+        self._step.load_session({**self._weights.arrays, **sidecar.tensors}, self._loop.stream)
+
+    def _close_impl(self) -> None:
+        self._loop.close()
+        self._step.close()
+
+
+def backend_kind(flavour: Flavour, preference: int) -> BackendKind:
+    """The record of one flavour."""
+
+    def open_it(artifact: ArtifactFile, **options: Any) -> Backend:
+        try:
+            return TensorRtBackend(flavour, artifact, **options)
+        except MemoryError:
+            raise BackendError(f"{artifact.path}: memory is used up; close other programs") from None
+
+    return BackendKind(
+        name=flavour.name,
+        extra=flavour.extra,
+        preference=preference,
+        probe=lambda: missing(flavour),
+        device=device_missing,
+        open=open_it,
+        options=frozenset({"max_batch", "tf32", "cuda_graph"}),
+        shared=True,
+    )

@@ -1,0 +1,312 @@
+"""The decode loop: frame numbers in, frames out, the next step computing while the last is copied back.
+
+        compute stream   in₀ step₀ │ in₁ step₁ │ in₀ step₂ │ ...
+        copy stream                │  out₀     │  out₁     │ ...
+        this thread                │           │ frames₀   │ frames₁ ...
+
+Two sets of buffers take turns. A set is used again only after its frames have left it, so neither the device
+nor this thread ever writes what the other still reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pfnr_runtime.errors import BackendError
+from pfnr_runtime.tensorrt.device import Device
+from pfnr_runtime.tensorrt.device_frames import DeviceFrames
+from pfnr_runtime.tensorrt.step_graphs import StepGraphs
+
+BUFFER_SETS = 2
+
+
+class StepEngine(Protocol):
+    """What the loop asks of an engine."""
+
+    def profile(self, batch: int) -> int:
+        """Number of the profile that runs `batch` frames."""
+        ...
+
+    def enqueue(self, batch: int, indices: int, frames: int, stream: Any) -> None:
+        """Put one run on the stream: int64 [batch] at `indices` → the frames at `frames`. BackendError."""
+        ...
+
+    def capture_obstacle(self, batch: int, stream: Any) -> str | None:
+        """Why a run cannot be recorded as a CUDA graph, or None."""
+        ...
+
+
+@dataclass
+class Ticket:
+    """A step under way, and where its frames go in ordinary memory."""
+
+    out: NDArray[Any]
+    buffers: _Buffers | None
+
+
+@dataclass
+class _Buffers:
+    """One of the sets that take turns. busy: the device may still use it. lent: a caller holds it."""
+
+    number: int
+    indices: int
+    frames: int
+    host_indices: int
+    host_frames: int
+    indices_view: NDArray[np.int64]
+    frames_view: NDArray[Any]
+    computed: Any
+    copied: Any
+    ticket: Ticket | None = None
+    busy: bool = False
+    lent: bool = False
+
+
+class DecodeLoop:
+    """Runs an engine on a device for one frame shape.
+
+    shape, dtype: of one frame as the engine gives it. max_batch: frames a step at most. graphs: whether to
+    record steps as CUDA graphs. A BackendError if device memory runs out; nothing stays allocated then.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        engine: StepEngine,
+        *,
+        shape: tuple[int, ...],
+        dtype: Any = np.uint8,
+        max_batch: int = 1,
+        graphs: bool = True,
+    ) -> None:
+        self.max_batch, self.shape, self.dtype = max_batch, shape, np.dtype(dtype)
+        self._device, self._engine = device, engine
+        self._turn, self._open, self._broken = 0, True, ""
+        self._lent: DeviceFrames | None = None
+        self._kept = contextlib.ExitStack()
+        try:
+            self.stream = self._keep(device.create_stream(), device.destroy_stream)
+            self._copy_stream = self._keep(device.create_stream(), device.destroy_stream)
+            self._sets = [self._make_buffers(number) for number in range(BUFFER_SETS)]
+        except BaseException:
+            self._kept.close()
+            raise
+        self._graphs = StepGraphs(device, self.stream, enabled=graphs)
+
+    @property
+    def note(self) -> str:
+        """How steps are launched, for people."""
+        return self._graphs.note
+
+    def decode(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        """The frames of int64 [B], B ≥ 1, in steps of `max_batch`: [B, *shape]. BackendError."""
+        out, tickets = self._start(indices)
+        self._finish(tickets)
+        return out
+
+    def decode_each(self, parts: Iterable[NDArray[np.int64]]) -> Iterator[NDArray[Any]]:
+        """`decode` of each part in turn, with the next part computing while one is handed out."""
+        waiting: list[Ticket] = []
+        try:
+            ready: NDArray[Any] | None = None
+            for part in parts:
+                out, tickets = self._start(part)
+                if ready is not None:
+                    self._finish(waiting)
+                    waiting, handed, ready = tickets, ready, out
+                    yield handed
+                else:
+                    waiting, ready = tickets, out
+            if ready is not None:
+                self._finish(waiting)
+                waiting = []
+                yield ready
+        finally:
+            for ticket in waiting:  # given up half-way: nobody wants these frames any more
+                self._abandon(ticket)
+
+    def lend(self, indices: NDArray[np.int64]) -> DeviceFrames:
+        """At most `max_batch` frames, left in device memory until released.
+
+        A ValueError for more frames, or while other frames are lent out: decoding goes on with the other set
+        of buffers meanwhile.
+        """
+        if not 1 <= len(indices) <= self.max_batch:
+            raise ValueError(
+                f"{len(indices)} frames is outside 1 to {self.max_batch} for frames kept on the device"
+            )
+        if self._lent is not None:
+            raise ValueError("frames on the device are lent out already; release them first")
+        buffers = self._next_buffers()
+        self._launch(buffers, indices)
+        buffers.lent = True
+
+        def release() -> None:
+            buffers.lent = False
+            self._lent = None
+            self._device.synchronise()
+
+        stream = self._device.stream_number(self.stream)
+        self._lent = DeviceFrames(buffers.frames, (len(indices), *self.shape), self.dtype, stream, release)
+        return self._lent
+
+    def forget_graphs(self) -> None:
+        """Call after the engine's inputs or weights were exchanged: steps are recorded anew."""
+        self.wait()
+        self._graphs.forget()
+
+    def poison(self, reason: str) -> None:
+        """Refuse all further work: what the engine would compute now is not known."""
+        self._broken = reason
+
+    def wait(self) -> None:
+        """Wait until no step is under way. BackendError."""
+        self._device.synchronise_stream(self.stream)
+        self._device.synchronise_stream(self._copy_stream)
+
+    def close(self) -> None:
+        """Give everything back once; a step under way is waited for. Never raises."""
+        if not self._open:
+            return
+        self._open = False
+        lent = self._lent.release if self._lent is not None else self.wait
+        for action in (lent, self.wait, self._graphs.forget, self._kept.close):
+            with contextlib.suppress(BackendError):
+                action()
+
+    def _start(self, indices: NDArray[np.int64]) -> tuple[NDArray[Any], list[Ticket]]:
+        out = np.empty((len(indices), *self.shape), self.dtype)
+        tickets: list[Ticket] = []
+        try:
+            for i in range(0, len(indices), self.max_batch):
+                part = slice(i, i + self.max_batch)
+                tickets.append(self._submit(indices[part], out[part]))
+        except BaseException:
+            for ticket in tickets:
+                self._abandon(ticket)
+            raise
+        return out, tickets
+
+    def _finish(self, tickets: list[Ticket]) -> None:
+        for ticket in tickets:
+            self._land(ticket)
+
+    def _submit(self, indices: NDArray[np.int64], out: NDArray[Any]) -> Ticket:
+        buffers = self._next_buffers()
+        self._launch(buffers, indices)
+        size = out.nbytes
+        with self._stopping_on_failure():
+            self._device.wait_event(self._copy_stream, buffers.computed)
+            self._device.copy_out(buffers.host_frames, buffers.frames, size, self._copy_stream)
+            self._device.record_event(buffers.copied, self._copy_stream)
+        buffers.ticket = Ticket(out, buffers)
+        return buffers.ticket
+
+    def _launch(self, buffers: _Buffers, indices: NDArray[np.int64]) -> None:
+        batch = len(indices)
+        buffers.indices_view[:batch] = indices
+
+        def work() -> None:
+            self._device.copy_in(buffers.indices, buffers.host_indices, indices.nbytes, self.stream)
+            self._engine.enqueue(batch, buffers.indices, buffers.frames, self.stream)
+
+        with self._stopping_on_failure():
+            buffers.busy = True
+            self._graphs.run(
+                buffers.number,
+                self._engine.profile(batch),
+                batch,
+                work,
+                lambda: self._engine.capture_obstacle(batch, self.stream),
+            )
+            self._device.record_event(buffers.computed, self.stream)
+
+    def _next_buffers(self) -> _Buffers:
+        """The next free set; the frames of its last step leave it first."""
+        self._check_open()
+        if self._broken:
+            raise BackendError(f"the device failed before ({self._broken}); open the video again")
+        for _ in self._sets:
+            buffers = self._sets[self._turn % BUFFER_SETS]
+            self._turn += 1
+            if buffers.lent:
+                continue
+            if buffers.ticket is not None:
+                self._land(buffers.ticket)
+            elif buffers.busy:
+                with self._stopping_on_failure():
+                    self.wait()
+                buffers.busy = False
+            return buffers
+        raise AssertionError("lend leaves one set free")
+
+    def _land(self, ticket: Ticket) -> None:
+        """Wait for a step, and copy its frames to where its caller wants them; again does nothing."""
+        buffers = ticket.buffers
+        if buffers is None:
+            return
+        self._check_open()
+        with self._stopping_on_failure():
+            self._device.synchronise_event(buffers.copied)
+        ticket.out[:] = buffers.frames_view[: len(ticket.out)]
+        ticket.buffers = buffers.ticket = None
+        buffers.busy = False
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise ValueError("the decode loop is closed")
+
+    def _abandon(self, ticket: Ticket) -> None:
+        if ticket.buffers is not None:
+            ticket.buffers.ticket = None
+            ticket.buffers = None
+
+    @contextlib.contextmanager
+    def _stopping_on_failure(self) -> Iterator[None]:
+        """After any exception let the device come to rest; if it cannot, refuse all further work."""
+        try:
+            yield
+        except BaseException:
+            try:
+                self.wait()
+            except BackendError as error:
+                self._broken = str(error)
+            raise
+
+    def _keep(self, resource: Any, give_back: Any) -> Any:
+        """Have `close` give a resource back, also if another one fails to be."""
+
+        def quietly() -> None:
+            with contextlib.suppress(BackendError):
+                give_back(resource)
+
+        self._kept.callback(quietly)
+        return resource
+
+    def _make_buffers(self, number: int) -> _Buffers:
+        device = self._device
+        frame_bytes = prod(self.shape) * self.dtype.itemsize
+        sizes = self.max_batch * 8, self.max_batch * frame_bytes
+        indices, frames = (self._keep(device.allocate(size), device.free) for size in sizes)
+        pinned = []
+        for size in sizes:
+            address, view = device.allocate_host(size)
+            pinned.append((self._keep(address, device.free_host), view))
+        events = [self._keep(device.create_event(), device.destroy_event) for _ in range(2)]
+        return _Buffers(
+            number,
+            indices,
+            frames,
+            pinned[0][0],
+            pinned[1][0],
+            pinned[0][1].view(np.int64),
+            pinned[1][1].view(self.dtype).reshape(self.max_batch, *self.shape),
+            *events,
+        )
