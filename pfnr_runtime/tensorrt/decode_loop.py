@@ -5,7 +5,8 @@
         this thread                │           │ frames₀   │ frames₁ ...
 
 Two sets of buffers take turns. A set is used again only after its frames have left it, so neither the device
-nor this thread ever writes what the other still reads.
+nor this thread ever writes what the other still reads; frames that were given up are the exception, since
+whatever becomes of them nobody reads.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Ticket:
 
 @dataclass
 class _Buffers:
-    """One of the sets that take turns. busy: the device may still use it. lent: a caller holds it."""
+    """One of the sets that take turns. lent: a caller holds it."""
 
     number: int
     indices: int
@@ -65,7 +66,6 @@ class _Buffers:
     computed: Any
     copied: Any
     ticket: Ticket | None = None
-    busy: bool = False
     lent: bool = False
 
 
@@ -218,7 +218,6 @@ class DecodeLoop:
             self._engine.enqueue(batch, buffers.indices, buffers.frames, self.stream)
 
         with self._stopping_on_failure():
-            buffers.busy = True
             self._graphs.run(
                 buffers.number,
                 self._engine.profile(batch),
@@ -240,10 +239,6 @@ class DecodeLoop:
                 continue
             if buffers.ticket is not None:
                 self._land(buffers.ticket)
-            elif buffers.busy:
-                with self._stopping_on_failure():
-                    self.wait()
-                buffers.busy = False
             return buffers
         raise AssertionError("lend leaves one set free")
 
@@ -257,7 +252,6 @@ class DecodeLoop:
             self._device.synchronise_event(buffers.copied)
         ticket.out[:] = buffers.frames_view[: len(ticket.out)]
         ticket.buffers = buffers.ticket = None
-        buffers.busy = False
 
     def _check_open(self) -> None:
         if not self._open:

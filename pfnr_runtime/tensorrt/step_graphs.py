@@ -61,8 +61,14 @@ class StepGraphs:
     def forget(self, profile: Hashable | None = None) -> None:
         """Drop the recordings of one profile, or all: what they recorded is no longer what a step does."""
         for key in [key for key in self._graphs if profile is None or key[1] == profile]:
-            self._device.synchronise_stream(self._stream)  # it may be running
-            self._device.destroy_graph(self._graphs.pop(key))
+            graph = self._graphs.pop(key)
+            for give_back in (
+                lambda: self._device.synchronise_stream(self._stream),  # it may be running
+                lambda graph=graph: self._device.destroy_graph(graph),
+            ):
+                # A device that fails here fails at its next use too, and says so there.
+                with contextlib.suppress(BackendError):
+                    give_back()
         for known in [known for known in self._warm if profile is None or known == profile]:
             del self._warm[known]
 
