@@ -47,7 +47,8 @@ class SharedExport:
     graph: `new` (nothing was there), `kept` (the graph there serves these sessions too), `extended` (the
     library uses more weights now; sidecars from before stay valid) or `replaced` (what was there was no
     graph of this library with these options; its sidecars no longer fit). checks: what each check that was
-    asked for saw, by name.
+    asked for saw, by name. grown: for `extended`, how many weights that were free in the graph that was there
+    each session uses now.
     """
 
     path: Path
@@ -55,6 +56,7 @@ class SharedExport:
     contract: SharedContract
     file_bytes: int
     sidecars: tuple[ExportedSidecar, ...]
+    grown: dict[int, int] = field(default_factory=dict)
     checks: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def sentence(self) -> str:
@@ -66,9 +68,10 @@ class SharedExport:
         names = ", ".join(s.path.name for s in fresh)
         if self.graph == "extended":
             also = f" and {names}" if names else ""
+            grown = ", ".join(f"{index} ({added:,})" for index, added in self.grown.items())
             return (
-                "a new graph is needed, sessions have trained weights that were free before: send "
-                f"{self.path.name}{also}; sidecars sent before stay valid"
+                f"a new graph is needed, for weights that were free before and are now used by session {grown}: "
+                f"send {self.path.name}{also}; sidecars sent before stay valid"
             )
         why = "nothing was there" if self.graph == "new" else "what was there was no graph of this library"
         return f"a whole new export, {why}: send {self.path.name} and {names or 'its sidecars'}"
@@ -84,12 +87,14 @@ def export_shared(library: Library, sessions: list[int], path: Path, options: Sh
         raise UsageError("no sessions to export: name some, such as --sessions 0,2, or all")
     last: Generation | None = None
     pending: list[tuple[ExportedSidecar, bytes]] = []
+    there, grown = _existing(path), {}
     for generation in generations(library, max(sessions), options):
         last = generation
+        if generation.added and isinstance(there, SharedFile) and not there.contract.serves(generation.digests[-1]):
+            grown[generation.session] = generation.added
         if generation.session in sessions:
             pending.append(_sidecar(path, session_inputs(library, generation, options), generation.added))
     assert last is not None
-    there = _existing(path)
     model = shared_model(library, last, options)
     data = serialise(model)
     seen = run_checks(model, data, options.checks)
@@ -104,7 +109,7 @@ def export_shared(library: Library, sessions: list[int], path: Path, options: Sh
     for sidecar, content in pending:
         if sidecar.written:
             write_atomically(sidecar.path, content)
-    return SharedExport(path, state, contract, size, tuple(sidecar for sidecar, _ in pending), seen)
+    return SharedExport(path, state, contract, size, tuple(sidecar for sidecar, _ in pending), grown, seen)
 
 
 def _sidecar(graph: Path, inputs: SessionInputs, added: int) -> tuple[ExportedSidecar, bytes]:
