@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 import time
-from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import typer
@@ -31,7 +28,8 @@ def decode(
         ),
     ],
     frames: Annotated[
-        str, typer.Option(help="Half-open range START:STOP or START:STOP:STEP; negative numbers count from the end.")
+        str,
+        typer.Option(help="Half-open range START:STOP or START:STOP:STEP; negative numbers count from the end."),
     ] = ":",
     session: Annotated[
         str | None, typer.Option("--session", "-s", help="Index or name, for a shared graph.", show_default=False)
@@ -54,6 +52,7 @@ def decode(
     from pfnr_runtime.decoder import VideoDecoder
     from pfnr_runtime.sinks import find_sink, open_sink
     from pfnr_runtime.sinks.output_file import writes_standard_output
+    from pfnr_runtime.write_frames import write_frames
 
     if batch is not None and batch < 1:
         raise UsageError(f"--batch {batch} must be 1 or more")
@@ -68,11 +67,7 @@ def decode(
             if not quiet:
                 say(f"writing {sink.description}")
             start = time.perf_counter()
-            with progress(len(chosen), quiet) as advance:
-                for part in decoder.iter(chosen, batch_size=batch):
-                    for frame in part:
-                        sink.write(frame)
-                        advance()
+            write_frames(decoder, chosen, sink, batch=batch, quiet=quiet)
         seconds = time.perf_counter() - start
         result: dict[str, Any] = {
             "artifact": artifact,
@@ -91,29 +86,6 @@ def decode(
             print(f"{name.upper()}={value}")
     if not quiet:
         say(f"{len(chosen)} frames in {seconds:.1f} s, {len(chosen) / seconds:.1f} a second → {out}")
-
-
-@contextlib.contextmanager
-def progress(total: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A progress bar on stderr if a person is watching; gives what to call after each frame."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("decoding"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total, rate="")
-        start = time.perf_counter()
-        done = 0
-
-        def advance() -> None:
-            nonlocal done
-            done += 1
-            bar.update(task, advance=1, rate=f"{done / (time.perf_counter() - start):.1f} fps")
-
-        yield advance
 
 
 def main() -> None:

@@ -1,0 +1,150 @@
+"""The decode thread: asks the player what to decode, and keeps a few frames ready for the screen."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from pfnr_runtime.frames import Frame
+from pfnr_runtime.playback.player import Job, Player
+
+QUEUE_FRAMES = 4
+# Decodes to have seen before their time is believed: the first ones of an engine are slow.
+COST_SAMPLES, COST_WINDOW = 3, 9
+
+
+class FrameSource(Protocol):
+    """What decodes: used by the decode thread alone."""
+
+    def frame(self, session: int, index: int) -> Frame: ...
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A decoded frame in the queue. seconds: what decoding it took."""
+
+    job: Job
+    frame: Frame
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A frame that could not be decoded, and why."""
+
+    job: Job
+    error: BaseException
+
+
+class DecodeThread:
+    """Decodes ahead of the screen, at most `capacity` frames, until `close`; a context manager.
+
+    lock guards the player: hold it for every use of the player, and call `notify` after a command.
+    wake: called, without the lock, when something new is in the queue.
+    """
+
+    def __init__(
+        self,
+        source: FrameSource,
+        player: Player,
+        wake: Callable[[], None],
+        *,
+        capacity: int = QUEUE_FRAMES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.lock = threading.RLock()
+        self.stale = 0  # frames decoded for a place that was left meanwhile
+        self._changed = threading.Condition(self.lock)
+        self._source, self._player, self._wake, self._clock = source, player, wake, clock
+        self._capacity = capacity
+        self._ready: deque[Ready] = deque()
+        self._failure: Failure | None = None
+        self._costs: deque[float] = deque(maxlen=COST_WINDOW)
+        self._open = True
+        self._thread = threading.Thread(target=self._run, name="pfnr decode", daemon=True)
+
+    def steps(self) -> list[int]:
+        """The steps that are ready, in order; frames of a place that was left are dropped first."""
+        self._drop_stale()
+        return [item.job.step for item in self._ready]
+
+    def take(self, step: int) -> Ready:
+        """The ready frame of `step`, which leaves the queue with all before it."""
+        while True:
+            item = self._ready.popleft()
+            self._changed.notify()
+            if item.job.step == step:
+                return item
+
+    def failure(self) -> Failure | None:
+        """Why the frame that the player waits for cannot be decoded, once; None if nothing went wrong."""
+        with self.lock:
+            failure, self._failure = self._failure, None
+            return failure
+
+    def notify(self) -> None:
+        """Look at the player again: a command changed what it wants."""
+        with self.lock:
+            self._drop_stale()
+            self._changed.notify()
+
+    @property
+    def cost(self) -> float:
+        """Seconds that a decode is expected to take: the median of the last ones, 0 before there are some."""
+        return statistics.median(self._costs) if len(self._costs) >= COST_SAMPLES else 0.0
+
+    def close(self) -> None:
+        """Let the decode under way finish, and stop."""
+        with self.lock:
+            self._open = False
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def __enter__(self) -> DecodeThread:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        while (job := self._wait_for_job()) is not None:
+            start = self._clock()
+            try:
+                frame = self._source.frame(job.session, job.frame)
+            except BaseException as error:  # the main thread raises it again
+                with self.lock:
+                    if job.serial == self._player.route.serial:
+                        self._failure = Failure(job, error)
+            else:
+                seconds = self._clock() - start
+                with self.lock:
+                    self._costs.append(seconds)
+                    if job.serial == self._player.route.serial:
+                        self._ready.append(Ready(job, frame, seconds))
+                    else:
+                        self.stale += 1
+            self._wake()
+
+    def _wait_for_job(self) -> Job | None:
+        with self.lock:
+            while self._open:
+                if len(self._ready) < self._capacity and self._failure is None:
+                    job = self._player.take_job(self._clock(), self.cost)
+                    if job is not None:
+                        return job
+                self._changed.wait()
+        return None
+
+    def _drop_stale(self) -> None:
+        serial = self._player.route.serial
+        while self._ready and self._ready[0].job.serial != serial:
+            self._ready.popleft()
+            self.stale += 1
+            self._changed.notify()

@@ -1,0 +1,43 @@
+"""A file of frame times: one line of CSV for every frame that appeared, for looking into stutter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pfnr_runtime.playback.statistics import Appearance
+from pfnr_runtime.sinks.part_file import PartFile
+
+COLUMNS = "shown_s,session,frame,skipped,dropped,decode_ms,late_ms"
+
+
+class FrameTimes:
+    """Writes `COLUMNS`, then a line a frame; the file appears when it is closed, whole up to the last line.
+
+    shown_s: seconds since the first frame. skipped, dropped: frames lost just before this one. late_ms: after
+    the time it was due, 0 where none was set: the first frame, after a seek, while paused.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = PartFile(path)
+        self._start: float | None = None
+        self._write(COLUMNS)
+
+    def add(self, frame: Appearance) -> None:
+        """Note a frame that appeared."""
+        if self._start is None:
+            self._start = frame.time
+        self._write(
+            f"{frame.time - self._start:.6f},{frame.session},{frame.frame},{frame.skipped},{frame.dropped},"
+            f"{1000 * frame.decode:.3f},{1000 * frame.lateness:.3f}"
+        )
+
+    def close(self) -> None:
+        """Give the file its name; also after an interrupt, since every line in it is true."""
+        self._file.commit(durable=False)
+
+    def discard(self) -> None:
+        """Leave no file."""
+        self._file.discard()
+
+    def _write(self, line: str) -> None:
+        self._file.write(f"{line}\n".encode())

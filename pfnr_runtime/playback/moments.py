@@ -1,0 +1,56 @@
+"""Places in a video as people type them: seconds, minutes and seconds, or a frame number."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from pfnr_runtime.errors import UsageError
+from pfnr_runtime.video_record import VideoRecord
+
+FRAME = re.compile(r"(\d{1,9})f", re.ASCII)
+TIME = re.compile(r"(?:(?:(\d{1,6}):)?(\d{1,6}):)?(\d{1,6}(?:\.\d{1,9})?)", re.ASCII)
+
+
+def parse_moment(text: str, video: VideoRecord) -> int:
+    """'1.5', '0:01.5', '1:02:03' or '17f' as a frame number: the one on screen then, or N at the video's end.
+
+    A UsageError for anything else, and for a place after the end.
+    """
+    if match := FRAME.fullmatch(text):
+        number = Fraction(int(match[1]))
+    elif match := TIME.fullmatch(text):
+        hours, minutes, seconds = (Fraction(part or 0) for part in match.groups())
+        number = (hours * 3600 + minutes * 60 + seconds) * video.fps
+    else:
+        raise UsageError(f"{text!r} is no place in a video; write seconds (1.5), 0:01.5, or a frame such as 17f")
+    if number > video.frames:
+        raise UsageError(
+            f"{text} is beyond the end of {video.name!r}, which has {video.frames} frames, "
+            f"{float(video.duration):g} seconds"
+        )
+    return int(number)
+
+
+def parse_span(start: str | None, end: str | None, video: VideoRecord) -> range:
+    """Frames from `start` up to `end`, half-open; the whole video by default. A UsageError if there are none."""
+    first = 0 if start is None else parse_moment(start, video)
+    last = video.frames if end is None else parse_moment(end, video)
+    if first >= last:
+        raise UsageError(
+            f"nothing to play from {start or '0'} to {end or 'the end'} of {video.name!r}, which has "
+            f"{video.frames} frames, {float(video.duration):g} seconds"
+        )
+    return range(first, last)
+
+
+def parse_rate(text: str) -> Fraction:
+    """'29.97' or '30000/1001' frames a second as a fraction; a UsageError outside 0 to 1000."""
+    match = re.fullmatch(r"\d{1,7}(?:\.\d{1,9}|/\d{1,7})?", text, re.ASCII)
+    try:
+        rate = Fraction(text) if match else Fraction(0)
+    except ZeroDivisionError:
+        rate = Fraction(0)
+    if not 0 < rate <= 1000:
+        raise UsageError(f"{text!r} frames a second is no rate above 0 and up to 1000, such as 25 or 30000/1001")
+    return rate

@@ -1,0 +1,254 @@
+"""The player: what is shown, what comes next and when. Pure: no thread, no clock of its own, no display.
+
+The decode thread asks `take_job` what to decode; the screen's side asks `present` what to do and reports
+with `showed`; keys call the commands. All take the time as an argument. Not safe to use from two threads at
+once: whoever shares a player shares a lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from pfnr_runtime.playback.clock import Pace, first_on_time
+from pfnr_runtime.playback.route import Route
+from pfnr_runtime.video_record import VideoRecord
+
+SLOWEST, FASTEST = 0.01, 100.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One frame to decode. skipped: frames passed over for it, because they would have been late."""
+
+    serial: int
+    session: int
+    step: int
+    frame: int
+    skipped: int
+
+
+@dataclass(frozen=True)
+class Show:
+    """Show the ready frame of `step` now. dropped: ready frames before it whose time is over."""
+
+    step: int
+    dropped: int
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing to do until this time, in seconds of the clock; None: until a frame or a key comes."""
+
+    until: float | None
+
+
+class End:
+    """The last frame has had its time."""
+
+
+class Player:
+    """Plays one of `videos` (by session) from `start` up to `stop`, half-open frame numbers.
+
+    fps: in place of the video's own. speed: `SLOWEST` to `FASTEST`. loop: begin again at the end. timed:
+    keep to the clock and skip what is late; otherwise every frame is shown as soon as it is decoded.
+    """
+
+    def __init__(
+        self,
+        videos: Mapping[int, VideoRecord],
+        session: int,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        fps: Fraction | None = None,
+        speed: float = 1.0,
+        loop: bool = False,
+        timed: bool = True,
+    ) -> None:
+        self.videos = videos
+        self.speed = clamp_speed(speed)
+        self.loop = loop
+        self.timed = timed
+        self.paused = False
+        self.loop_points: tuple[int | None, int | None] = (None, None)
+        self.pace: Pace | None = None
+        self.shown_step = -1
+        self._fps = fps
+        self._range = (session, start, videos[session].frames if stop is None else stop)
+        self._awaited = 1  # frames to show as soon as they are ready, whatever the clock says
+        self._next = 0
+        self.position = start  # the frame on screen, or sought
+        self.route = Route(0, session, start, 0, *self._range[1:], loop)
+
+    @property
+    def video(self) -> VideoRecord:
+        """The video that plays."""
+        return self.videos[self.route.session]
+
+    @property
+    def fps(self) -> Fraction:
+        """Frames a second at speed 1."""
+        return self._fps or self.video.fps
+
+    @property
+    def period(self) -> float:
+        """Seconds of the clock that a frame stays."""
+        return 1.0 / (float(self.fps) * self.speed)
+
+    def take_job(self, now: float, cost: float) -> Job | None:
+        """The next frame to decode, if it takes `cost` seconds from `now`; None at the end of the route."""
+        step, route = self._next, self.route
+        if self.pace is not None and not self.paused:
+            step = first_on_time(self.pace, step, now + cost)
+            if route.last_step is not None:  # the last frame is always shown
+                step = min(step, max(route.last_step, self._next))
+        frame = route.frame(step)
+        if frame is None:
+            return None
+        skipped, self._next = step - self._next, step + 1
+        return Job(route.serial, route.session, step, frame, skipped)
+
+    def present(self, now: float, ready: Sequence[int]) -> Show | Wait | End:
+        """What to do at `now` with the steps that are decoded, in order."""
+        if self._awaited or not (self.timed or self.paused):
+            if ready:
+                return Show(ready[0], 0)
+            return End() if self._finished and not self._awaited else Wait(None)
+        if self.paused or self.pace is None:
+            return Wait(None)
+        if not ready:
+            if not self._finished:
+                return Wait(None)
+            end = self.pace.due(self.shown_step + 1)
+            return End() if now >= end else Wait(end)
+        late = 0
+        while late + 1 < len(ready) and now >= self.pace.due(ready[late + 1]):
+            late += 1
+        due = self.pace.due(ready[late])
+        return Show(ready[late], late) if now >= due else Wait(due)
+
+    def showed(self, step: int, now: float) -> float:
+        """Note that `step` appeared at `now`; returns how late, in seconds (0 where no time was set)."""
+        late = 0.0
+        if self.pace is None:
+            if self.timed and not self.paused:
+                self.pace = Pace(now, step, self.period)
+        elif not self.paused:
+            late = now - self.pace.due(step)
+        self.shown_step = step
+        self._awaited = max(0, self._awaited - 1)
+        if not self._awaited:
+            self.position = self.route.frame(step) or 0
+        return late
+
+    def toggle_pause(self, now: float) -> None:
+        """Stop at the frame on screen, or go on after it."""
+        self.paused = not self.paused
+        if not self.paused and self.timed and not self._awaited:
+            self.pace = Pace(now, self.shown_step, self.period)
+
+    def step(self, frames: int) -> None:
+        """Pause, and show the next frame (1) or the one before (-1); does nothing at either end."""
+        self.paused = True
+        if frames > 0:
+            if self.route.frame(self.shown_step + self._awaited + 1) is not None:
+                self._awaited += 1
+        elif self.position > self.route.start:
+            self.seek(self.position - 1)
+
+    def seek(self, frame: int) -> None:
+        """Show `frame` next, or the nearest in the range that plays."""
+        route = self.route
+        self._reroute(min(max(frame, route.start), route.stop - 1))
+
+    def seek_by(self, seconds: float) -> None:
+        """Seek by this much of the video's time, from where it is; at least one frame."""
+        frames = round(seconds * float(self.fps))
+        self.seek(self.position + (frames or (1 if seconds > 0 else -1)))
+
+    def set_speed(self, speed: float, now: float) -> None:
+        """Play this many times as fast; the frame on screen keeps its share of time."""
+        self.speed = clamp_speed(speed)
+        if self.pace is not None and not self.paused:
+            self.pace = self.pace.with_period(self.period, self.shown_step, now)
+
+    def toggle_loop(self) -> None:
+        """Begin again at the end, or no longer."""
+        self.loop = not self.loop
+        self._reshape()
+
+    def mark_loop_point(self) -> None:
+        """First the start of a loop, then its end (the frame on screen is its last), then no loop any more."""
+        a, b = self.loop_points
+        if a is None:
+            self.loop_points = (self.position, None)
+        elif b is None:
+            self.loop_points = (min(a, self.position), max(a, self.position) + 1)
+        else:
+            self.loop_points = (None, None)
+        self._reshape()
+
+    def switch(self, session: int, frame: int | None = None) -> bool:
+        """Play another video from its beginning, or from `frame`; False if there is no such session."""
+        if session not in self.videos:
+            return False
+        self.loop_points = (None, None)
+        start, stop = self._limits(session)
+        self._reroute(start if frame is None else frame, session=session, start=start, stop=stop, loop=self.loop)
+        return True
+
+    def neighbour(self, offset: int) -> int:
+        """The session `offset` places after the one that plays, in a circle."""
+        sessions = sorted(self.videos)
+        return sessions[(sessions.index(self.route.session) + offset) % len(sessions)]
+
+    @property
+    def _finished(self) -> bool:
+        last = self.route.last_step
+        return last is not None and self.shown_step >= last
+
+    def _limits(self, session: int) -> tuple[int, int]:
+        chosen, start, stop = self._range
+        return (start, stop) if session == chosen else (0, self.videos[session].frames)
+
+    def _reshape(self) -> None:
+        """Change what comes after the frame on screen, without a break in time."""
+        (start, stop), loop = self._limits(self.route.session), self.loop
+        a, b = self.loop_points
+        if a is not None and b is not None:
+            start, stop, loop = a, b, True
+        if self._awaited:  # the place sought is not on screen yet, and stays
+            self._reroute(min(max(self.position, start), stop - 1), start=start, stop=stop, loop=loop)
+            return
+        base, serial = self.shown_step, self.route.serial + 1
+        self.route = Route(serial, self.route.session, self.position, base, start, stop, loop)
+        self._next = base + 1
+
+    def _reroute(
+        self,
+        first: int,
+        *,
+        session: int | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+        loop: bool | None = None,
+    ) -> None:
+        """Show frame `first` as soon as it is there, and go on from it; what is None stays as it is."""
+        old = self.route
+        self.route = Route(
+            old.serial + 1,
+            old.session if session is None else session,
+            first,
+            self._next,
+            old.start if start is None else start,
+            old.stop if stop is None else stop,
+            old.loop if loop is None else loop,
+        )
+        self._awaited, self.pace, self.position = 1, None, first
+
+
+def clamp_speed(speed: float) -> float:
+    """`speed` within `SLOWEST` to `FASTEST`."""
+    return min(max(speed, SLOWEST), FASTEST)
