@@ -14,6 +14,7 @@ from pfnr_runtime.contract import INPUT_NAME, OUTPUT_NAME
 from pfnr_runtime.errors import BackendError, UsageError
 from pfnr_runtime.lifted_graph import lift
 from pfnr_runtime.masked_weights import MaskedWeights
+from pfnr_runtime.onnxruntime_session import load_session, one_line
 from pfnr_runtime.sidecar import Sidecar
 
 # ONNX Runtime's names for how much it rewrites the graph. Levels are not bit-equal to one another.
@@ -63,12 +64,7 @@ class OnnxRuntimeCpu(Backend):
             lifted = lift(artifact.graph)
             model, self._weights = lifted.model, MaskedWeights(lifted.weights)
             self._load(artifact.sidecar)
-        try:
-            self._session: Any = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's exceptions share no base class
-            raise BackendError(
-                f"{artifact.path}: ONNX Runtime {ort.__version__} cannot load it: {one_line(error)}"
-            ) from None
+        self._session: Any = load_session(model, options, ["CPUExecutionProvider"], artifact.path)
         self.description = (
             f"ONNX Runtime {ort.__version__} on CPU, {threads} thread{'s' if threads > 1 else ''}, "
             f"optimisation level {optimisation}"
@@ -99,12 +95,6 @@ def available_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def one_line(error: Exception) -> str:
-    """An engine's message without line breaks, at most 300 characters."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= 300 else text[:297] + "..."
 
 
 def probe() -> str | None:

@@ -206,13 +206,20 @@ def _version(number: int) -> str:
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
-def device_missing() -> str | None:
-    """Why no CUDA device can be used here, or None; the cheap questions first."""
+def driver_missing() -> str | None:
+    """Why there is no NVIDIA driver here, or None; asks the system alone."""
     if sys.platform == "linux":
         try:
             ctypes.CDLL("libcuda.so.1")
         except OSError:
             return "no NVIDIA driver (libcuda.so.1) on this machine, so no GPU to run on"
+    return None
+
+
+def device_missing() -> str | None:
+    """Why no CUDA device can be used here, or None; the cheap questions first."""
+    if reason := driver_missing():
+        return reason
     try:
         open_device()
     except BackendError as error:

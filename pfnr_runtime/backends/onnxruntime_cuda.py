@@ -1,0 +1,137 @@
+"""ONNX Runtime on an NVIDIA GPU: TF32 off, deterministic kernels, frames bound to device memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pfnr_runtime.artifact import ArtifactFile
+from pfnr_runtime.backends.base import Backend, BackendKind
+from pfnr_runtime.errors import BackendError
+from pfnr_runtime.lifted_graph import lift
+from pfnr_runtime.masked_weights import MaskedWeights
+from pfnr_runtime.onnxruntime_session import BoundSession, load_session, one_line
+from pfnr_runtime.sidecar import Sidecar
+
+PROVIDER = "CUDAExecutionProvider"
+
+
+class OnnxRuntimeGpu(Backend):
+    """An artifact in an ONNX Runtime session whose first provider is `provider`.
+
+    Shared by the CUDA and the TensorRT provider. A BackendError if the provider did not come up: ONNX Runtime
+    itself would go on with the CPU and only log it. tf32: let fp32 products round their inputs to 10 bits, where
+    the provider has an option for it. A shared graph runs with its masks taken out, as on the
+    CPU; its masked weights are put on the device once a switch.
+    """
+
+    provider: str
+    title: str
+    device = "cuda"
+
+    def __init__(self, artifact: ArtifactFile, *, tf32: bool = False) -> None:
+        super().__init__(artifact)
+        import onnxruntime as ort
+
+        if self.device == "cuda" and hasattr(ort, "preload_dlls"):
+            ort.preload_dlls()  # CUDA and cuDNN, where pip installed them
+        session_options = ort.SessionOptions()
+        session_options.use_deterministic_compute = True
+        session_options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        session_options.log_severity_level = 3
+        model: str | bytes = str(artifact.path)
+        weights: MaskedWeights | None = None
+        if artifact.graph is not None:
+            lifted = lift(artifact.graph)
+            model, weights = lifted.model, MaskedWeights(lifted.weights)
+        session = load_session(model, session_options, self.providers(tf32), artifact.path)
+        running = session.get_providers()
+        if running[:1] != [self.provider]:
+            raise BackendError(
+                f"ONNX Runtime {ort.__version__} could not start its {self.title} provider and would run on "
+                f"{running[0]}; check that the driver, CUDA and cuDNN are those this onnxruntime-gpu was built for"
+            )
+        self._session: BoundSession | None = BoundSession(session, artifact, self.device)
+        self._weights = weights
+        if artifact.sidecar is not None:
+            self._load(artifact.sidecar)
+        self._session.run(np.zeros(1, np.int64))  # what is missing shows now, while `auto` can take another
+        self.description = f"ONNX Runtime {ort.__version__} on {self.title}, {self.about(tf32)}, bound memory"
+
+    def providers(self, tf32: bool) -> list[Any]:
+        """The providers and their options, the wanted one first."""
+        raise NotImplementedError
+
+    def about(self, tf32: bool) -> str:
+        """What a person should know of those options."""
+        raise NotImplementedError
+
+    def _decode_impl(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        assert self._session is not None
+        return self._session.run(indices)
+
+    def _switch_impl(self, sidecar: Sidecar) -> None:
+        self._load(sidecar)
+
+    def _load(self, sidecar: Sidecar) -> None:
+        assert self._session is not None
+        assert self._weights is not None
+        self._weights.load(sidecar)
+        self._session.load({**self._weights.arrays, **sidecar.tensors})
+
+    def _close_impl(self) -> None:
+        self._session, self._weights = None, None
+
+
+class OnnxRuntimeCuda(OnnxRuntimeGpu):
+    """The CUDA provider."""
+
+    name = "onnxruntime-cuda"
+    provider = PROVIDER
+    title = "CUDA"
+
+    def providers(self, tf32: bool) -> list[Any]:
+        return [(PROVIDER, cuda_options(tf32))]
+
+    def about(self, tf32: bool) -> str:
+        return "TF32" if tf32 else "no TF32"
+
+
+def cuda_options(tf32: bool) -> dict[str, str]:
+    """Options of the CUDA provider. An exhaustive search for kernels may choose others each time it is made;
+    the heuristic one always chooses alike, so that the same file gives the same bytes.
+    """
+    return {"device_id": "0", "use_tf32": str(int(tf32)), "cudnn_conv_algo_search": "HEURISTIC"}
+
+
+def provider_missing(provider: str) -> str | None:
+    """Why onnxruntime has no such provider here, or None."""
+    try:
+        import onnxruntime as ort
+    except ImportError as error:
+        return f"onnxruntime-gpu cannot be imported ({one_line(error)})"
+    available = ort.get_available_providers()
+    if provider in available:
+        return None
+    return f"the onnxruntime {ort.__version__} installed has no {provider} (pip uninstall onnxruntime first)"
+
+
+def gpu_missing() -> str | None:
+    """Why there is no GPU to run on, or None; cheap, and without CUDA bindings."""
+    from pfnr_runtime.tensorrt.device import driver_missing
+
+    return driver_missing()
+
+
+BACKEND = BackendKind(
+    name=OnnxRuntimeCuda.name,
+    extra="pfnr[ort-gpu]",
+    preference=30,
+    probe=lambda: provider_missing(PROVIDER),
+    device=gpu_missing,
+    open=OnnxRuntimeCuda,
+    options=frozenset({"tf32"}),
+    shared=True,
+)
