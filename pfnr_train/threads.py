@@ -12,10 +12,11 @@ DEVICES = ("auto", "cpu", "cuda")
 
 
 def set_threads(count: int | None) -> int:
-    """Use `count` CPU threads, or as many as this process may run on; returns how many."""
+    """Use `count` CPU threads, else `$OMP_NUM_THREADS`, else all this process may run on; returns how many."""
     if count is not None and not 1 <= count <= 1024:
         raise UsageError(f"--threads {count} is outside 1 to 1024")
-    chosen = count or len(os.sched_getaffinity(0))
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    chosen = count or (int(wanted) if wanted.isdecimal() and int(wanted) else len(os.sched_getaffinity(0)))
     torch.set_num_threads(chosen)
     return chosen
 
