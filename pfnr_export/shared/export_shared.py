@@ -90,7 +90,11 @@ def export_shared(library: Library, sessions: list[int], path: Path, options: Sh
     there, grown = _existing(path), {}
     for generation in generations(library, max(sessions), options):
         last = generation
-        if generation.added and isinstance(there, SharedFile) and not there.contract.serves(generation.digests[-1]):
+        if (
+            generation.added
+            and isinstance(there, SharedFile)
+            and not there.contract.serves(generation.digests[-1])
+        ):
             grown[generation.session] = generation.added
         if generation.session in sessions:
             pending.append(_sidecar(path, session_inputs(library, generation, options), generation.added))
