@@ -77,10 +77,11 @@ class Generation:
     """The graph after one more session.
 
     added: weights of the network that no earlier session uses, 0 where the graph stayed the same. digests:
-    of all different graphs so far, oldest first, this one last. passes: by name.
+    of all different graphs so far, oldest first, this one last. passes: by name. weights: of that session.
     """
 
     session: int
+    weights: SessionWeights
     added: int
     digests: tuple[str, ...]
     passes: tuple[str, ...]
@@ -114,9 +115,9 @@ def generations(library: Library, last: int, options: SharedOptions) -> Iterator
             # What a session adds to the stem's first layer alone is in its table, not in the graph.
             if generation is None or digest != generation.digests[-1]:
                 digests = () if generation is None else generation.digests
-                yield (generation := Generation(k, added, (*digests, digest), passes, graph))
+                yield (generation := Generation(k, session, added, (*digests, digest), passes, graph))
                 continue
-        yield (generation := replace(generation, session=k, added=0))
+        yield (generation := replace(generation, session=k, weights=session, added=0))
 
 
 def shared_model(library: Library, generation: Generation, options: SharedOptions) -> onnx.ModelProto:
@@ -155,7 +156,7 @@ def _record(library: Library, generation: Generation, options: SharedOptions) ->
 
 def session_inputs(library: Library, generation: Generation, options: SharedOptions) -> SessionInputs:
     """What the generation's session feeds the graph, proved to give its per-video decoder's weights."""
-    session = library.session_weights(generation.session)
+    session = generation.weights
     real, kept = Notes(), Notes()
     _write(session, real, options)
     ones = {name: torch.ones_like(weight) for name, weight in session.weights.items()}
@@ -164,13 +165,13 @@ def session_inputs(library: Library, generation: Generation, options: SharedOpti
     masks = {name: kept.weights[name] != 0 for name in real.weights}
     for name, value in real.weights.items():
         masked = np.where(masks[name], numpy_helper.to_array(stored[name]), np.float32(0))
-        if masked.tobytes() != value.tobytes():
+        if not np.array_equal(masked.view(np.uint32), value.view(np.uint32)):
             raise VerificationError(
                 f"session {generation.session}: {name} is not the shared weight under its mask"
             )
     for notes in (real, kept):
-        for name, data in notes.structure().items():
-            if name not in stored or stored[name].SerializeToString() != data:
+        for name, tensor in notes.initializers.items():
+            if stored.get(name) != tensor:
                 raise VerificationError(f"session {generation.session}: {name} is not the same for every session")
     packed = {name + MASK_SUFFIX: np.packbits(mask) for name, mask in masks.items()}
     return SessionInputs(_record(library, generation, options), packed, real.owned)

@@ -39,7 +39,10 @@ class SharedGraph(Graph):
 
 
 class Notes(Graph):
-    """A graph that also remembers which value each shared weight and each tensor of the session's own had."""
+    """A graph that does not store shared weights and a session's own tensors, but notes which values they had.
+
+    What it does store is structure: it must be the same for every session.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,18 +50,13 @@ class Notes(Graph):
         self.owned: dict[str, NDArray[np.float32]] = {}
 
     def weight(self, name: str, value: NDArray[Any]) -> str:
-        """Remember the weight by its full name."""
-        full = super().weight(name, value)
+        """Note the weight by its full name."""
+        full = self._name(name)
         self.weights[full] = value
         return full
 
     def own(self, name: str, value: NDArray[Any], rows: str | None = None) -> str:
-        """Remember the tensor by its full name."""
-        full = super().own(name, value, rows)
+        """Note the tensor by its full name."""
+        full = self._name(name)
         self.owned[full] = value
         return full
-
-    def structure(self) -> dict[str, bytes]:
-        """Every other stored tensor, serialised: what must be the same for every session."""
-        mine = self.weights.keys() | self.owned.keys()
-        return {name: t.SerializeToString() for name, t in self.initializers.items() if name not in mine}

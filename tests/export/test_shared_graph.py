@@ -184,8 +184,8 @@ def test_a_session_that_trained_free_weights_needs_a_new_graph_and_old_sidecars_
     assert [s.written for s in done.sidecars] == [False, False, True]
     assert done.sidecars[2].added > 0
     assert list(done.grown) == [2]
-    why = f"free before and are now used by session 2 ({done.grown[2]:,}): send library.onnx and library.2.safetensors"
-    assert f"a new graph is needed, for weights that were {why}" in done.sentence()
+    why = f"for weights that were free before and are now used by session 2 ({done.grown[2]:,})"
+    assert f"a new graph is needed, {why}: send library.onnx and library.2.safetensors" in done.sentence()
     after = {path.name: path.read_bytes() for path in new.iterdir()}
     assert after["library.onnx"] != before["library.onnx"]
     assert all(after[f"library.{k}.safetensors"] == before[f"library.{k}.safetensors"] for k in (0, 1))
