@@ -19,10 +19,13 @@ from pfnr_export.lowerings.budget import DEFAULT_BUDGET, SpatialBudget
 from pfnr_export.materialise import materialise
 from pfnr_export.passes import run_passes
 from pfnr_export.precisions import Subject, choose_precision
+from pfnr_export.triton import TritonModel, check_model_folder, write_model
 from pfnr_runtime import __version__
 from pfnr_runtime.atomic_file import write_atomically
 from pfnr_runtime.contract import METADATA_KEY, OUTPUT_KINDS, ArtifactContract
 from pfnr_runtime.errors import UsageError
+from pfnr_runtime.golden import SUFFIX, make_golden, write_golden
+from pfnr_train.decode import decode_frames
 from pfnr_train.library import Library
 
 MAX_BUDGET = 20.0
@@ -65,14 +68,16 @@ class ExportOptions:
 class Exported:
     """One written artifact. weight_bytes: of all stored tensors; file_bytes: of the whole file.
 
-    checks: what each check that was asked for saw, by name.
+    checks: what each check that was asked for saw, by name. golden: the golden file written beside it, if any.
     """
 
-    path: Path
+    path: Path | None
     contract: ArtifactContract
     weight_bytes: int
     file_bytes: int
     checks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    golden: Path | None = None
+    triton: TritonModel | None = None
 
 
 def build_model(
@@ -125,15 +130,34 @@ def build_model(
 def export_session(
     library: Library,
     index: int,
-    path: Path,
+    path: Path | None,
     options: ExportOptions,
     source: NDArray[np.uint8] | None = None,
     progress: Callable[[str], None] = lambda text: None,
+    golden_frames: int | None = None,
+    triton: Path | None = None,
 ) -> Exported:
-    """Write session `index` to `path`, whole or not at all. Same session, options and source, same bytes."""
+    """Write session `index` to `path`, whole or not at all. Same session, options and source, same bytes.
+
+    golden_frames: also write a golden file beside it, of what PyTorch decodes, with so many frames whole. triton: a model
+    repository to put the artifact into as well, or instead where `path` is None.
+    """
+    if triton is not None:
+        check_model_folder(triton, library.sessions[index].record.video)
     model, contract = build_model(library, index, options, source, progress)
     weight_bytes = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
     data = serialise(model)
     seen = run_checks(model, data, options.checks)
-    write_atomically(path, data)
-    return Exported(path, contract, weight_bytes, len(data), seen)
+    golden = None
+    if golden_frames is not None:
+        progress(f"golden file: PyTorch decodes {contract.video.frames} frames")
+        pictures = (frame for batch in decode_frames(library.session_weights(index)) for frame in batch)
+        golden = make_golden(pictures, contract, golden_frames)
+    if path is not None:
+        write_atomically(path, data)
+    placed = None if triton is None else write_model(triton, contract, data)
+    beside = None
+    if golden is not None and path is not None:
+        beside = path.with_suffix(SUFFIX)
+        write_golden(golden, beside)
+    return Exported(path, contract, weight_bytes, len(data), seen, beside, placed)

@@ -64,6 +64,11 @@ class ParityRule(Protocol):
         """Compare one frame, uint8 [H, W, 3] each."""
         ...
 
+    def allows(self, frame: int, samples: int, least_sum: int, least_squares: float) -> bool:
+        """Whether a frame of so many samples could hold the rule whose differences, in steps of 255, have at
+        least this sum of magnitudes and at least this sum of squares."""
+        ...
+
     def worst(self, frames: Sequence[FrameParity]) -> FrameParity:
         """The frame furthest from what the rule asks."""
         ...
@@ -108,6 +113,10 @@ class ExactRule:
         largest, differing = int(difference.max()), int(np.count_nonzero(difference))
         passed = largest <= self.max_step and differing <= self.max_fraction * difference.size
         return _parity(frame, reference, decoded, source, passed, (largest, differing))
+
+    def allows(self, frame: int, samples: int, least_sum: int, least_squares: float) -> bool:
+        """See `ParityRule`."""
+        return least_sum <= self.max_step * self.max_fraction * samples
 
     def worst(self, frames: Sequence[FrameParity]) -> FrameParity:
         """See `ParityRule`."""
@@ -157,6 +166,10 @@ class BudgetRule:
         return FrameParity(
             frame, found.largest, found.differing, found.samples, found.psnr, bool(held), found.loss
         )
+
+    def allows(self, frame: int, samples: int, least_sum: int, least_squares: float) -> bool:
+        """See `ParityRule`."""
+        return least_squares / samples <= 255**2 / 10 ** (self.floors[frame] / 10)
 
     def worst(self, frames: Sequence[FrameParity]) -> FrameParity:
         """See `ParityRule`."""

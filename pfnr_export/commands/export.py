@@ -20,6 +20,7 @@ from pfnr_export.shared.build import PRECISION, SharedOptions
 from pfnr_runtime.console import make_app, print_json, reports_errors, say
 from pfnr_runtime.contract import OUTPUT_KINDS
 from pfnr_runtime.errors import PfnrError, UsageError
+from pfnr_runtime.golden import WHOLE_FRAMES
 from pfnr_train.commands.options import JsonOption, LibraryOption
 from pfnr_train.library_file import read_library
 from pfnr_train.session_record import SessionRecord
@@ -32,8 +33,10 @@ _DEFAULT = ExportOptions()
 @app.command()
 @reports_errors
 def export(
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.", show_default=False)],
     library: LibraryOption,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write.", show_default=False)
+    ] = None,
     session: Annotated[
         str | None, typer.Option("--session", "-s", help="Index or name of the session.", show_default=False)
     ] = None,
@@ -68,9 +71,17 @@ def export(
     calibration_frames: Annotated[
         int | None, typer.Option(help="Frames, evenly chosen, that set int8 ranges.", show_default="all")
     ] = None,
+    golden: Annotated[
+        bool, typer.Option("--golden", help="Write a .golden file beside it, for pfnr-verify without the library.")
+    ] = False,
+    golden_frames: Annotated[int, typer.Option(help="Whole frames in the golden file.")] = WHOLE_FRAMES,
     check: Annotated[
         list[str] | None,
         typer.Option(help=f"Check the file before it is written: {', '.join(CHECKS)}; may be given again."),
+    ] = None,
+    triton: Annotated[
+        Path | None,
+        typer.Option(help="Model repository of NVIDIA Triton to put the session into.", show_default=False),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -89,28 +100,29 @@ def export(
         psnr_budget=psnr_budget,
         calibration_frames=calibration_frames,
     )
-    if output.is_dir():
-        raise UsageError(f"{output} is a folder; name a file in it, such as {output / 'v.onnx'}")
-    if output.suffix == ".pfnr" or (output.exists() and library.exists() and output.samefile(library)):
-        raise UsageError(f"{output} is a library, or named like one; name the artifact otherwise, such as v.onnx")
-    if not output.parent.is_dir():
-        raise PfnrError(
-            f"{output}: folder {output.parent} does not exist; make it first: mkdir -p {output.parent}"
-        )
+    if shared and triton is not None:
+        raise UsageError("--triton takes one session: name it with --session, without --shared")
+    if output is not None:
+        _check_output(output, library)
+    elif triton is None or golden:
+        raise UsageError("name the file to write, such as --output v.onnx")
     opened = read_library(library)
     if session is None:
+        assert output is not None
+        if golden:
+            raise UsageError("--golden goes with --session; export the session's own file for one")
         run_shared(opened, sessions or "all", output, SharedOptions(fourier, frames, options.checks), json)
         return
     index = opened.find(session)
     clip = None
     if PRECISIONS[precision].budget is not None:
         clip = _source(opened.sessions[index].record, library, source)
-    done = export_session(opened, index, output, options, clip, say)
+    done = export_session(opened, index, output, options, clip, say, golden_frames if golden else None, triton)
     video = done.contract.video
     if json:
         print_json(
             {
-                "artifact": str(output),
+                "artifact": None if output is None else str(output),
                 "bytes": done.file_bytes,
                 "weight_bytes": done.weight_bytes,
                 "session": done.contract.session,
@@ -119,17 +131,35 @@ def export(
                 "lowering": done.contract.lowering,
                 "passes": list(done.contract.passes),
                 "checks": done.checks,
+                "triton": None if done.triton is None else done.triton.to_json(),
                 "precision_report": done.contract.precision_report,
+                "golden": None if done.golden is None else str(done.golden),
             }
         )
         return
     say_checks(done.checks)
     print(
         f"session {done.contract.session} ({video.name}): {video.frames} frames of {video.width}x{video.height}, "
-        f"{precision}, {done.contract.lowering} lowering, {done.file_bytes / 1e6:.2f} MB -> {output}"
+        f"{precision}, {done.contract.lowering} lowering, {done.file_bytes / 1e6:.2f} MB"
+        + ("" if output is None else f" -> {output}")
     )
+    if done.triton is not None:
+        print(done.triton.sentence())
     for line in summary(done.contract.precision_report):
         print(line)
+    if done.golden is not None:
+        print(f"golden file -> {done.golden}")
+
+
+def _check_output(output: Path, library: Path) -> None:
+    if output.is_dir():
+        raise UsageError(f"{output} is a folder; name a file in it, such as {output / 'v.onnx'}")
+    if output.suffix == ".pfnr" or (output.exists() and library.exists() and output.samefile(library)):
+        raise UsageError(f"{output} is a library, or named like one; name the artifact otherwise, such as v.onnx")
+    if not output.parent.is_dir():
+        raise PfnrError(
+            f"{output}: folder {output.parent} does not exist; make it first: mkdir -p {output.parent}"
+        )
 
 
 def _source(record: SessionRecord, library: Path, clip: Path | None) -> NDArray[np.uint8] | None:

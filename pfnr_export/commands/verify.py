@@ -13,12 +13,13 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
+from pfnr_export.commands.verify_golden import run_golden
 from pfnr_runtime import VideoDecoder
 from pfnr_runtime.console import make_app, print_json, reports_errors, say
 from pfnr_runtime.errors import UsageError
+from pfnr_runtime.golden import SUFFIX
 from pfnr_runtime.parity import ExactRule, ParityRule, rule_for
 from pfnr_runtime.sidecar import list_sidecars
-from pfnr_train.commands.results import results_console
 
 if TYPE_CHECKING:
     from pfnr_export.parity.verify import VerificationReport
@@ -38,6 +39,10 @@ def verify(
         str | None, typer.Option("--session", "-s", help="Index or name, for a shared graph.", show_default=False)
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every session that lies beside a shared graph.")] = False,
+    golden: Annotated[
+        Path | None,
+        typer.Option(help="Golden file to verify against.", show_default="beside the artifact, if it is there"),
+    ] = None,
     source: Annotated[Path | None, typer.Option(help="The source clip, to compare with too.")] = None,
     backend: Annotated[str, typer.Option(help="Engine to verify on.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="all")] = None,
@@ -45,7 +50,20 @@ def verify(
     max_fraction: Annotated[float | None, typer.Option(help="Largest share of samples that may differ.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout.")] = False,
 ) -> None:
-    """Decode every frame of ARTIFACT with PyTorch and with the file, and compare. Exits with 0 or 3."""
+    """Decode every frame of ARTIFACT with PyTorch and with the file, and compare. Exits with 0 or 3.
+
+    Where a .golden file lies beside the artifact and no library is named, that file stands for PyTorch: then
+    neither torch nor the library is needed.
+    """
+    if golden is None and library is None and source is None and session is None and not every:
+        beside = artifact.with_suffix(SUFFIX)
+        golden = beside if beside.exists() else None
+    if golden is not None:
+        if library is not None or source is not None or session is not None or every:
+            raise UsageError("--golden stands for the library: it goes without --library, --source and --session")
+        with VideoDecoder(artifact, backend=backend, threads=threads) as decoder:
+            run_golden(decoder, artifact, golden, _rule(decoder, max_step, max_fraction), json)
+        return
     # torch takes a second to import: `--help` and usage errors do without it.
     from pfnr_export.parity.verify import verify_artifact
     from pfnr_train.library_file import default_library_path, read_library
@@ -107,6 +125,8 @@ def _rule(decoder: VideoDecoder, max_step: int | None, max_fraction: float | Non
 
 
 def _print_report(report: VerificationReport, artifact: Path) -> None:
+    from pfnr_train.commands.results import results_console
+
     table = Table(show_header=False, box=None)
     video = report.contract.video
     table.add_row("artifact", f"{artifact}: session {report.contract.session} ({video.name})")

@@ -1,0 +1,55 @@
+"""`pfnr-verify` with a golden file: no torch, no library, only the runtime and its engine."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from pfnr_runtime import VideoDecoder
+from pfnr_runtime.console import print_json, say
+from pfnr_runtime.golden import read_golden
+from pfnr_runtime.golden_check import GoldenReport, check_golden
+from pfnr_runtime.parity import ParityRule
+
+
+def run_golden(decoder: VideoDecoder, artifact: Path, path: Path, rule: ParityRule, json: bool) -> None:
+    """Check the open artifact against the golden file at `path` and print the report. Exits with 3 if it fails."""
+    golden = read_golden(path, decoder.contract)
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
+        task = bar.add_task("verifying", total=len(decoder))
+        report = check_golden(decoder, golden, rule, lambda done: bar.update(task, completed=done))
+    if json:
+        about = {"artifact": str(artifact), "golden": str(path), "name": decoder.metadata.name}
+        print_json(report.to_json() | about | {"precision": decoder.contract.precision})
+    else:
+        for label, text in _lines(decoder, report, artifact, path):
+            print(f"{label:<20} {text}")
+    for problem in report.problems:
+        say(f"error: {artifact}: {problem}")
+    if not report.passed:
+        raise typer.Exit(3)
+
+
+def _lines(decoder: VideoDecoder, report: GoldenReport, artifact: Path, path: Path) -> list[tuple[str, str]]:
+    video, psnr = decoder.metadata, report.psnr
+    between = "no whole frame to measure it" if psnr is None else f"at least {psnr:.2f} dB"
+    numbers = ", ".join(str(frame.frame) for frame in report.whole) or "none"
+    return [
+        ("artifact", f"{artifact}: {video.name}, {decoder.contract.precision}"),
+        (
+            "golden file",
+            f"{path}: {report.frames} frames of {video.width}x{video.height}, as PyTorch decodes",
+        ),
+        ("engine", report.backend.splitlines()[0]),
+        ("identical frames", f"{report.identical} of {report.frames}"),
+        ("whole frames", numbers),
+        ("largest difference", "unknown" if report.largest is None else f"{report.largest} of 255"),
+        ("PSNR between them", "identical" if psnr == float("inf") else between),
+        ("other frames", f"{report.bounded} checked by the sums of their blocks, {len(report.refuted)} refuted"),
+        ("rule", report.rule.sentence()),
+        ("verdict", report.rule.claim if report.passed else f"NOT {report.rule.claim}"),
+    ]
