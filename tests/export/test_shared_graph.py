@@ -247,6 +247,17 @@ def test_a_damaged_graph_is_not_kept(tmp_path: Path) -> None:
     assert path.read_bytes() == good
 
 
+def test_a_shared_graph_can_put_out_floats(tmp_path: Path) -> None:
+    library = made_library(small_config(), 2)
+    export(library, tmp_path)
+    pixels = shared_frames(tmp_path, 1)
+    done = export_shared(library, [1], tmp_path / "library.onnx", SharedOptions(output="float32"))
+    assert (done.graph, done.contract.output) == ("replaced", "float32")
+    assert_same_frames(shared_frames(tmp_path, 1), pixels)
+    with pytest.raises(ArtifactError, match="belongs to the graph"):
+        shared_frames(tmp_path, 0)
+
+
 def test_a_lowering_that_computes_with_weights_is_refused() -> None:
     with pytest.raises(UsageError, match="use --fourier matmul"):
         SharedOptions(fourier="spatial")
