@@ -198,9 +198,14 @@ class ModelConfig:
 # in place of the convolution); the others keep its proportions at less width.
 PRESETS: dict[str, ModelConfig] = {
     "tiny": ModelConfig((9, 16), (5, 2, 2), channels=16, lower_width=16, stem_width=128),
-    "s": ModelConfig((9, 16), (5, 2, 2), channels=32, lower_width=24, stem_width=256),
+    "s": ModelConfig((9, 16), (5, 2, 2), channels=32, lower_width=32, stem_width=256),
     "m": ModelConfig((9, 16), (5, 2, 2, 2, 2), channels=64, lower_width=48, stem_width=512),
     "l": ModelConfig((9, 16), (5, 2, 2, 2, 2), channels=112, lower_width=96, stem_width=512),
+    # For real time: the last blocks hold nearly all multiply-adds, so these are narrow there and keep the
+    # stem and the Fourier block wide. At 720p at most 12, 25 and 50 GMAC a frame.
+    "edge-s": ModelConfig((9, 16), (5, 2, 2, 2, 2), channels=64, lower_width=32, stem_width=256),
+    "edge-m": ModelConfig((9, 16), (5, 2, 2, 2, 2), channels=96, lower_width=44, stem_width=512),
+    "edge-l": ModelConfig((9, 16), (5, 2, 2, 2, 2), channels=112, lower_width=64, stem_width=512),
 }
 
 

@@ -13,6 +13,7 @@ from pfnr_runtime.frame_range import parse_frame_range
 from pfnr_train.add_session import add_session, free_name, relative_source
 from pfnr_train.commands.model_options import ModelOptions, model_config
 from pfnr_train.commands.options import JsonOption, LibraryOption, parse_size
+from pfnr_train.config import PRESETS
 from pfnr_train.initialise import new_library
 from pfnr_train.library import Library
 from pfnr_train.library_file import lock_library, read_library, write_library
@@ -30,7 +31,9 @@ def add(
     name: Annotated[str | None, typer.Option(help="Name of the session.", show_default="the clip's")] = None,
     frames: Annotated[str | None, typer.Option(help="Half-open range A:B of frames to take.")] = None,
     size: Annotated[str | None, typer.Option(help="Frame size WxH of a new library.")] = None,
-    preset: Annotated[str | None, typer.Option(help="Network of a new library: tiny, s, m or l.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help=f"Network of a new library: one of {', '.join(PRESETS)}.")
+    ] = None,
     fourier: Annotated[
         str | None, typer.Option(help="Fourier block of a new library: replace, add, concat or none.")
     ] = None,
