@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pfnr_export.precisions.base import Converted, Precision, Subject
 from pfnr_export.precisions.budget_search import Mixture, fit_budget
 from pfnr_export.precisions.engine import spread
-from pfnr_export.precisions.int8_graph import equalised, quantised
+from pfnr_export.precisions.int8_graph import equalised, quantised, rescaled
 from pfnr_export.precisions.int8_ranges import candidates, channel_rms, choose, magnitudes, samples
 from pfnr_export.precisions.judge import Judge
 from pfnr_export.precisions.onnx_edit import attribute, consumers, conv_macs, shapes, stored
@@ -51,7 +51,8 @@ def _convert(subject: Subject) -> Converted:
     def build(low: frozenset[str], limits: dict[str, float]) -> onnx.ModelProto:
         return quantised(subject.model, low, limits, gains)
 
-    limits, rules = choose(options, lambda tried: judge.error(build(everything, tried), frames))
+    start = build(everything, {name: next(iter(found.values())) for name, found in options.items()})
+    limits, rules = choose(options, lambda tried: judge.error(rescaled(start, tried), frames))
     mixture = fit_budget(judge, macs, lambda low: build(low, limits), "int8")
     return Converted(mixture.model, _report(judge, mixture, convs, macs, limits, rules, len(used)))
 

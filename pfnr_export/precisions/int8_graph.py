@@ -90,6 +90,16 @@ def quantised(
     return result
 
 
+def rescaled(model: onnx.ModelProto, limits: Mapping[str, float]) -> onnx.ModelProto:
+    """An already quantised model with other limits for activations: only their scales change."""
+    result = copied(model)
+    tensors = stored(result)
+    for name, limit in limits.items():
+        if (scale := tensors.get(f"{name}_scale")) is not None:
+            scale.CopyFrom(numpy_helper.from_array(np.array(limit / INT8_STEPS, np.float32), scale.name))
+    return result
+
+
 def equalised(
     model: onnx.ModelProto, layers: frozenset[str], gains: Mapping[str, NDArray[np.float32]]
 ) -> onnx.ModelProto:
