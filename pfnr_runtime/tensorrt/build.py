@@ -64,8 +64,8 @@ def batch_profiles(max_batch: int) -> tuple[BatchProfile, ...]:
 
 def profile_for(profiles: tuple[BatchProfile, ...], batch: int) -> int:
     """Number of the first profile that runs `batch` frames; a ValueError if none does."""
-    for number, profile in enumerate(profiles):
-        if profile.least <= batch <= profile.most:
+    for number, candidate in enumerate(profiles):
+        if candidate.least <= batch <= candidate.most:
             return number
     raise ValueError(f"no profile runs {batch} frames; the largest runs {max(p.most for p in profiles)}")
 

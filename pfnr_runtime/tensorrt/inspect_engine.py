@@ -50,8 +50,8 @@ def inspect_engine(library: Library, engine: Any) -> EngineTypes:
     text = inspector.get_engine_information(library.trt.LayerInformationFormat.JSON)
     try:
         return read_types(json.loads(text))
-    except (ValueError, TypeError) as error:
-        raise BackendError(f"{library}: its engine inspector gave no readable answer ({error})") from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise BackendError(f"{library}: its engine inspector gave no readable answer ({error!r})") from None
 
 
 def read_types(information: Any) -> EngineTypes:
@@ -90,23 +90,32 @@ def graph_types(summary: OnnxSummary) -> frozenset[str]:
     return frozenset(stored & SPELLINGS.keys())
 
 
-def check_types(engine: EngineTypes, graph: frozenset[str], *, tf32: bool, name: str) -> None:
-    """A BackendError unless the engine computes in the graph's types.
+def types_to_find(summary: OnnxSummary) -> frozenset[str]:
+    """The reduced types that an engine of this graph must show.
+
+    8-bit weights that are only dequantized may be dequantized once, while building: then no trace is left.
+    """
+    found = graph_types(summary) & frozenset(REDUCED)
+    return found if "QuantizeLinear" in summary.operators else found - {"int8", "int4", "float8"}
+
+
+def check_types(found: EngineTypes, summary: OnnxSummary, *, tf32: bool, name: str) -> None:
+    """A BackendError unless the engine computes in the types of the graph summarised.
 
     A reduced type of the engine that the graph does not have is a loss nobody asked for; one of the graph that
     the engine does not have is a precision silently ignored. Where the inspector names no type at all nothing
     can be said, and nothing is believed: an error too.
     """
-    if not engine.types:
+    if not found.types:
         raise BackendError(f"{name}: the engine's inspector names no number types, so they cannot be checked")
-    added = [t for t in REDUCED if t in engine.types and t not in graph]
-    lost = [t for t in REDUCED if t in graph and t not in engine.types]
+    added = [t for t in REDUCED if t in found.types - graph_types(summary)]
+    lost = [t for t in REDUCED if t in types_to_find(summary) - found.types]
     if added or lost:
         told = [f"computes in {', '.join(added)}, which the graph does not"] if added else []
         told += [f"lacks {', '.join(lost)}, which the graph has"] if lost else []
         raise BackendError(f"{name}: the engine that was built {' and '.join(told)}; it is not used")
-    if engine.tf32 and not tf32:
+    if found.tf32 and not tf32:
         raise BackendError(
-            f"{name}: the engine that was built computes in TF32 ({engine.tf32[0]} and {len(engine.tf32) - 1} "
+            f"{name}: the engine that was built computes in TF32 ({found.tf32[0]} and {len(found.tf32) - 1} "
             "more layers), which was not asked for; it is not used"
         )

@@ -15,7 +15,7 @@ from pfnr_runtime.tensorrt.api import FLAVOURS, Library, load_library, missing
 from pfnr_runtime.tensorrt.build import BuildOptions, build_engine
 from pfnr_runtime.tensorrt.device import Device, DeviceInfo, device_missing, open_device
 from pfnr_runtime.tensorrt.engine_cache import EngineCache
-from pfnr_runtime.tensorrt.inspect_engine import EngineTypes, check_types, graph_types, inspect_engine
+from pfnr_runtime.tensorrt.inspect_engine import EngineTypes, check_types, inspect_engine
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def obtain_engine(
         cache.drop(key)
         raise BackendError(f"{artifact.path}: {library} cannot load the engine: {library.log.reason()}")
     types = inspect_engine(library, engine)
-    check_types(types, graph_types(artifact.summary), tf32=options.tf32, name=str(artifact.path))
+    check_types(types, artifact.summary, tf32=options.tf32, name=str(artifact.path))
     seconds = float(entry.notes.get("seconds", 0.0))
     return Engine(engine, types, entry.path, len(entry.data), seconds, entry.fresh, weights)
 
@@ -154,7 +154,7 @@ def _build(
     if engine is None:
         raise BackendError(f"{artifact.path}: {library} cannot load what it built: {library.log.reason()}")
     types = inspect_engine(library, engine)
-    check_types(types, graph_types(artifact.summary), tf32=options.tf32, name=str(artifact.path))
+    check_types(types, artifact.summary, tf32=options.tf32, name=str(artifact.path))
     if built.timing_cache:
         cache.write("timing", measured_on, built.timing_cache, {})
     report(f"{artifact.path}: built in {built.seconds:.1f} s, {len(built.data) / 1e6:.1f} MB, {types}")
