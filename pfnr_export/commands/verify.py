@@ -100,7 +100,8 @@ def verify(
         print_json(reports[0].to_json() | about)
     for report in reports:
         for problem in report.problems:
-            say(f"error: {artifact}: session {report.contract.session}: {problem}")
+            which = f"session {report.contract.session}: " if every else ""
+            say(f"error: {artifact}: {which}{problem}")
     if not all(report.passed for report in reports):
         raise typer.Exit(3)
 
