@@ -205,6 +205,11 @@ class Player:
         return sessions[(sessions.index(self.route.session) + offset) % len(sessions)]
 
     @property
+    def settled(self) -> bool:
+        """Whether every frame that was asked for is on screen: none is awaited."""
+        return self._awaited == 0
+
+    @property
     def _finished(self) -> bool:
         last = self.route.last_step
         return last is not None and self.shown_step >= last

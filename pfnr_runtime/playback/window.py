@@ -157,18 +157,17 @@ def _start(display: int) -> Any:
             f"a window needs pygame-ce ({error}); pip install 'pfnr[play]', or play to null:"
         ) from None
     chosen = os.environ.get("SDL_VIDEODRIVER")
-    none = chosen is None and sys.platform == "linux" and not _desktop()
-    if none:
-        # Without a desktop only a console is left; asking for it alone keeps Wayland's library from complaining.
-        os.environ["SDL_VIDEODRIVER"] = "kmsdrm"
+    only = _only_driver() if chosen is None else None
+    if only is not None:
+        os.environ["SDL_VIDEODRIVER"] = only
     try:
         pygame.display.init()
         driver, count = pygame.display.get_driver(), pygame.display.get_num_displays()
     except pygame.error as error:
-        reason = "no DISPLAY or WAYLAND_DISPLAY, and no console to draw on" if none else str(error)
+        reason = "no DISPLAY or WAYLAND_DISPLAY, and no console to draw on" if only == "kmsdrm" else str(error)
         raise BackendError(f"no display: {reason}; {ADVICE}") from None
     finally:
-        if none:
+        if only is not None:
             del os.environ["SDL_VIDEODRIVER"]
     if chosen is None and driver in INVISIBLE:
         pygame.quit()
@@ -180,8 +179,14 @@ def _start(display: int) -> Any:
     return pygame
 
 
-def _desktop() -> bool:
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+def _only_driver() -> str | None:
+    """The one driver that can work on this Linux, if there is but one.
+
+    Asked for alone, it fails in one line; SDL would go on to others, and Wayland's library would complain.
+    """
+    if sys.platform != "linux" or os.environ.get("WAYLAND_DISPLAY"):
+        return None
+    return "x11" if os.environ.get("DISPLAY") else "kmsdrm"
 
 
 def _key_names(pygame: Any) -> dict[int, str]:
