@@ -38,7 +38,7 @@ def build(
         session = next(map(str, list_sidecars(examined.path)), None)
     opened = open_artifact(artifact, session)
     library, device = choose_flavour(backend)
-    made = obtain_engine(library, device.info, opened, options, report=say)
+    made = obtain_engine(library, device, opened, options, report=say)
     if as_json:
         print_json(
             {
@@ -51,6 +51,7 @@ def build(
                 "bytes": made.size,
                 "seconds": made.seconds,
                 "built_now": made.fresh,
+                "golden": made.golden or None,
                 "layers": made.types.layers,
                 "types": sorted(made.types.types),
             }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -13,14 +12,12 @@ from pfnr_runtime.artifact import ArtifactFile
 from pfnr_runtime.backends.base import Backend, BackendKind
 from pfnr_runtime.console import say
 from pfnr_runtime.errors import BackendError
-from pfnr_runtime.masked_weights import MaskedWeights
 from pfnr_runtime.sidecar import Sidecar
 from pfnr_runtime.tensorrt.api import Flavour, load_library, missing
-from pfnr_runtime.tensorrt.build import BuildOptions, batch_profiles
-from pfnr_runtime.tensorrt.decode_loop import DecodeLoop
+from pfnr_runtime.tensorrt.build import BuildOptions
 from pfnr_runtime.tensorrt.device import device_missing, open_device
 from pfnr_runtime.tensorrt.device_frames import DeviceFrames
-from pfnr_runtime.tensorrt.engine_step import EngineStep
+from pfnr_runtime.tensorrt.engine_run import EngineRun
 from pfnr_runtime.tensorrt.obtain import obtain_engine
 
 
@@ -48,29 +45,16 @@ class TensorRtBackend(Backend):
         self.name = flavour.name
         options = BuildOptions(max_batch, tf32)
         library, device = load_library(flavour), open_device()
-        made = obtain_engine(library, device.info, artifact, options, report=report)
-        contract = artifact.contract
-        video = contract.video
-        with contextlib.ExitStack() as undo:
-            self._step = EngineStep(library, device, made.engine, batch_profiles(max_batch))
-            undo.callback(self._step.close)
-            planes = contract.output == "float32"
-            self._loop = DecodeLoop(
-                device,
-                self._step,
-                shape=(3, video.height, video.width) if planes else (video.height, video.width, 3),
-                dtype=contract.output,
-                max_batch=max_batch,
-                graphs=cuda_graph,
-            )
-            undo.callback(self._loop.close)
-            self._weights = MaskedWeights(made.weights)
-            if artifact.sidecar is not None:
-                self._load(artifact.sidecar)
-            # A first run sets the engine up. Whatever it lacks shows now, while `auto` can still take another.
-            for batch in {1, max_batch}:
-                self._loop.decode(np.zeros(batch, np.int64))
-            undo.pop_all()
+        made = obtain_engine(library, device, artifact, options, report=report)
+        self._run = EngineRun(
+            library,
+            device,
+            made.engine,
+            artifact,
+            made.weights,
+            max_batch=max_batch,
+            cuda_graph=cuda_graph,
+        )
         self.preferred_batch = max_batch
         rounding = "TF32" if tf32 else "no TF32"
         self._about = f"{library} on {device.info}, {made.types}, {rounding}, batch {max_batch}"
@@ -78,12 +62,12 @@ class TensorRtBackend(Backend):
     @property
     def description(self) -> str:  # type: ignore[override]
         """What runs; whether steps are CUDA graphs shows after the first frames."""
-        return f"{self._about}, {self._loop.note}"
+        return f"{self._about}, {self._run.loop.note}"
 
     def decode_batches(self, parts: Iterable[NDArray[np.int64]]) -> Iterator[NDArray[np.uint8]]:
         """`decode` of each part, the next one computing on the device while one is in the caller's hands."""
         checked = (self._checked(part) for part in parts)
-        for output in self._loop.decode_each(checked):
+        for output in self._run.loop.decode_each(checked):
             yield self._as_pictures(output, len(output))
 
     def decode_on_device(self, indices: NDArray[np.int64]) -> DeviceFrames:
@@ -91,26 +75,16 @@ class TensorRtBackend(Backend):
 
         Errors as `decode`; a ValueError for too many frames, or while others are lent out.
         """
-        return self._loop.lend(self._checked(indices))
+        return self._run.loop.lend(self._checked(indices))
 
     def _decode_impl(self, indices: NDArray[np.int64]) -> NDArray[Any]:
-        return self._loop.decode(indices)
+        return self._run.loop.decode(indices)
 
     def _switch_impl(self, sidecar: Sidecar) -> None:
-        try:
-            self._loop.forget_graphs()
-            self._load(sidecar)
-        except BaseException as error:
-            self._loop.poison(f"switching to another session failed: {error}")
-            raise
-
-    def _load(self, sidecar: Sidecar) -> None:
-        self._weights.load(sidecar)
-        self._step.load_session({**self._weights.arrays, **sidecar.tensors}, self._loop.stream)
+        self._run.switch(sidecar)
 
     def _close_impl(self) -> None:
-        self._loop.close()
-        self._step.close()
+        self._run.close()
 
 
 def backend_kind(flavour: Flavour, preference: int) -> BackendKind:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +16,18 @@ from pfnr_runtime.tensorrt.api import FLAVOURS, Library, load_library, missing
 from pfnr_runtime.tensorrt.build import BuildOptions, build_engine
 from pfnr_runtime.tensorrt.device import Device, DeviceInfo, device_missing, open_device
 from pfnr_runtime.tensorrt.engine_cache import EngineCache
+from pfnr_runtime.tensorrt.engine_run import EngineRun
 from pfnr_runtime.tensorrt.inspect_engine import EngineTypes, check_types, inspect_engine
+from pfnr_runtime.tensorrt.prove import golden_beside, prove
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A deserialised engine. types: what its inspector shows. path, size (bytes): in the cache. seconds: its
-    build took. fresh: built just now. weights: of a shared graph, to apply masks to; empty for one video.
+    """A deserialised engine.
+
+    types: what its inspector shows. path, size (bytes): in the cache. seconds: its build took. fresh: built just
+    now. golden: what a golden file proved when it was built, empty without one. weights: of a shared graph, to
+    apply masks to; empty for one video.
     """
 
     engine: Any
@@ -30,6 +36,7 @@ class Engine:
     size: int
     seconds: float
     fresh: bool
+    golden: str
     weights: tuple[SharedWeight, ...]
 
 
@@ -73,7 +80,7 @@ def device_key(library: Library, info: DeviceInfo) -> dict[str, Any]:
 
 def obtain_engine(
     library: Library,
-    info: DeviceInfo,
+    device: Device,
     artifact: ArtifactFile,
     options: BuildOptions,
     *,
@@ -82,16 +89,17 @@ def obtain_engine(
 ) -> Engine:
     """The artifact's engine for this device. report: gets the lines a person should see.
 
-    A fresh engine whose types are not the graph's is refused and not kept. A kept one that the library will
-    not load any more is built again. BackendError, ArtifactError.
+    A fresh engine whose types are not the graph's is refused and not kept, and so is one whose frames are not
+    those of the golden file beside the artifact, where there is one. A kept one that the library does not load
+    any more is built again. BackendError, ArtifactError; VerificationError for another video's golden file.
     """
     cache = cache or EngineCache()
     model, weights = _model(artifact)
-    key = engine_key(library, info, artifact.sha256, options)
+    key = engine_key(library, device.info, artifact.sha256, options)
 
     def build() -> tuple[bytes, dict[str, Any]]:
         data = _read(artifact) if model is None else model
-        return _build(library, info, artifact, data, options, cache, report)
+        return _build(library, device, artifact, data, weights, options, cache, report)
 
     def waiting(path: Path) -> None:
         report(f"{artifact.path}: another process is building this engine; waiting for it")
@@ -108,8 +116,9 @@ def obtain_engine(
         raise BackendError(f"{artifact.path}: {library} cannot load the engine: {library.log.reason()}")
     types = inspect_engine(library, engine)
     check_types(types, artifact.summary, tf32=options.tf32, name=str(artifact.path))
-    seconds = float(entry.notes.get("seconds", 0.0))
-    return Engine(engine, types, entry.path, len(entry.data), seconds, entry.fresh, weights)
+    seconds, golden = entry.notes.get("seconds"), str(entry.notes.get("golden", ""))
+    seconds = seconds if isinstance(seconds, float) else math.nan
+    return Engine(engine, types, entry.path, len(entry.data), seconds, entry.fresh, golden, weights)
 
 
 def deserialise(library: Library, data: bytes) -> Any:
@@ -137,14 +146,16 @@ def _read(artifact: ArtifactFile) -> bytes:
 
 def _build(
     library: Library,
-    info: DeviceInfo,
+    device: Device,
     artifact: ArtifactFile,
     model: bytes,
+    weights: tuple[SharedWeight, ...],
     options: BuildOptions,
     cache: EngineCache,
     report: Callable[[str], None],
 ) -> tuple[bytes, dict[str, Any]]:
-    measured_on = device_key(library, info)
+    golden = golden_beside(artifact)
+    measured_on = device_key(library, device.info)
     known = cache.read("timing", measured_on)
     built = build_engine(
         library, model, str(artifact.path), options, timing_cache=known.data if known else b"", report=report
@@ -155,7 +166,16 @@ def _build(
         raise BackendError(f"{artifact.path}: {library} cannot load what it built: {library.log.reason()}")
     types = inspect_engine(library, engine)
     check_types(types, artifact.summary, tf32=options.tf32, name=str(artifact.path))
+    notes = {"seconds": built.seconds, "types": str(types)}
+    told = f"{artifact.path}: built in {built.seconds:.1f} s, {len(built.data) / 1e6:.1f} MB, {types}"
+    if golden is not None:
+        run = EngineRun(library, device, engine, artifact, weights, max_batch=options.max_batch)
+        try:
+            notes["golden"] = prove(run.loop, artifact, golden)
+        finally:
+            run.close()
+        told += f", {notes['golden']}"
     if built.timing_cache:
         cache.write("timing", measured_on, built.timing_cache, {})
-    report(f"{artifact.path}: built in {built.seconds:.1f} s, {len(built.data) / 1e6:.1f} MB, {types}")
-    return built.data, {"seconds": built.seconds, "types": str(types)}
+    report(told)
+    return built.data, notes

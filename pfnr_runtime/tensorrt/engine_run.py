@@ -1,0 +1,79 @@
+"""An engine ready to decode: its step, the decode loop around it, and a shared graph's session on the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pfnr_runtime.artifact import ArtifactFile
+from pfnr_runtime.errors import BackendError
+from pfnr_runtime.lifted_graph import SharedWeight
+from pfnr_runtime.masked_weights import MaskedWeights
+from pfnr_runtime.sidecar import Sidecar
+from pfnr_runtime.tensorrt.api import Library
+from pfnr_runtime.tensorrt.build import batch_profiles
+from pfnr_runtime.tensorrt.decode_loop import DecodeLoop
+from pfnr_runtime.tensorrt.device import Device
+from pfnr_runtime.tensorrt.engine_step import EngineStep
+
+
+class EngineRun:
+    """The running form of one deserialised engine; `close` gives everything back.
+
+    loop: decodes. weights: of a shared graph, empty for one video. One run of every profile is made at once: it
+    sets the engine up, and shows what is missing. A BackendError then, with nothing left allocated.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        device: Device,
+        engine: Any,
+        artifact: ArtifactFile,
+        weights: tuple[SharedWeight, ...],
+        *,
+        max_batch: int,
+        cuda_graph: bool = True,
+    ) -> None:
+        contract = artifact.contract
+        height, width = contract.video.height, contract.video.width
+        self._step = EngineStep(library, device, engine, batch_profiles(max_batch))
+        self._weights = MaskedWeights(weights)
+        self.loop = DecodeLoop(
+            device,
+            self._step,
+            shape=(height, width, 3) if contract.output == "uint8" else (3, height, width),
+            dtype=contract.output,
+            max_batch=max_batch,
+            graphs=cuda_graph,
+        )
+        try:
+            if artifact.sidecar is not None:
+                self._load(artifact.sidecar)
+            for batch in {1, max_batch}:
+                self.loop.decode(np.zeros(batch, np.int64))
+        except BaseException:
+            self.close()
+            raise
+
+    def switch(self, sidecar: Sidecar) -> None:
+        """Put another session's weights on the device. If that fails, nothing is decoded any more."""
+        try:
+            self.loop.forget_graphs()
+            self._load(sidecar)
+        except BaseException as error:
+            self.loop.poison(f"switching to another session failed: {error}")
+            raise
+
+    def close(self) -> None:
+        """Give the device's memory back. Never raises."""
+        self.loop.close()
+        self._step.close()
+
+    def _load(self, sidecar: Sidecar) -> None:
+        self._weights.load(sidecar)
+        try:
+            self._step.load_session({**self._weights.arrays, **sidecar.tensors}, self.loop.stream)
+        except BackendError as error:
+            raise BackendError(f"{sidecar.path}: {error}") from None
