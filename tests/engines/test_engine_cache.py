@@ -141,11 +141,12 @@ PROCESS = """
 import sys, time
 from pathlib import Path
 from pfnr_runtime.tensorrt.engine_cache import EngineCache
-folder, marks, slow = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
+folder, marks, go = map(Path, sys.argv[1:])
 def build():
     import os
     (marks / f"built-{os.getpid()}").touch()
-    time.sleep(slow)
+    while not go.exists():
+        time.sleep(0.01)
     return b"engine" * 200_000, {}
 def waiting(path):
     print("waiting", flush=True)
@@ -155,9 +156,10 @@ print(len(entry.data), entry.fresh, flush=True)
 """
 
 
-def process(folder: Path, marks: Path, slow: float) -> subprocess.Popen[str]:
+def process(folder: Path, marks: Path, go: Path) -> subprocess.Popen[str]:
+    """A process that wants one engine, and, if it builds it, is done when `go` exists."""
     return subprocess.Popen(
-        [sys.executable, "-c", PROCESS, str(folder), str(marks), str(slow)],
+        [sys.executable, "-c", PROCESS, str(folder), str(marks), str(go)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
@@ -177,24 +179,32 @@ def marks(tmp_path: Path) -> Path:
     return tmp_path / "marks"
 
 
+def lines_of(started: subprocess.Popen[str], count: int) -> list[str]:
+    assert started.stdout is not None
+    return [started.stdout.readline().strip() for _ in range(count)]
+
+
 def test_two_processes_at_once_build_once(tmp_path: Path, marks: Path) -> None:
-    first = process(tmp_path / "engines", marks, 1.0)
+    go = tmp_path / "go"
+    first = process(tmp_path / "engines", marks, go)
     wait_for_build(marks)
-    second = process(tmp_path / "engines", marks, 1.0)
-    lines = [p.communicate(timeout=60)[0].split("\n") for p in (first, second)]
+    second = process(tmp_path / "engines", marks, go)
+    assert lines_of(second, 2) == ["started", "waiting"]
+    go.touch()
+    assert first.communicate(timeout=60)[0] == "started\n1200000 True\n"
+    assert second.communicate(timeout=60)[0] == "1200000 False\n"
     assert len(list(marks.iterdir())) == 1
-    assert lines[0] == ["started", "1200000 True", ""]
-    assert lines[1] == ["started", "waiting", "1200000 False", ""]
 
 
 def test_a_killed_builder_leaves_nothing_and_its_successor_builds(tmp_path: Path, marks: Path) -> None:
-    first = process(tmp_path / "engines", marks, 60)
+    go = tmp_path / "go"
+    first = process(tmp_path / "engines", marks, go)
     wait_for_build(marks)
-    second = process(tmp_path / "engines", marks, 0)
-    assert second.stdout is not None
-    assert [second.stdout.readline() for _ in range(2)] == ["started\n", "waiting\n"]
+    second = process(tmp_path / "engines", marks, go)
+    assert lines_of(second, 2) == ["started", "waiting"]
     first.send_signal(signal.SIGKILL)
-    first.wait()
+    first.communicate(timeout=60)
+    go.touch()
     assert second.communicate(timeout=60)[0] == "1200000 True\n"
 
 
