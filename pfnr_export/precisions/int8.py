@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pfnr_export.precisions.base import Converted, Precision, Subject
 from pfnr_export.precisions.budget_search import Mixture, fit_budget
 from pfnr_export.precisions.engine import spread
+from pfnr_export.precisions.fp16 import FOURIER_SCOPE
 from pfnr_export.precisions.int8_graph import equalised, quantised, rescaled
 from pfnr_export.precisions.int8_ranges import candidates, channel_rms, choose, magnitudes, samples
 from pfnr_export.precisions.judge import Judge
@@ -29,7 +30,7 @@ LEAST_GAIN = 1 / 256
 
 def _convert(subject: Subject) -> Converted:
     model = subject.model
-    convs = [node for node in model.graph.node if node.op_type == "Conv"]
+    convs = [node for node in model.graph.node if node.op_type == "Conv" and FOURIER_SCOPE not in node.name]
     if not convs:
         raise UsageError("this decoder has no convolution, so nothing to run in int8; choose int8-weights")
     layers = [conv.name for conv in convs]

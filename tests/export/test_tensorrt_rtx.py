@@ -15,12 +15,17 @@ from onnx import TensorProto, numpy_helper
 from train.makers import made_library, small_config
 from typer.testing import CliRunner
 
+from pfnr_export.checks.allow_list import check_allow_list
+from pfnr_export.checks.skeleton import value_types
 from pfnr_export.checks.tensorrt_rtx import TARGETS, CompileError, check_tensorrt_rtx, compare_layers
 from pfnr_export.commands.export import app
 from pfnr_export.emit import serialise
 from pfnr_export.export_session import ExportOptions, build_model
 from pfnr_export.lowerings import LOWERINGS
 from pfnr_export.precisions import PRECISIONS
+from pfnr_export.precisions.fp16 import FOURIER_SCOPE
+from pfnr_export.precisions.int8_graph import quantised
+from pfnr_export.precisions.onnx_edit import consumers, shapes
 from pfnr_export.shared.build import SharedOptions, generations, shared_model
 from pfnr_runtime.errors import BackendError
 from pfnr_train.config import FourierConfig, ModelConfig, preset_config
@@ -32,7 +37,7 @@ Build = Callable[[ModelConfig], onnx.ModelProto]
 def build_video(precision: str, lowering: str) -> Build:
     def build(config: ModelConfig) -> onnx.ModelProto:
         # Random weights have no quality to lose; the loosest budget lets every layer be lowered.
-        budget = {} if getattr(PRECISIONS[precision], "budget", None) is None else {"psnr_budget": 20.0}
+        budget = {} if PRECISIONS[precision].budget is None else {"psnr_budget": 20.0}
         options = ExportOptions(lowering, precision, **budget)  # type: ignore[arg-type]
         return build_model(made_library(config, 1, frames=2), 0, options)[0]
 
@@ -67,8 +72,9 @@ needs_rtx = pytest.mark.skipif(
 )
 
 
-def compiles(kind: str, config: ModelConfig) -> dict[str, int]:
-    model = KINDS[kind](config)
+def compiles(kind: str, config: ModelConfig, build: Build | None = None) -> dict[str, int]:
+    model = (build or KINDS[kind])(config)
+    check_allow_list(model)
     seen = check_tensorrt_rtx(model, serialise(model))
     assert seen["targets"] == ["SM86", "SM89", "SM120"]
     assert seen["batches"] == [1, 4, 8]
@@ -106,8 +112,23 @@ def preset_l(size: tuple[int, int], lowering: str) -> ModelConfig:
     return config if lowering != "spatial" else replace(config, fourier=FourierConfig(block=0))
 
 
+def build_int8_with_made_up_ranges(config: ModelConfig, lowering: str) -> onnx.ModelProto:
+    """The int8 graph of every convolution: measured ranges change its numbers, not what it is made of."""
+    model = build_video("fp32", lowering)(config)
+    sizes, readers = shapes(model), consumers(model)
+    convs = [node for node in model.graph.node if node.op_type == "Conv" and FOURIER_SCOPE not in node.name]
+    limits = {name: 1.0 for conv in convs for name in (conv.input[0], conv.output[0])}
+    gains = {}
+    for conv in convs:
+        shuffles = [n for n in readers[conv.output[0]] if n.op_type == "DepthToSpace"]
+        r = next(a.i for a in shuffles[0].attribute if a.name == "blocksize") if shuffles else 1
+        gains[conv.name] = np.ones(sizes[conv.output[0]][1] // r**2, np.float32)
+    return quantised(model, frozenset(conv.name for conv in convs), limits, gains)
+
+
 @needs_rtx
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("size", [(1280, 720), (1920, 1080)], ids=["720p", "1080p"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_preset_l_compiles_at_full_size(kind: str, size: tuple[int, int]) -> None:
@@ -116,7 +137,10 @@ def test_preset_l_compiles_at_full_size(kind: str, size: tuple[int, int]) -> Non
         assert config.blocks()[0].rows == 9
     else:
         config = preset_l(size, "matmul")
-    compiles(kind, config)
+    _, precision, *lowering = kind.split()
+    # Measuring ranges at this size takes a quarter of an hour.
+    quick = (lambda c: build_int8_with_made_up_ranges(c, lowering[0])) if precision == "int8" else None
+    compiles(kind, config, quick)
 
 
 def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -215,3 +239,18 @@ def test_an_unknown_check_lists_the_known_ones(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["-s", "0", "-o", str(tmp_path / "v.onnx"), "--check", "tensorrt"])
     assert done.exit_code == 2
     assert "'tensorrt' is none of tensorrt-rtx" in done.stderr
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+@pytest.mark.parametrize("lowering", LOWERINGS)
+def test_the_fourier_block_stays_in_single_precision(precision: str, lowering: str) -> None:
+    model = build_video(precision, lowering)(small_config("add", grid=(4, 6)))
+    types = value_types(model)
+    inside = [
+        node for node in model.graph.node if FOURIER_SCOPE in node.name and node.op_type in ("Conv", "MatMul")
+    ]
+    assert inside
+    quantised_values = {n.output[0] for n in model.graph.node if n.op_type == "DequantizeLinear"}
+    for node in inside:
+        assert types[node.output[0]][0] == TensorProto.FLOAT, node.name
+        assert not set(node.input) & quantised_values, node.name
