@@ -8,7 +8,7 @@ STAMP := $(VENV)/.ready
 # Two test processes of one thread each make better use of two cores than one of two threads.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: help setup test test-fast engines lint format types demo bench clean
+.PHONY: help setup test test-fast test-gpu engines lint format types demo bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,9 +30,13 @@ test: $(STAMP) ## all tests, the slow ones last
 test-fast: $(STAMP) ## the tests that take seconds
 	$(PYTEST) -m 'not slow and not gpu'
 
+test-gpu: $(STAMP) ## on a machine with an NVIDIA GPU: build, parity, switching, playback, speed, as one table
+	@mkdir -p out
+	PFNR_REQUIRE_GPU=1 PFNR_GPU_REPORT=out/gpu.json $(BIN)/python -m pytest -m gpu tests/gpu
+
 engines: $(STAMP) ## compile every kind of artifact with TensorRT-RTX (230 MB), on a machine without a GPU too
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c $(VENV)/constraints.txt -e '.[rtx]'
-	$(PYTEST) tests/export/test_tensorrt_rtx.py
+	$(PYTEST) tests/export/test_tensorrt_rtx.py tests/engines/test_build_rtx.py
 
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .

@@ -1,0 +1,1 @@
+"""Tests for a machine with a GPU: `make test-gpu`."""
