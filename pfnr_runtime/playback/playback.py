@@ -77,11 +77,13 @@ class Playback:
 
     def press(self, key: str) -> None:
         """Do what a key means; one that means nothing does nothing."""
-        binding = TABLE.get(key)
-        if binding is None:
-            return
+        if (binding := TABLE.get(key)) is not None:
+            self.do(binding.act)
+
+    def do(self, act: Callable[[Playback], str | None]) -> None:
+        """Command the player, from the thread that plays; shows the text that `act` returns for a moment."""
         with self._decoding.lock:
-            message = binding.act(self)
+            message = act(self)
         self._decoding.notify()
         self._redraw = True
         if message:

@@ -23,6 +23,8 @@ ADVICE = (
     "play to null: or to a file, or set SDL_VIDEODRIVER=dummy"
 )
 SLEEP_SECONDS = 0.002  # SDL counts whole milliseconds; the rest is slept
+# A wake-up from another thread that SDL loses costs this much, not the playback.
+LONGEST_WAIT_SECONDS = 0.1
 BACKGROUND = (0, 0, 0)
 
 
@@ -51,9 +53,9 @@ class Window:
 
     def wait(self, seconds: float | None) -> list[str]:
         pygame = self._pygame
-        if seconds is None:
-            events = [pygame.event.wait()]
-        elif seconds > SLEEP_SECONDS:
+        if seconds is None or seconds > LONGEST_WAIT_SECONDS:
+            seconds = LONGEST_WAIT_SECONDS
+        if seconds > SLEEP_SECONDS:
             events = [pygame.event.wait(int((seconds - SLEEP_SECONDS / 2) * 1000))]
         else:
             time.sleep(max(seconds, 0.0))
