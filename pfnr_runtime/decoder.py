@@ -31,9 +31,9 @@ class VideoDecoder:
 
     path: the .onnx file. session: index or name, for a shared graph of several videos; `switch` goes from one
     to another. backend: 'auto' or a backend's name; `decoder.backend` prints what runs and why.
-    threads: for engines on the CPU, all available ones by default. options: what else the backends take, such
-    as max_batch for TensorRT; a UsageError lists them. An ArtifactError or BackendError says
-    what is wrong. Ranges are half-open. Use one decoder from one thread at a time; several decoders are
+    threads: for engines on the CPU, all available ones by default. max_batch: for engines built for a batch size,
+    the most frames that one run will be asked for, 1 by default. options: what else the backends take; a
+    UsageError lists them. An ArtifactError or BackendError says what is wrong. Ranges are half-open. Use one decoder from one thread at a time; several decoders are
     independent. A context manager: `close()` frees the engine, and a closed decoder raises ValueError.
     """
 
@@ -44,10 +44,12 @@ class VideoDecoder:
         session: str | int | None = None,
         backend: str = "auto",
         threads: int | None = None,
+        max_batch: int | None = None,
         **options: Any,
     ) -> None:
         self.artifact = open_artifact(path, session)
-        self._backend, self._selection = open_backend(self.artifact, backend, threads=threads, **options)
+        options |= {"threads": threads, "max_batch": max_batch}
+        self._backend, self._selection = open_backend(self.artifact, backend, **options)
 
     @property
     def backend(self) -> Selection:

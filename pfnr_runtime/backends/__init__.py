@@ -14,6 +14,9 @@ from pfnr_runtime.artifact import ArtifactFile
 from pfnr_runtime.backends.base import Backend, BackendKind
 from pfnr_runtime.errors import BackendError, UsageError
 
+# Options that say how, not what: a backend that has none of them runs just as well.
+ADVICE = frozenset({"threads", "max_batch"})
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -47,7 +50,8 @@ def backend_kinds() -> tuple[BackendKind, ...]:
 def open_backend(artifact: ArtifactFile, name: str = "auto", **options: Any) -> tuple[Backend, Selection]:
     """Load an artifact into the backend called `name`, or into the first that works for 'auto'.
 
-    Options left at None are the backend's own choice. A UsageError for an unknown name or option; a
+    Options left at None are the backend's own choice; those in `ADVICE` reach the backends that have them, and any
+    other option rules out the backends that have it not. A UsageError for an unknown name or option; a
     BackendError that says what to install where no engine runs.
     """
     kinds = backend_kinds()
@@ -70,7 +74,7 @@ def open_backend(artifact: ArtifactFile, name: str = "auto", **options: Any) -> 
         reason = _reason_against(kind, artifact, given)
         if reason is None:
             try:
-                backend = kind.open(artifact, **given)
+                backend = kind.open(artifact, **{key: given[key] for key in given.keys() & kind.options})
                 return backend, Selection(kind.name, backend.description, name, tuple(rejected))
             except BackendError as error:
                 reason = str(error)
@@ -82,7 +86,7 @@ def open_backend(artifact: ArtifactFile, name: str = "auto", **options: Any) -> 
 def _reason_against(kind: BackendKind, artifact: ArtifactFile, given: dict[str, Any]) -> str | None:
     if artifact.sidecar is not None and not kind.shared:
         return "it does not run shared graphs; export the session alone"
-    if foreign := given.keys() - kind.options:
+    if foreign := given.keys() - kind.options - ADVICE:
         return f"it has no option {', '.join(sorted(foreign))}"
     if reason := kind.probe():
         return f"{reason}; install it with: pip install '{kind.extra}'"

@@ -52,6 +52,7 @@ def decode(
     from pfnr_runtime.decoder import VideoDecoder
     from pfnr_runtime.sinks import find_sink, open_sink
     from pfnr_runtime.sinks.output_file import writes_standard_output
+    from pfnr_runtime.tensorrt.build import MAX_BATCH
     from pfnr_runtime.write_frames import write_frames
 
     if batch is not None and batch < 1:
@@ -59,7 +60,8 @@ def decode(
     if as_json and writes_standard_output(out):
         raise UsageError(f"--json and the frames of {out} cannot both go to standard output")
     find_sink(out)  # a wrong name is found before an engine is started
-    with VideoDecoder(artifact, session=session, backend=backend, threads=threads) as decoder:
+    most = None if batch is None else min(batch, MAX_BATCH)
+    with VideoDecoder(artifact, session=session, backend=backend, threads=threads, max_batch=most) as decoder:
         chosen = select_frames(frames, len(decoder))
         if not quiet:
             say(str(decoder.backend))

@@ -26,9 +26,7 @@ BATCHES = (1, 3, 8)
 
 
 def open_it(path: Path, backend: str, max_batch: int = 1, **more: Any) -> VideoDecoder:
-    if backend.startswith("tensorrt"):
-        more["max_batch"] = max_batch
-    return VideoDecoder(path, backend=backend, **more)
+    return VideoDecoder(path, backend=backend, max_batch=max_batch, **more)
 
 
 def command(name: str, *arguments: object) -> list[str]:

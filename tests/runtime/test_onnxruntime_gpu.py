@@ -151,8 +151,15 @@ def test_a_machine_without_a_driver_is_not_told_to_install_packages(
     assert "pip install" not in str(caught.value)
 
 
-def test_options_of_another_backend_are_refused_by_name(table_file: Path) -> None:
-    with pytest.raises(BackendError, match="it has no option max_batch"):
-        VideoDecoder(table_file, backend="onnxruntime-cpu", max_batch=4)
+def test_options_of_another_backend_are_refused_by_name_but_for_mere_advice(table_file: Path) -> None:
+    with pytest.raises(BackendError, match="it has no option cuda_graph"):
+        VideoDecoder(table_file, backend="onnxruntime-cpu", cuda_graph=False)
     with pytest.raises(UsageError, match=r"no backend has an option batch; there are .*max_batch"):
         VideoDecoder(table_file, batch=4)
+    with VideoDecoder(table_file, backend="onnxruntime-cpu", max_batch=4, threads=1) as decoder:
+        assert "1 thread" in decoder.backend.description
+
+
+def test_threads_rule_no_gpu_backend_out(table_file: Path) -> None:
+    with VideoDecoder(table_file, threads=1) as decoder:
+        assert "option" not in str(decoder.backend)
