@@ -24,6 +24,8 @@ from pfnr_runtime import __version__
 from pfnr_runtime.atomic_file import write_atomically
 from pfnr_runtime.contract import METADATA_KEY, OUTPUT_KINDS, ArtifactContract
 from pfnr_runtime.errors import UsageError
+from pfnr_runtime.golden import SUFFIX, make_golden, write_golden
+from pfnr_train.decode import decode_frames
 from pfnr_train.library import Library
 
 MAX_BUDGET = 20.0
@@ -66,7 +68,7 @@ class ExportOptions:
 class Exported:
     """One written artifact. weight_bytes: of all stored tensors; file_bytes: of the whole file.
 
-    checks: what each check that was asked for saw, by name.
+    checks: what each check that was asked for saw, by name. golden: the golden file written beside it, if any.
     """
 
     path: Path | None
@@ -74,6 +76,7 @@ class Exported:
     weight_bytes: int
     file_bytes: int
     checks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    golden: Path | None = None
     triton: TritonModel | None = None
 
 
@@ -131,10 +134,12 @@ def export_session(
     options: ExportOptions,
     source: NDArray[np.uint8] | None = None,
     progress: Callable[[str], None] = lambda text: None,
+    golden_frames: int | None = None,
     triton: Path | None = None,
 ) -> Exported:
     """Write session `index` to `path`, whole or not at all. Same session, options and source, same bytes.
 
+    golden_frames: also write a golden file beside it, of what PyTorch decodes, with so many frames whole.
     triton: a model repository to put the artifact into as well, or instead where `path` is None.
     """
     if triton is not None:
@@ -143,7 +148,16 @@ def export_session(
     weight_bytes = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
     data = serialise(model)
     seen = run_checks(model, data, options.checks)
+    golden = None
+    if golden_frames is not None:
+        progress(f"golden file: PyTorch decodes {contract.video.frames} frames")
+        pictures = (frame for batch in decode_frames(library.session_weights(index)) for frame in batch)
+        golden = make_golden(pictures, contract, golden_frames)
     if path is not None:
         write_atomically(path, data)
     placed = None if triton is None else write_model(triton, contract, data)
-    return Exported(path, contract, weight_bytes, len(data), seen, triton=placed)
+    beside = None
+    if golden is not None and path is not None:
+        beside = path.with_suffix(SUFFIX)
+        write_golden(golden, beside)
+    return Exported(path, contract, weight_bytes, len(data), seen, beside, placed)

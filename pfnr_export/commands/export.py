@@ -20,6 +20,7 @@ from pfnr_export.shared.build import PRECISION, SharedOptions
 from pfnr_runtime.console import make_app, print_json, reports_errors, say
 from pfnr_runtime.contract import OUTPUT_KINDS
 from pfnr_runtime.errors import PfnrError, UsageError
+from pfnr_runtime.golden import WHOLE_FRAMES
 from pfnr_train.commands.options import JsonOption, LibraryOption
 from pfnr_train.library_file import read_library
 from pfnr_train.session_record import SessionRecord
@@ -70,6 +71,10 @@ def export(
     calibration_frames: Annotated[
         int | None, typer.Option(help="Frames, evenly chosen, that set int8 ranges.", show_default="all")
     ] = None,
+    golden: Annotated[
+        bool, typer.Option("--golden", help="Write a .golden file beside it, for pfnr-verify without the library.")
+    ] = False,
+    golden_frames: Annotated[int, typer.Option(help="Whole frames in the golden file.")] = WHOLE_FRAMES,
     check: Annotated[
         list[str] | None,
         typer.Option(help=f"Check the file before it is written: {', '.join(CHECKS)}; may be given again."),
@@ -99,18 +104,20 @@ def export(
         raise UsageError("--triton takes one session: name it with --session, without --shared")
     if output is not None:
         _check_output(output, library)
-    elif triton is None:
+    elif triton is None or golden:
         raise UsageError("name the file to write, such as --output v.onnx")
     opened = read_library(library)
     if session is None:
         assert output is not None
+        if golden:
+            raise UsageError("--golden goes with --session; export the session's own file for one")
         run_shared(opened, sessions or "all", output, SharedOptions(fourier, frames, options.checks), json)
         return
     index = opened.find(session)
     clip = None
     if PRECISIONS[precision].budget is not None:
         clip = _source(opened.sessions[index].record, library, source)
-    done = export_session(opened, index, output, options, clip, say, triton=triton)
+    done = export_session(opened, index, output, options, clip, say, golden_frames if golden else None, triton)
     video = done.contract.video
     if json:
         print_json(
@@ -126,6 +133,7 @@ def export(
                 "checks": done.checks,
                 "triton": None if done.triton is None else done.triton.to_json(),
                 "precision_report": done.contract.precision_report,
+                "golden": None if done.golden is None else str(done.golden),
             }
         )
         return
@@ -139,6 +147,8 @@ def export(
         print(done.triton.sentence())
     for line in summary(done.contract.precision_report):
         print(line)
+    if done.golden is not None:
+        print(f"golden file -> {done.golden}")
 
 
 def _check_output(output: Path, library: Path) -> None:
