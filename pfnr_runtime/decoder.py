@@ -33,8 +33,9 @@ class VideoDecoder:
     to another. backend: 'auto' or a backend's name; `decoder.backend` prints what runs and why.
     threads: for engines on the CPU, all available ones by default. max_batch: for engines built for a batch size,
     the most frames that one run will be asked for, 1 by default. options: what else the backends take; a
-    UsageError lists them. An ArtifactError or BackendError says what is wrong. Ranges are half-open. Use one decoder from one thread at a time; several decoders are
-    independent. A context manager: `close()` frees the engine, and a closed decoder raises ValueError.
+    UsageError lists them. An ArtifactError or BackendError says what is wrong. Ranges are half-open. Use one
+    decoder from one thread at a time; several decoders are independent. A context manager: `close()` frees the
+    engine, and a closed decoder raises ValueError.
     """
 
     def __init__(

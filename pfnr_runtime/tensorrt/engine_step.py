@@ -26,6 +26,7 @@ class EngineStep:
     def __init__(self, library: Library, device: Device, engine: Any, profiles: tuple[BatchProfile, ...]) -> None:
         self._library, self._device, self._engine, self._profiles = library, device, engine, profiles
         self._contexts: dict[int, Any] = {}
+        self._shapes: dict[int, dict[str, tuple[int, ...]]] = {}  # of each context, as last set
         self._session: dict[str, tuple[int, int, tuple[int, ...]]] = {}  # address, bytes there, shape
         self._check_tensors()
 
@@ -43,7 +44,13 @@ class EngineStep:
             OUTPUT_NAME: frames,
             **{name: address for name, (address, _, _) in self._session.items()},
         }
-        accepted = all(context.set_input_shape(name, shape) for name, shape in shapes.items())
+        known = self._shapes[self.profile(batch)]
+        # Setting a shape is work, and nothing for a step that is being recorded: only where it changes.
+        changed = {name: shape for name, shape in shapes.items() if known.get(name) != shape}
+        known.clear()
+        accepted = all(context.set_input_shape(name, shape) for name, shape in changed.items())
+        if accepted:
+            known.update(shapes)
         accepted = accepted and all(context.set_tensor_address(name, at) for name, at in addresses.items())
         if not accepted or not context.execute_async_v3(self._device.stream_number(stream)):
             raise BackendError(f"{self._library} cannot run the engine: {self._library.log.reason()}")
@@ -92,7 +99,7 @@ class EngineStep:
             if not context.set_optimization_profile_async(number, self._device.stream_number(stream)):
                 raise BackendError(f"{self._library} refuses profile {number}: {self._library.log.reason()}")
             self._device.synchronise_stream(stream)
-            self._contexts[number] = context
+            self._contexts[number], self._shapes[number] = context, {}
         return self._contexts[number]
 
     def _check_tensors(self) -> None:

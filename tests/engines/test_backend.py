@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from runtime.tiny_artifacts import conv_model, float_table_model, picture_table, save, table_model
-from train.makers import made_library, small_config
+from train.makers import made_library, made_record, small_config
 
 from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_export.shared.build import SharedOptions
@@ -21,6 +22,7 @@ from pfnr_runtime.tensorrt import api, backend
 from pfnr_runtime.tensorrt.api import TENSORRT, EngineLog, Library
 from pfnr_runtime.tensorrt.backend import TensorRtBackend
 from pfnr_runtime.tensorrt.engine_cache import default_folder
+from pfnr_train.library import weights_digest
 
 from .stand_in import StandInDevice
 from .stand_in_trt import StandInTensorRt
@@ -218,6 +220,28 @@ def test_a_switch_that_fails_half_way_ends_decoding(
         device.fail_at = None
         with pytest.raises(BackendError, match="switching to another session failed"):
             opened.decode(np.array([0]))
+
+
+def test_a_longer_video_gets_a_larger_table(trt: StandInTensorRt, tmp_path: Path) -> None:
+    """Videos of one library differ in length: the table grows on the device, and goes with the backend."""
+    config = small_config()
+    library = made_library(config, 1, frames=2)
+    longer = made_record(config, 1, frames=9)
+    first = library.sessions[0]
+    library = replace(library, sessions=(first, replace(first, record=replace(longer, scalar=0.25))))
+    digest = weights_digest(library.assemble(1))
+    second = library.sessions[1]
+    library = replace(
+        library, sessions=(first, replace(second, record=replace(second.record, weights_sha256=digest)))
+    )
+    export_shared(library, [0, 1], tmp_path / "library.onnx", SharedOptions())
+    graph = open_artifact(tmp_path / "library.onnx", 0).graph
+    assert graph is not None
+    expected = [cpu_frames(tmp_path / "library.onnx", k) for k in range(2)]
+    with TensorRtBackend(TENSORRT, graph.open_session(0), report=lambda line: None) as opened:
+        for k in (1, 0, 1):
+            opened.switch(graph.open_session(k))
+            assert (opened.decode(np.arange(len(expected[k]))) == expected[k]).all()
 
 
 def golden_artifact(folder: Path, index: int = 0) -> Path:
