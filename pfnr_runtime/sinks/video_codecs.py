@@ -68,7 +68,7 @@ CODECS = {
             {"crf": "24", "preset": "8"},
             least_side=4,
             holds_aspect=False,
-            environment={"SVT_LOG": "1"},  # errors only: SVT-AV1 writes to stderr by itself
+            environment={"SVT_LOG": "0"},  # SVT-AV1 writes to stderr by itself, also when it is stopped
         ),
         VideoCodec(
             "ffv1",

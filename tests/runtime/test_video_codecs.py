@@ -143,3 +143,14 @@ def test_a_codec_that_does_not_fit_is_a_usage_error(name: str, codec: str, messa
 def test_encoders_say_nothing_of_their_own(codec: str, table_file: Path, tmp_path: Path, run: Run) -> None:
     done = run("decode", table_file, tmp_path / "out.mkv", "--codec", codec, "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(("codec", "suffix"), FILES)
+def test_a_film_that_is_dropped_leaves_nothing_and_no_word(
+    codec: str, suffix: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sink = open_sink(str(tmp_path / f"out{suffix}"), video(), 12, codec=codec)
+    sink.write(Frame(picture_table()[0], 0, 0.0, 0.04))
+    sink.abort()  # as an interrupt or a failure inside `with` does
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
