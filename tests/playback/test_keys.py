@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from runtime.conftest import Run
 from runtime.tiny_artifacts import picture_table, save, table_model, video
 from train.makers import made_library, small_config
 
@@ -170,3 +173,15 @@ def test_a_session_found_damaged_on_the_way_leaves_the_one_on_screen(shared: Pat
     assert any("library.1.safetensors" in text for text in script.texts)
     assert playback.player.route.session == 2
     assert order(script)[:2] == [0, 1]
+
+
+def test_the_command_plays_one_session_of_a_shared_graph(shared: Path, run: Run) -> None:
+    for session in ("2", "video-2"):
+        done = run("play", shared, "md5:", "--session", session, "--threads", "1", "--quiet", "--json")
+        result = json.loads(done.stdout)
+        with VideoDecoder(shared, session=2, threads=1) as decoder:
+            assert result["md5"] == hashlib.md5(decoder[:].data.tobytes()).hexdigest()
+        assert result["session"] == 2
+    done = run("play", shared, "null:", "--quiet")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "choose a session" in done.stderr
