@@ -8,7 +8,7 @@ STAMP := $(VENV)/.ready
 # Two test processes of one thread each make better use of two cores than one of two threads.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: help setup test test-fast test-gpu engines lint format types demo bench clean
+.PHONY: help setup test test-fast test-gpu engines engines-full lint format types demo bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 test: $(STAMP) ## all tests, the slow ones last
 	$(PYTEST) -m 'not slow and not gpu'
-	$(PYTEST) -m 'slow and not gpu'
+	$(PYTEST) -m 'slow and not gpu and not full_size'
 
 test-fast: $(STAMP) ## the tests that take seconds
 	$(PYTEST) -m 'not slow and not gpu'
@@ -36,7 +36,10 @@ test-gpu: $(STAMP) ## on a machine with an NVIDIA GPU: build, parity, switching,
 
 engines: $(STAMP) ## compile every kind of artifact with TensorRT-RTX (230 MB), on a machine without a GPU too
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c $(VENV)/constraints.txt -e '.[rtx]'
-	$(PYTEST) tests/export/test_tensorrt_rtx.py tests/engines/test_build_rtx.py
+	$(PYTEST) -m 'not full_size' tests/export/test_tensorrt_rtx.py tests/engines/test_build_rtx.py
+
+engines-full: engines ## the same for preset l at 720p and 1080p, every kind: a quarter of an hour
+	$(PYTEST) -m full_size
 
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ import collections
 
 import numpy as np
 import torch
-from reference_step import ReferenceTraining
+from reference import ReferenceTraining
 from report import interleaved, machine, parser, show, store, summarise
 
 from pfnr_runtime.timetable import time_table

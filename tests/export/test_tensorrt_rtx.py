@@ -126,11 +126,21 @@ def build_int8_with_made_up_ranges(config: ModelConfig, lowering: str) -> onnx.M
     return quantised(model, frozenset(conv.name for conv in convs), limits, gains)
 
 
+# Full size takes half a minute to minutes each: these always run, the rest with `make engines-full`.
+OFTEN = [("video fp32 matmul", "720p"), ("video fp16 matmul", "720p"), ("video int8 matmul", "720p")]
+OFTEN += [("shared fp32", "720p"), ("video fp32 matmul", "1080p"), ("video int8 matmul", "1080p")]
+SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
+FULL_SIZE = [
+    pytest.param(kind, size, id=f"{kind}-{name}", marks=() if (kind, name) in OFTEN else pytest.mark.full_size)
+    for kind in KINDS
+    for name, size in SIZES.items()
+]
+
+
 @needs_rtx
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080)], ids=["720p", "1080p"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "size"), FULL_SIZE)
 def test_preset_l_compiles_at_full_size(kind: str, size: tuple[int, int]) -> None:
     if kind.endswith("spatial"):
         config = preset_l(size, "spatial")
