@@ -27,9 +27,7 @@ def time_table(frames: int, scalar: float, base: float, levels: int) -> NDArray[
     return embed_times(times, scalar, base, levels)
 
 
-def embed_times(
-    times: NDArray[np.float64], scalar: float, base: float, levels: int
-) -> NDArray[np.float64]:
+def embed_times(times: NDArray[np.float64], scalar: float, base: float, levels: int) -> NDArray[np.float64]:
     """Input of the network at any times in [0, 1) of a session: float64 [n] → float64 [n, 4·levels]."""
     session = positional_encoding(np.array([scalar]), base, levels)
     return np.concatenate(

@@ -46,9 +46,7 @@ def check_readable(path: Path) -> None:
 
 
 @contextmanager
-def open_video(
-    path: Path, options: dict[str, str] | None = None
-) -> Iterator[tuple[InputContainer, VideoStream]]:
+def open_video(path: Path, options: dict[str, str] | None = None) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container at `path` and the video stream to read; a ClipError where there is none."""
     import av
 

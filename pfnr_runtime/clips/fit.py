@@ -58,9 +58,7 @@ class Fit:
         return _lanczos(part, self.size)
 
 
-def fit_to(
-    source: tuple[int, int], size: tuple[int, int] | None, sample_aspect: Fraction = Fraction(1)
-) -> Fit:
+def fit_to(source: tuple[int, int], size: tuple[int, int] | None, sample_aspect: Fraction = Fraction(1)) -> Fit:
     """The Fit of pictures of `source` (width, height), with samples of `sample_aspect`, to `size`.
 
     None, or the size they have, keeps them as they are, sample aspect included; any other size is taken

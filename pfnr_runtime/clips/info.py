@@ -36,9 +36,7 @@ class ClipInfo:
     notes: tuple[str, ...] = ()
 
 
-def choose_fps(
-    given: Fraction | None, found: Fraction | None, where: str
-) -> tuple[Fraction, tuple[str, ...]]:
+def choose_fps(given: Fraction | None, found: Fraction | None, where: str) -> tuple[Fraction, tuple[str, ...]]:
     """The frame rate to use: the one asked for, else the one found, else the default, with a note."""
     if given is not None:
         return given, ()

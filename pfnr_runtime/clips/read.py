@@ -134,9 +134,7 @@ def check_range(frames: slice | None, info: ClipInfo) -> tuple[int, int | None]:
         raise ClipError(f"{info.path}: {_leaves(frames, count)}")
     if stop is not None and stop - start < MIN_FRAMES:
         what = "is empty" if stop <= start else "is one frame, and a video needs at least 2"
-        raise ClipError(
-            f"{info.path}: the range {_text(frames)} {what}; it is half-open, so 0:32 is 32 frames"
-        )
+        raise ClipError(f"{info.path}: the range {_text(frames)} {what}; it is half-open, so 0:32 is 32 frames")
     return start, stop
 
 
@@ -224,9 +222,7 @@ class _FrameStore:
 
     def _check(self, count: int) -> None:
         if count > MAX_FRAMES:
-            raise ClipError(
-                f"{self._path}: more than {MAX_FRAMES} frames; take a part of it with --frames A:B"
-            )
+            raise ClipError(f"{self._path}: more than {MAX_FRAMES} frames; take a part of it with --frames A:B")
         if self._limit and count * self._shape[0] * self._shape[1] * 3 > self._limit:
             self._refuse(count)
 

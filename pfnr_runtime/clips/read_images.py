@@ -68,9 +68,7 @@ def read_images(images: list[Path], start: int = 0) -> Iterator[VideoFrame]:
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """A sort key that compares runs of digits as numbers; equal numbers fall back to their spelling."""
     return [
-        (0, int(part), part) if part.isdecimal() else (1, 0, part)
-        for part in re.split(r"(\d+)", name)
-        if part
+        (0, int(part), part) if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part
     ]
 
 
@@ -94,9 +92,7 @@ def _numbered(path: Path, entries: list[Path]) -> list[Path]:
     for number in range(first, first + len(found)):
         if number not in found:
             name = f"{head}{number:0{width}d}{tail}"
-            raise ClipError(
-                f"{path.parent / name}: missing between the first and the last image of the sequence"
-            )
+            raise ClipError(f"{path.parent / name}: missing between the first and the last image of the sequence")
     return [found[number] for number in sorted(found)]
 
 
@@ -112,9 +108,7 @@ def _read_image(path: Path) -> VideoFrame:
     import av
 
     try:
-        with av.open(
-            f"file:{path}", metadata_errors="replace", options={"protocol_whitelist": "file"}
-        ) as file:
+        with av.open(f"file:{path}", metadata_errors="replace", options={"protocol_whitelist": "file"}) as file:
             if not file.streams.video:
                 raise DamagedError(f"{path.name} is not an image")
             stream = file.streams.video[0]

@@ -127,9 +127,7 @@ def first_frame(path: Path) -> VideoFrame:
         for frame in reader.frames():
             return frame
     except DamagedError as error:
-        raise ClipError(
-            f"{path}: its first frame cannot be decoded ({error}); get a whole copy of it"
-        ) from None
+        raise ClipError(f"{path}: its first frame cannot be decoded ({error}); get a whole copy of it") from None
     raise ClipError(f"{path}: there are no frames in its video; give another file")
 
 

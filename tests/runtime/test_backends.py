@@ -97,9 +97,9 @@ def test_a_backend_asked_for_by_name_is_not_replaced(
 
 
 def test_unknown_names_and_options_list_the_known_ones(artifact: ArtifactFile) -> None:
-    with pytest.raises(UsageError, match="'tpu'; choose auto, .*onnxruntime-cpu"):
+    with pytest.raises(UsageError, match=r"'tpu'; choose auto, .*onnxruntime-cpu"):
         open_backend(artifact, "tpu")
-    with pytest.raises(UsageError, match="option colour; there are .*optimisation, .*threads"):
+    with pytest.raises(UsageError, match=r"option colour; there are .*optimisation, .*threads"):
         open_backend(artifact, colour="red")
     with pytest.raises(UsageError, match="0 threads is outside 1 to 1024"):
         open_backend(artifact, threads=0)
