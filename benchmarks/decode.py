@@ -9,6 +9,8 @@ same size by PyAV.
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import json
 import subprocess
 import sys
@@ -72,6 +74,16 @@ def cold(code: str, **values: Any) -> dict[str, float]:
     return {"seconds": perf_counter() - start, "peak_bytes": float(done.stdout.split()[-1])}
 
 
+def export_lowered(folder: Path, precision: str, options: argparse.Namespace) -> Path:
+    """The session at a lower precision. Random weights have no quality to lose, and two frames are enough to
+    calibrate what only time is asked of: the budget is the loosest there is."""
+    path = folder / f"{precision}.onnx"
+    width, height = map(int, options.size.split("x"))
+    library = random_library(preset_config(options.preset, width, height), frames=2)
+    export_session(library, 0, path, ExportOptions(precision=precision, psnr_budget=20.0, calibration_frames=1))
+    return path
+
+
 def h264_clip(path: Path, frames: np.ndarray) -> None:
     """Write frames as H.264, as a video would otherwise be kept."""
     with av.open(str(path), "w") as container:
@@ -99,6 +111,7 @@ def main() -> None:
     arguments.add_argument("--preset", default="l")
     arguments.add_argument("--size", default="1280x720")
     arguments.add_argument("--rounds", type=int, default=7)
+    arguments.add_argument("--also", nargs="*", default=[], help="other precisions, such as int8; minutes at 720p")
     options = arguments.parse_args()
     width, height = map(int, options.size.split("x"))
     torch.set_num_threads(options.threads)
@@ -112,13 +125,20 @@ def main() -> None:
         definition, authors = MaskedSession(session), ReferenceDecoder(session)
         first = torch.tensor([0])
         assert float((definition(first) - authors(first)).abs().max()) < 1e-5, "the two models must agree"
-        with VideoDecoder(artifact, threads=options.threads) as decoder:
+        lowered = {name: export_lowered(Path(folder), name, options) for name in options.also}
+        with contextlib.ExitStack() as stack:
+            decoder = stack.enter_context(VideoDecoder(artifact, threads=options.threads))
+            others = {n: stack.enter_context(VideoDecoder(p, threads=options.threads)) for n, p in lowered.items()}
             frames = iter(range(10**9))
             times = interleaved(
                 {
                     AUTHORS: lambda: to_uint8(authors(torch.tensor([next(frames) % 132]))),
                     "masked PyTorch, our layout": lambda: to_uint8(definition(torch.tensor([next(frames) % 132]))),
                     "file in ONNX Runtime": lambda: decoder[next(frames) % 132].data,
+                }
+                | {
+                    f"file in {name}": lambda d=other: d[next(frames) % len(d)].data
+                    for name, other in others.items()
                 },
                 options.rounds,
             )
