@@ -6,6 +6,7 @@ passes rewrite and `pfnr_export.emit` writes out.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 import numpy as np
@@ -17,16 +18,16 @@ from torch import Tensor, nn
 from pfnr_export.graph import Graph
 
 
-class Layer(nn.Module):
+class Layer(nn.Module, ABC):
     """One step of a decoder. `forward` takes and gives one tensor; `emit` writes the same as ONNX."""
 
+    @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Run in PyTorch."""
-        raise NotImplementedError
 
+    @abstractmethod
     def emit(self, graph: Graph, x: str) -> str:
         """Write the layer's nodes after the value `x`; returns the name of its output."""
-        raise NotImplementedError
 
     def __call__(self, x: Tensor) -> Tensor:
         y: Tensor = super().__call__(x)

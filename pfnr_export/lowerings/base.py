@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar
 
 from torch import Tensor
@@ -27,9 +28,9 @@ class Lowering(Layer):
         self.plan = plan
 
     @classmethod
+    @abstractmethod
     def cost(cls, plan: SpectralPlan, in_channels: int, out_channels: int) -> LoweringCost:
         """What one frame takes of memory and arithmetic."""
-        raise NotImplementedError
 
     @classmethod
     def objection(cls, plan: SpectralPlan) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -60,13 +61,13 @@ class OnnxRuntimeGpu(Backend):
         self._session.run(np.zeros(1, np.int64))  # what is missing shows now, while `auto` can take another
         self.description = f"ONNX Runtime {ort.__version__} on {self.title}, {self.about(tf32)}, bound memory"
 
+    @abstractmethod
     def providers(self, tf32: bool) -> list[Any]:
         """The providers and their options, the wanted one first."""
-        raise NotImplementedError
 
+    @abstractmethod
     def about(self, tf32: bool) -> str:
         """What a person should know of those options."""
-        raise NotImplementedError
 
     def _decode_impl(self, indices: NDArray[np.int64]) -> NDArray[Any]:
         assert self._session is not None
