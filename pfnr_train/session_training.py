@@ -19,10 +19,11 @@ from torch import Tensor
 from pfnr_runtime.errors import PfnrError
 from pfnr_train.config import ModelConfig
 from pfnr_train.initialise import new_head, new_scores
+from pfnr_train.loss import FrameLoss
 from pfnr_train.masking import MaskedWeight, TopMask, kept_count
 from pfnr_train.network import Network
 from pfnr_train.recipe import Recipe
-from pfnr_train.ssim import Blur, TargetStatistics, ssim
+from pfnr_train.schedule import learning_rate_factor
 
 
 class TrainingError(PfnrError):
@@ -77,9 +78,8 @@ class SessionTraining:
         self.head = {n: self._leaf(h) for n, h in new_head(config, self.generator).items()}
         self.top = {n: TopMask(kept_count(w.numel(), recipe.density)) for n, w in self.weights.items()}
         self.table = torch.from_numpy(table).to(self.device)
-        self.frames = torch.from_numpy(frames).permute(0, 3, 1, 2).to(self.device)
-        self.blur = Blur(frames.shape[1], frames.shape[2], self.device, torch.float32)
-        self.targets: dict[int, TargetStatistics] = {}
+        self.frame_count = len(frames)
+        self.loss = FrameLoss(frames, recipe.ssim_weight, self.device)
         self.optimiser = torch.optim.Adam(
             [*self.weights.values(), *self.scores.values(), *self.head.values()],
             lr=recipe.learning_rate,
@@ -96,7 +96,7 @@ class SessionTraining:
     def run(self) -> Iterator[StepResult]:
         """Train to the end, yielding after every step."""
         while self.step_count < self.total_steps:
-            order = torch.randperm(len(self.frames), generator=self.generator)
+            order = torch.randperm(self.frame_count, generator=self.generator)
             for batch in order.split(self.recipe.batch):
                 yield self.step(batch)
 
@@ -108,7 +108,7 @@ class SessionTraining:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         decoded = self.network(self.table[batch], self.masked_weights(), self.head)
-        loss, squared_error = self._loss(decoded, batch)
+        loss, squared_error = self.loss(decoded, batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         value = float(loss.detach())
@@ -128,27 +128,6 @@ class SessionTraining:
             for name, weight in self.weights.items()
         }
 
-    def _loss(self, decoded: Tensor, batch: Tensor) -> tuple[Tensor, float]:
-        targets = [self._target(int(i)) for i in batch]
-        frames = torch.stack([t.frame for t in targets])
-        difference = decoded - frames
-        loss = (1 - self.recipe.ssim_weight) * difference.abs().mean()
-        if self.recipe.ssim_weight:
-            means, variances = (torch.stack([getattr(t, n) for t in targets]) for n in ("mean", "variance"))
-            similarity = ssim(decoded, frames, means, variances, self.blur)
-            loss = loss + self.recipe.ssim_weight * (1 - similarity)
-        return loss, float(difference.detach().square().mean())
-
-    def _target(self, index: int) -> TargetStatistics:
-        # Kept for all frames while they fit in about a gigabyte, else made anew: it saves a third of SSIM.
-        if index in self.targets:
-            return self.targets[index]
-        frame = self.frames[index].float().div_(255)
-        target = TargetStatistics(frame, self.blur)
-        if (len(self.targets) + 1) * frame.numel() * 12 < 1 << 30:
-            self.targets[index] = target
-        return target
-
     def finish(self) -> Trained:
         """The session as it stands now."""
         masks = {name: self.top[name](scores).cpu().numpy() for name, scores in self.scores.items()}
@@ -166,11 +145,3 @@ def session_generator(seed: int, session: int) -> torch.Generator:
     """
     (mixed,) = np.random.SeedSequence([seed, session]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(mixed >> np.uint64(1)))
-
-
-def learning_rate_factor(step: int, total: int, warmup: float) -> float:
-    """Fraction of the peak learning rate at a step: linear rise over `warmup`, then half a cosine to 0."""
-    progress = (step + 1) / total
-    if progress < warmup:
-        return progress / warmup
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup))))

@@ -13,12 +13,8 @@ from pfnr_train.initialise import new_library, new_scores
 from pfnr_train.masking import top_mask
 from pfnr_train.network import Network
 from pfnr_train.recipe import Recipe
-from pfnr_train.session_training import (
-    SessionTraining,
-    TrainingError,
-    learning_rate_factor,
-    session_generator,
-)
+from pfnr_train.schedule import learning_rate_factor
+from pfnr_train.session_training import SessionTraining, TrainingError, session_generator
 
 from .makers import COMBINES, made_clip, made_library, small_config
 
