@@ -19,6 +19,9 @@ import typer
 
 from pfnr_runtime.errors import PfnrError
 
+# What every command that opens an engine says of its --verbose.
+VERBOSE_HELP = "The whole story of the engine: what runs, and why not others."
+
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,18 +24,37 @@ class Selection:
     """Which backend runs, and why not the ones that `auto` would rather have had.
 
     name, description: of the backend that runs. requested: what was asked for. rejected: name and reason of
-    each backend tried before it. Printing it tells the whole story.
+    each backend tried before it. failed: names of those among them that are here and would not open the
+    artifact. brief: what runs in a few words. Printing it tells the whole story.
     """
 
     name: str
     description: str
     requested: str = "auto"
     rejected: tuple[tuple[str, str], ...] = ()
+    failed: tuple[str, ...] = ()
+    brief: str = ""
 
     def __str__(self) -> str:
-        lines = [f"{self.name}: {self.description}"]
-        lines += [f"  not {name}: {reason}" for name, reason in self.rejected]
-        return "\n".join(lines)
+        return "\n".join([f"{self.name}: {self.description}", *self._reasons(dict(self.rejected))])
+
+    def text(self, verbose: bool = False) -> str:
+        """What a command says: the whole story, or one line for every day.
+
+        An engine that is here and would not open the artifact has a line of its own in both.
+        """
+        if verbose:
+            return str(self)
+        line = f"decoding with {self.name}"
+        if self.brief:
+            line += f" ({self.brief})"
+        if self.rejected:
+            line += "; pfnr-doctor says why not others"
+        return "\n".join([line, *self._reasons(self.failed)])
+
+    def _reasons(self, names: Iterable[str]) -> list[str]:
+        reasons = dict(self.rejected)
+        return [f"  not {name}: {reasons[name]}" for name in names]
 
 
 def backend_kinds() -> tuple[BackendKind, ...]:
@@ -65,6 +85,7 @@ def open_backend(artifact: ArtifactFile, name: str = "auto", **options: Any) -> 
     if name != "auto" and name not in names:
         raise UsageError(f"no backend is called {name!r}; choose auto, {', '.join(names)}")
     rejected: list[tuple[str, str]] = []
+    failed: list[str] = []
     for kind in kinds:
         if name not in ("auto", kind.name):
             continue
@@ -75,9 +96,12 @@ def open_backend(artifact: ArtifactFile, name: str = "auto", **options: Any) -> 
         if reason is None:
             try:
                 backend = kind.open(artifact, **{key: given[key] for key in given.keys() & kind.options})
-                return backend, Selection(kind.name, backend.description, name, tuple(rejected))
+                return backend, Selection(
+                    kind.name, backend.description, name, tuple(rejected), tuple(failed), backend.brief
+                )
             except BackendError as error:
                 reason = str(error)
+                failed.append(kind.name)
         rejected.append((kind.name, reason))
     reasons = "; ".join(f"{tried}: {reason}" for tried, reason in rejected)
     raise BackendError(f"{artifact.path}: no backend can run it ({reasons})")

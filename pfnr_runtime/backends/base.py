@@ -25,11 +25,13 @@ class Backend(ABC):
     """An engine with one artifact loaded. Not safe to use from two threads at once.
 
     name: of its kind. description: what runs, in one line (library version, threads, optimisation level).
-    preferred_batch: how many frames at a time it decodes best.
+    brief: the part of it that people look for, in a few words (threads, or the GPU). preferred_batch: how many
+    frames at a time it decodes best.
     """
 
     name: str
     description: str
+    brief: str = ""
     preferred_batch: int = 1
 
     def __init__(self, artifact: ArtifactFile) -> None:

@@ -65,9 +65,9 @@ class OnnxRuntimeCpu(Backend):
             model, self._weights = lifted.model, MaskedWeights(lifted.weights)
             self._load(artifact.sidecar)
         self._session: Any = load_session(model, options, ["CPUExecutionProvider"], artifact.path)
+        self.brief = f"{threads} thread{'s' if threads > 1 else ''}"
         self.description = (
-            f"ONNX Runtime {ort.__version__} on CPU, {threads} thread{'s' if threads > 1 else ''}, "
-            f"optimisation level {optimisation}"
+            f"ONNX Runtime {ort.__version__} on CPU, {self.brief}, optimisation level {optimisation}"
         )
 
     def _decode_impl(self, indices: NDArray[np.int64]) -> NDArray[Any]:

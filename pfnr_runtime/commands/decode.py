@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pfnr_runtime.console import make_app, print_json, reports_errors, run_app, say
+from pfnr_runtime.console import VERBOSE_HELP, make_app, print_json, reports_errors, run_app, say
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.frame_range import select_frames
 
@@ -47,6 +47,7 @@ def decode(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No messages, no progress bar.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help=VERBOSE_HELP)] = False,
 ) -> None:
     """Decode ARTIFACT and write its frames to OUT."""
     from pfnr_runtime.decoder import VideoDecoder
@@ -64,7 +65,7 @@ def decode(
     with VideoDecoder(artifact, session=session, backend=backend, threads=threads, max_batch=most) as decoder:
         chosen = select_frames(frames, len(decoder))
         if not quiet:
-            say(str(decoder.backend))
+            say(decoder.backend.text(verbose))
         with open_sink(out, decoder.metadata, len(chosen), codec=codec) as sink:
             if not quiet:
                 say(f"writing {sink.description}")

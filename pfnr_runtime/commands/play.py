@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pfnr_runtime.console import make_app, print_json, reports_errors, run_app, say
+from pfnr_runtime.console import VERBOSE_HELP, make_app, print_json, reports_errors, run_app, say
 from pfnr_runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def play(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No messages.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help=VERBOSE_HELP)] = False,
 ) -> None:
     """Play ARTIFACT on OUT. Keys in the window: ? lists them."""
     from pfnr_runtime.decoder import VideoDecoder
@@ -92,7 +93,7 @@ def play(
     with VideoDecoder(artifact, session=session, backend=backend, threads=threads) as decoder:
         chosen = parse_span(start, end, decoder.metadata)
         if not quiet:
-            say(str(decoder.backend))
+            say(decoder.backend.text(verbose))
         if not shown:
             result = _write(decoder, out, chosen, _retimed(decoder.metadata, rate, speed), codec, loop, quiet)
         else:

@@ -57,6 +57,7 @@ class TensorRtBackend(Backend):
         )
         self.preferred_batch = max_batch
         rounding = "TF32" if tf32 else "no TF32"
+        self.brief = device.info.name
         self._about = f"{library} on {device.info}, {made.types}, {rounding}, batch {max_batch}"
 
     @property

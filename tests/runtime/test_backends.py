@@ -77,8 +77,28 @@ def test_auto_takes_the_first_that_works_and_says_why_not_the_others(
             ("absent", "no such library; install it with: pip install 'pfnr[absent]'"),
             ("broken", "the driver is too old"),
         ),
+        ("broken",),
     )
+    assert "not absent: no such library" in str(selection)
     assert "not broken: the driver is too old" in str(selection)
+
+
+def test_every_day_one_line_says_what_runs_and_only_a_failure_has_another(
+    artifact: ArtifactFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works = kind("works", 3)
+    monkeypatch.setattr(backends, "backend_kinds", lambda: (works,))
+    assert open_backend(artifact)[1].text() == "decoding with works"
+    absent = kind("absent", 1, probe=lambda: "no such library")
+    monkeypatch.setattr(backends, "backend_kinds", lambda: (absent, works))
+    selection = open_backend(artifact)[1]
+    assert selection.text() == "decoding with works; pfnr-doctor says why not others"
+    assert selection.text(verbose=True) == str(selection)
+    monkeypatch.setattr(backends, "backend_kinds", lambda: (absent, kind("broken", 2, open=broken), works))
+    assert open_backend(artifact)[1].text().splitlines() == [
+        "decoding with works; pfnr-doctor says why not others",
+        "  not broken: the driver is too old",
+    ]
 
 
 def test_no_engine_at_all_names_what_to_install(artifact: ArtifactFile, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,9 +21,19 @@ def test_md5_goes_to_stdout_and_the_rest_to_stderr(table_file: Path, run: Run) -
     done = run("decode", table_file, "md5:")
     assert (done.returncode, done.stdout) == (0, f"MD5={DIGEST}\n")
     lines = done.stderr.splitlines()
-    assert lines[0].startswith("onnxruntime-cpu: ONNX Runtime")
+    assert lines[0].startswith("decoding with onnxruntime-cpu (")
     assert lines[-1].startswith("12 frames in ")
     assert lines[-1].endswith("→ md5:")
+
+
+@pytest.mark.parametrize("command", ["decode", "play"])
+def test_why_not_another_engine_is_told_where_it_is_asked_for(command: str, table_file: Path, run: Run) -> None:
+    lines = run(command, table_file, "md5:", "--threads", "1").stderr.splitlines()
+    assert lines[0] == "decoding with onnxruntime-cpu (1 thread); pfnr-doctor says why not others"
+    assert not any(line.startswith("  not ") for line in lines)
+    told = run(command, table_file, "md5:", "--verbose").stderr
+    assert "onnxruntime-cpu: ONNX Runtime" in told
+    assert "\n  not tensorrt: " in told
 
 
 def test_json_is_the_whole_of_stdout(table_file: Path, run: Run) -> None:
