@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import threading
 import time
 from collections import deque
@@ -11,11 +10,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pfnr_runtime.frames import Frame
+from pfnr_runtime.playback.cost import RecentCost
 from pfnr_runtime.playback.player import Job, Player
 
 QUEUE_FRAMES = 4
-# Decodes to have seen before their time is believed: the first ones of an engine are slow.
-COST_SAMPLES, COST_WINDOW = 3, 9
 
 
 class FrameSource(Protocol):
@@ -64,7 +62,7 @@ class DecodeThread:
         self._capacity = capacity
         self._ready: deque[Ready] = deque()
         self._failure: Failure | None = None
-        self._costs: deque[float] = deque(maxlen=COST_WINDOW)
+        self._costs = RecentCost()
         self._open = True
         self._thread = threading.Thread(target=self._run, name="pfnr decode", daemon=True)
 
@@ -96,7 +94,7 @@ class DecodeThread:
     @property
     def cost(self) -> float:
         """Seconds that a decode is expected to take: the median of the last ones, 0 before there are some."""
-        return statistics.median(self._costs) if len(self._costs) >= COST_SAMPLES else 0.0
+        return self._costs.seconds
 
     def close(self) -> None:
         """Let the decode under way finish, and stop."""
@@ -125,7 +123,7 @@ class DecodeThread:
             else:
                 seconds = self._clock() - start
                 with self.lock:
-                    self._costs.append(seconds)
+                    self._costs.add(seconds)
                     if job.serial == self._player.route.serial:
                         self._ready.append(Ready(job, frame, seconds))
                     else:
