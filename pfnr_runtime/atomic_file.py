@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,14 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` to `path` whole or not at all. Raises OSError."""
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         file.write(data)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary files that killed writers of `path` left; call it where nobody else can be writing."""
+    pattern = re.compile(rf"\.{re.escape(path.stem)}\.[a-z0-9_]{{8}}\.tmp{re.escape(path.suffix)}")
+    for file in path.parent.iterdir():
+        if pattern.fullmatch(file.name):
+            file.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

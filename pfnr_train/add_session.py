@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,11 +68,13 @@ def add_session(
     recipe: Recipe,
     on_step: OnStep,
     device: str = "cpu",
+    steps: Callable[[SessionTraining], Iterable[StepResult]] = SessionTraining.run,
 ) -> tuple[Library, Quality]:
     """Train `clip` (frames of the library's size) as the next session.
 
-    Returns the new library and the quality of the session's frames, decoded from what the library now
-    holds. Raises TrainingError if the loss stops being a number; the library given is never changed.
+    steps: runs the training to its end, yielding after every step. Returns the new library and the quality
+    of the session's frames, decoded from what the library now holds. Raises TrainingError if the loss stops
+    being a number; the library given is never changed.
     """
     record = SessionRecord(
         video=describe_clip(clip, name),
@@ -90,7 +92,7 @@ def add_session(
     training = SessionTraining(
         library.config, library.weights, library.used(), clip.frames, table, recipe, len(library.sessions), device
     )
-    for result in training.run():
+    for result in steps(training):
         on_step(training, result)
     trained = training.finish()
     packed = {name: np.packbits(mask) for name, mask in trained.masks.items()}

@@ -44,7 +44,8 @@ def default_library_path() -> Path:
     return Path(os.environ.get("PFNR_LIBRARY") or "library.pfnr")
 
 
-def _real(path: Path) -> Path:
+def real_path(path: Path) -> Path:
+    """The file that `path` names, also where it is a link to it."""
     return path.resolve() if path.is_symlink() else path
 
 
@@ -52,18 +53,23 @@ def _real(path: Path) -> Path:
 def lock_library(path: Path) -> Iterator[None]:
     """Hold the library's lock, `<name>.lock` beside the file itself, also where `path` is a link to it.
 
-    A LibraryError if another process holds it.
+    A LibraryError, with the process's number where that is known, if another process holds it.
     """
     if not path.parent.is_dir():
         raise LibraryError(f"{path}: folder {path.parent} does not exist; make it first: mkdir -p {path.parent}")
-    lock = filelock.FileLock(f"{_real(path)}.lock")
+    file = Path(f"{real_path(path)}.lock")
+    lock = filelock.FileLock(file)
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
+        holder = file.read_text(errors="replace")[:20].strip()
         raise LibraryError(
-            f"{path} is locked: another process is adding to it; wait for it to end, then run this again"
+            f"{path} is locked: {f'process {holder}' if holder.isdecimal() else 'another process'} is adding to "
+            "it; wait for it to end, then run this again"
         ) from None
     try:
+        with contextlib.suppress(OSError):  # a full disk takes away only the number
+            file.write_text(f"{os.getpid()}\n")
         yield
     finally:
         lock.release()
@@ -85,7 +91,7 @@ def write_library(library: Library, path: Path) -> None:
     }
     contiguous = {name: np.ascontiguousarray(t) for name, t in tensors.items()}
     metadata = {METADATA_KEY: json.dumps(header, sort_keys=True, allow_nan=False)}
-    write_atomically(_real(path), safetensors.numpy.save(contiguous, metadata=metadata))
+    write_atomically(real_path(path), safetensors.numpy.save(contiguous, metadata=metadata))
 
 
 def read_library(path: Path) -> Library:

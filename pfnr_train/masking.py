@@ -9,6 +9,8 @@ The result is the same mask, always.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -40,6 +42,14 @@ class TopMask:
         self.searches = 0  # full searches so far: the first one, and whenever the band was left
         self._low: Tensor | None = None
         self._high: Tensor | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the search stands; without it the same masks are found, only later."""
+        return dict(vars(self))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where another search stood."""
+        vars(self).update(state)
 
     def __call__(self, scores: Tensor) -> Tensor:
         """Bool mask of the `keep` largest scores."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +25,9 @@ from pfnr_train.masking import MaskedWeight, TopMask, kept_count
 from pfnr_train.network import Network
 from pfnr_train.recipe import Recipe
 from pfnr_train.schedule import learning_rate_factor
+
+# What the optimiser moves, by attribute of `SessionTraining`: each a dict of tensors by name.
+LEAVES = ("weights", "scores", "head")
 
 
 class TrainingError(PfnrError):
@@ -89,16 +93,18 @@ class SessionTraining:
         self.steps_per_epoch = math.ceil(len(frames) / recipe.batch)
         self.total_steps = self.steps_per_epoch * recipe.epochs
         self.step_count = 0
+        self.order = torch.empty(0, dtype=torch.int64)  # of the frames in the epoch that is running
 
     def _leaf(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device).requires_grad_()
 
     def run(self) -> Iterator[StepResult]:
-        """Train to the end, yielding after every step."""
+        """Train to the end from wherever it stands, yielding after every step."""
         while self.step_count < self.total_steps:
-            order = torch.randperm(self.frame_count, generator=self.generator)
-            for batch in order.split(self.recipe.batch):
-                yield self.step(batch)
+            position = self.step_count % self.steps_per_epoch
+            if position == 0:
+                self.order = torch.randperm(self.frame_count, generator=self.generator)
+            yield self.step(self.order.split(self.recipe.batch)[position])
 
     def step(self, batch: Tensor) -> StepResult:
         """One optimiser step on the frames with these indices, int64 [B]."""
@@ -127,6 +133,36 @@ class SessionTraining:
             name: MaskedWeight.apply(weight, self.scores[name], self.top[name](self.scores[name]), self.free[name])
             for name, weight in self.weights.items()
         }
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that training changes, as nested dicts of tensors and plain values, not copied.
+
+        Another training made with the same arguments that loads it goes on to the same bits.
+        """
+        return {
+            "step_count": self.step_count,
+            "order": self.order,
+            "generator": self.generator.get_state(),
+            "leaves": {kind: dict(getattr(self, kind)) for kind in LEAVES},
+            "optimiser": self.optimiser.state_dict(),
+            "top": {name: top.state_dict() for name, top in self.top.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave; a KeyError, RuntimeError or ValueError if it does not fit."""
+        with torch.no_grad():
+            for kind in LEAVES:
+                for name, leaf in getattr(self, kind).items():
+                    leaf.copy_(state["leaves"][kind][name])
+        self.optimiser.load_state_dict(state["optimiser"])
+        for name, top in self.top.items():
+            found = state["top"][name]
+            top.load_state_dict({k: self._here(v) for k, v in found.items()})
+        self.generator.set_state(state["generator"])
+        self.step_count, self.order = int(state["step_count"]), state["order"]
+
+    def _here(self, value: Any) -> Any:
+        return value.to(self.device) if isinstance(value, Tensor) else value
 
     def finish(self) -> Trained:
         """The session as it stands now."""

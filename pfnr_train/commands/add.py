@@ -10,16 +10,19 @@ import typer
 from pfnr_runtime.clips import probe, read_clip
 from pfnr_runtime.console import print_json, reports_errors, say
 from pfnr_runtime.frame_range import parse_frame_range
-from pfnr_train.add_session import add_session, free_name, relative_source
+from pfnr_train.add_session import free_name
 from pfnr_train.commands.model_options import ModelOptions, model_config
-from pfnr_train.commands.options import JsonOption, LibraryOption, parse_size
+from pfnr_train.commands.options import JsonOption, LibraryOption, parse_duration, parse_size
 from pfnr_train.config import PRESETS
 from pfnr_train.initialise import new_library
 from pfnr_train.library import Library
-from pfnr_train.library_file import lock_library, read_library, write_library
+from pfnr_train.library_file import lock_library, read_library
 from pfnr_train.progress import TrainingProgress
 from pfnr_train.recipe import Recipe
+from pfnr_train.resumable import add_resumably, clear_finished_state, find_finished
+from pfnr_train.state_keeper import Saving, find_state
 from pfnr_train.threads import choose_device, set_threads
+from pfnr_train.training_state import state_path
 
 _DEFAULT = Recipe()
 
@@ -48,6 +51,9 @@ def add(
     seed: Annotated[int, typer.Option(help="Seed of weights, scores and order.")] = _DEFAULT.seed,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="all")] = None,
+    save_every: Annotated[str, typer.Option(help="How often the training's state is saved.")] = "5m",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was interrupted.")] = False,
+    discard: Annotated[bool, typer.Option("--discard", help="Drop a training that was interrupted.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Train CLIP into the library as its next session; makes the library when there is none."""
@@ -55,6 +61,7 @@ def add(
     model = ModelOptions(preset, fourier, fourier_block, fourier_channels, placement, bias)
     wanted = None if size is None else parse_size(size)
     span = None if frames is None else parse_frame_range(frames)
+    saving = Saving(parse_duration(save_every), resume, discard)
     set_threads(threads)
     device = choose_device(device)
     with lock_library(library):
@@ -65,30 +72,37 @@ def add(
         for line in (taken.fit.sentence(), *taken.info.notes):
             say(f"{taken.info.path.name}: {line}")
         start = before or new_library(config, seed)
+        clear_finished_state(start, library)
+        saved = find_state(state_path(library, len(start.sessions)), saving)
+        if resume and saved is None:
+            if (finished := find_finished(start, taken, recipe, name)) is not None:
+                say("nothing to resume: the session is in the library")
+                _report(start, finished, library, json)
+                return
+            say("nothing to resume: training from the start")
         session = free_name(start, name, taken)
         with TrainingProgress(session, recipe, len(taken.frames)) as progress:
-            grown, quality = add_session(
-                start, taken, session, relative_source(taken, library), recipe, progress.on_step, device
+            start, _ = add_resumably(
+                start, library, taken, session, recipe, progress.on_step, device, saved, saving.every
             )
-        write_library(grown, library)
-    _report(grown, quality.psnr, quality.ms_ssim, library, json)
+    _report(start, len(start.sessions) - 1, library, json)
 
 
-def _report(grown: Library, psnr: float, ms_ssim: float | None, path: Path, json: bool) -> None:
-    index = len(grown.sessions) - 1
-    video = grown.sessions[index].record.video
+def _report(library: Library, index: int, path: Path, json: bool) -> None:
+    record = library.sessions[index].record
+    video, similarity = record.video, "" if record.ms_ssim is None else f", MS-SSIM {record.ms_ssim:.4f}"
     result: dict[str, Any] = {
         "library": str(path),
         "session": index,
         "name": video.name,
         "frames": video.frames,
         "size": [video.width, video.height],
-        "psnr": psnr,
-        "ms_ssim": ms_ssim,
+        "psnr": record.psnr,
+        "ms_ssim": record.ms_ssim,
         "library_bytes": path.stat().st_size,
     }
     if json:
         print_json(result)
         return
-    similarity = "" if ms_ssim is None else f", MS-SSIM {ms_ssim:.4f}"
-    print(f"session {index} ({video.name}): {video.frames} frames, PSNR {psnr:.2f} dB{similarity} -> {path}")
+    figures = f"PSNR {record.psnr:.2f} dB{similarity}"
+    print(f"session {index} ({video.name}): {video.frames} frames, {figures} -> {path}")

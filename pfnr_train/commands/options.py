@@ -43,3 +43,14 @@ def parse_rate(text: str) -> Fraction:
         if 0 < rate <= 1000:
             return rate
     raise UsageError(f"frame rate {text!r} is not between 0 and 1000 frames a second, such as 25 or 30000/1001")
+
+
+def parse_duration(text: str) -> float:
+    """'90s', '5m', '1h30m' or '0.5s' in seconds; a UsageError for other text and outside (0, 1000 h]."""
+    number = r"(\d{1,6}(?:\.\d{1,6})?)"
+    match = re.fullmatch(rf"(?:{number}h)?(?:{number}m)?(?:{number}s)?", text.strip(), re.ASCII)
+    if match is not None:
+        seconds = sum(float(n or 0) * unit for n, unit in zip(match.groups(), (3600, 60, 1), strict=True))
+        if 0 < seconds <= 3_600_000:
+            return seconds
+    raise UsageError(f"duration {text!r} is not between 0 and 1000 hours, such as 90s, 5m or 1h30m")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from pfnr_train.library_file import lock_library, read_library, write_library
 from .makers import made_library
 
 ADD = [sys.executable, "-c", "from pfnr_train import main; main()", "add"]
+STATE = "library.pfnr.2.training"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
 
 
@@ -50,7 +52,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def trainer(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """A real process in the middle of a training that would take hours."""
     process = subprocess.Popen(
-        [*ADD, "clip.mkv", "--epochs", "100000", "--threads", "1"],
+        [*ADD, "clip.mkv", "--epochs", "100000", "--threads", "1", "--save-every", "0.2s"],
         cwd=folder,
         env=ENVIRONMENT,
         stderr=subprocess.PIPE,
@@ -58,11 +60,8 @@ def trainer(folder: Path) -> Iterator[subprocess.Popen[str]]:
         text=True,
     )
     try:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("training clip: "):
-                break
-        time.sleep(0.2)
+        while not (folder / STATE).exists() and process.poll() is None:
+            time.sleep(0.05)
         assert process.poll() is None
         yield process
     finally:
@@ -74,35 +73,44 @@ def names(folder: Path) -> set[str]:
     return {p.name for p in folder.iterdir()} - {"library.pfnr.lock"}
 
 
-def test_ctrl_c_is_one_line_and_while_training_others_read_but_do_not_write(
-    folder: Path, trainer: subprocess.Popen[str]
-) -> None:
-    library, before = folder / "library.pfnr", (folder / "library.pfnr").read_bytes()
+def test_while_one_trains_others_read_but_do_not_write(folder: Path, trainer: subprocess.Popen[str]) -> None:
+    library = folder / "library.pfnr"
     second = CliRunner().invoke(app, ["add", str(folder / "clip.mkv"), "--library", str(library)])
     assert second.exit_code == 1
     assert second.stderr == (
-        f"error: {library} is locked: another process is adding to it; wait for it to end, then run this again\n"
+        f"error: {library} is locked: process {trainer.pid} is adding to it; wait for it to end, then run this "
+        "again\n"
     )
     assert CliRunner().invoke(app, ["info", "--library", str(library)]).exit_code == 0
-    trainer.send_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_trainer_told_to_stop_saves_its_state_and_says_so(
+    number: signal.Signals, folder: Path, trainer: subprocess.Popen[str]
+) -> None:
+    library, before = folder / "library.pfnr", (folder / "library.pfnr").read_bytes()
+    trainer.send_signal(number)
     stdout, stderr = trainer.communicate(timeout=60)
     assert (trainer.returncode, stdout) == (130, "")
-    assert stderr == "interrupted\n"
+    assert re.search(
+        r"600000 steps\nstopping after this step; once more stops at once\n"
+        r"library\.pfnr\.2\.training holds the training after step \d+ of 600000: go on with --resume\n"
+        r"interrupted\n",
+        stderr,
+    )
     assert library.read_bytes() == before
-    assert names(folder) == {"library.pfnr", "clip.mkv"}
+    assert names(folder) == {"library.pfnr", STATE, "clip.mkv"}
     with lock_library(library):
         pass
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_trainer_leaves_the_library_whole_and_unlocked(
-    number: signal.Signals, folder: Path, trainer: subprocess.Popen[str]
+    folder: Path, trainer: subprocess.Popen[str]
 ) -> None:
     before = (folder / "library.pfnr").read_bytes()
-    trainer.send_signal(number)
+    trainer.kill()
     trainer.wait(timeout=60)
     assert (folder / "library.pfnr").read_bytes() == before
-    assert names(folder) == {"library.pfnr", "clip.mkv"}
     with lock_library(folder / "library.pfnr"):
         pass
 

@@ -1,0 +1,48 @@
+"""Real processes that train, forked from one server that has torch imported already."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Mapping
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+CONTEXT = multiprocessing.get_context("forkserver")
+# An optimiser imports torch._dynamo when it is made.
+CONTEXT.set_forkserver_preload(["pfnr_train.commands", "torch._dynamo"])
+
+
+def start_train(folder: Path, *arguments: object, environment: Mapping[str, str] | None = None) -> BaseProcess:
+    """Start `pfnr-train` with these arguments in `folder`; what it says goes to its log."""
+    more = dict(environment or {})
+    process = CONTEXT.Process(target=_train, args=(str(folder), [str(a) for a in arguments], more), daemon=True)
+    process.start()
+    return process
+
+
+def train(folder: Path, *arguments: object) -> str:
+    """Run `pfnr-train` to its end, which must be a good one; returns what it said."""
+    process = start_train(folder, *arguments)
+    process.join(100)
+    assert process.exitcode == 0, log(folder)
+    return log(folder)
+
+
+def log(folder: Path, name: str = "log") -> str:
+    """What the latest process of a folder wrote."""
+    return (folder / name).read_text()
+
+
+def _train(folder: str, arguments: list[str], environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    os.chdir(folder)
+    name = f"log{os.environ['RANK']}" if "RANK" in os.environ else "log"
+    out = os.open(name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    from pfnr_train.commands import app
+
+    sys.argv = ["pfnr-train", *arguments]
+    app()
