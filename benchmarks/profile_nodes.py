@@ -30,8 +30,8 @@ from report import show as say_table
 
 from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_runtime.contract import INPUT_NAME
-from pfnr_train.commands.options import parse_size
 from pfnr_train.config import preset_config
+from pfnr_train.parsing import parse_size
 
 PEAK_SIZE = 2048
 PRODUCTS = ("Conv", "FusedConv", "QLinearConv", "MatMul", "Gemm", "FusedMatMul")

@@ -76,7 +76,12 @@ def lock_library(path: Path) -> Iterator[None]:
 
 
 def write_library(library: Library, path: Path) -> None:
-    """Write the whole library, atomically. Same library, same bytes. Raises OSError."""
+    """Write the whole library, atomically. Raises OSError."""
+    write_atomically(real_path(path), library_bytes(library))
+
+
+def library_bytes(library: Library) -> bytes:
+    """The file a library makes. Same library, same bytes."""
     tensors: dict[str, np.ndarray[Any, Any]] = {f"weights/{n}": w for n, w in library.weights.items()}
     for k, session in enumerate(library.sessions):
         tensors |= {f"sessions/{k}/masks/{n}": bits for n, bits in session.masks.items()}
@@ -91,7 +96,7 @@ def write_library(library: Library, path: Path) -> None:
     }
     contiguous = {name: np.ascontiguousarray(t) for name, t in tensors.items()}
     metadata = {METADATA_KEY: json.dumps(header, sort_keys=True, allow_nan=False)}
-    write_atomically(real_path(path), safetensors.numpy.save(contiguous, metadata=metadata))
+    return safetensors.numpy.save(contiguous, metadata=metadata)
 
 
 def read_library(path: Path) -> Library:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from types import TracebackType
 
 from rich.console import Console
@@ -56,3 +57,35 @@ class TrainingProgress:
 
     def _say(self, text: str) -> None:
         say(f"training {self.name}: {text}")
+
+
+class SequenceProgress:
+    """Which session of a sequence is being trained, and about how long the others will take."""
+
+    def __init__(self, names: list[str], done: int) -> None:
+        self._names = names
+        self._next = done
+        self._trained = 0
+        self._start = time.monotonic()
+
+    def begin(self) -> None:
+        """The next session starts."""
+        left = ""
+        if self._trained:
+            each = (time.monotonic() - self._start) / self._trained
+            left = f", about {_duration(each * (len(self._names) - self._next))} left"
+        say(f"session {self._next + 1} of {len(self._names)}: {self._names[self._next]}{left}")
+
+    def end(self, psnr: float | None) -> None:
+        """It is in the library."""
+        figure = "" if psnr is None else f", PSNR {psnr:.2f} dB"
+        say(f"session {self._next + 1} of {len(self._names)}: {self._names[self._next]} done{figure}")
+        self._next += 1
+        self._trained += 1
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.0f} h"

@@ -17,7 +17,7 @@ MS_SSIM_LEAST_SIDE = 160
 
 @dataclass(frozen=True)
 class Quality:
-    """Per-frame figures of one video. psnr: dB, [N]; ms_ssim: [N], or None where frames are too small."""
+    """Per-frame figures of one video. psnr: dB, [N]; ms_ssim: [N], or None where not measured or too small."""
 
     psnr_per_frame: tuple[float, ...]
     ms_ssim_per_frame: tuple[float, ...] | None
@@ -33,10 +33,13 @@ class Quality:
         return None if self.ms_ssim_per_frame is None else float(np.mean(self.ms_ssim_per_frame))
 
 
-def measure_quality(decoded: NDArray[np.uint8], source: NDArray[np.uint8]) -> Quality:
-    """Quality of decoded against source frames, both uint8 [N, H, W, 3] of one shape."""
+def measure_quality(decoded: NDArray[np.uint8], source: NDArray[np.uint8], similarity: bool = True) -> Quality:
+    """Quality of decoded against source frames, both uint8 [N, H, W, 3] of one shape.
+
+    similarity: whether to measure MS-SSIM too, which takes most of the time.
+    """
     figures = tuple(min(PSNR_CEILING, psnr(a, b)) for a, b in zip(decoded, source, strict=True))
-    if min(decoded.shape[1:3]) <= MS_SSIM_LEAST_SIDE:
+    if not similarity or min(decoded.shape[1:3]) <= MS_SSIM_LEAST_SIDE:
         return Quality(figures, None)
     from pytorch_msssim import ms_ssim
 

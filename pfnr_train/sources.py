@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pfnr_runtime.clips import read_clip
+from pfnr_runtime.clips import SCALINGS, read_clip
 from pfnr_runtime.errors import ClipError, UsageError
 from pfnr_train.library import Library
 from pfnr_train.session_record import SessionRecord
@@ -25,13 +25,17 @@ def source_frames(record: SessionRecord, library_path: Path, clip: Path | None =
         raise ClipError(f"no source known of {video.name!r}; say which clip it is")
     path = clip if clip is not None else library_path.resolve().parent / record.source_path
     span = slice(video.source_start, video.source_start + video.frames)
-    found = read_clip(path, span, (video.width, video.height))
-    if record.source_sha256 and found.sha256 != record.source_sha256:
-        raise ClipError(
-            f"{path}: frames {span.start}:{span.stop} are not those that {video.name!r} was trained on; "
-            "name the right clip"
-        )
-    return found.frames
+    # A record does not say how its clip was scaled; the digest of its frames does.
+    for scaling in SCALINGS:
+        found = read_clip(path, span, (video.width, video.height), scaling=scaling)
+        if not record.source_sha256 or found.sha256 == record.source_sha256:
+            return found.frames
+        if found.fit.is_identity:
+            break
+    raise ClipError(
+        f"{path}: frames {span.start}:{span.stop} are not those that {video.name!r} was trained on; "
+        "name the right clip"
+    )
 
 
 def parse_overrides(library: Library, texts: list[str]) -> dict[int, Path]:

@@ -4,7 +4,7 @@
 scaled. Everything that can be wrong with a clip is a `ClipError`. PyAV itself is imported on first use.
 """
 
-from pfnr_runtime.clips.fit import Fit, fit_to
+from pfnr_runtime.clips.fit import SCALINGS, Fit, fit_to
 from pfnr_runtime.clips.info import DEFAULT_FPS, ClipInfo
 from pfnr_runtime.clips.probe import probe
 from pfnr_runtime.clips.read import MIN_FRAMES, Clip, frames_digest, read_clip
@@ -12,6 +12,7 @@ from pfnr_runtime.clips.read import MIN_FRAMES, Clip, frames_digest, read_clip
 __all__ = [
     "DEFAULT_FPS",
     "MIN_FRAMES",
+    "SCALINGS",
     "Clip",
     "ClipInfo",
     "Fit",

@@ -59,17 +59,18 @@ def read_clip(
     frames: slice | None = None,
     size: tuple[int, int] | None = None,
     fps: Fraction | None = None,
+    scaling: str = "lanczos",
 ) -> Clip:
     """Frames A to B-1 of the clip at `path` (all without `frames`), cropped and scaled to `size`.
 
     path: what `probe` takes. frames: slice(A, B), either end may be None. size: (width, height), None for
-    the clip's own. fps: overrides the clip's own rate. Decoding stops at B, and only frames of the final
-    size are held. A ClipError for a clip that cannot be read, is damaged within the range, changes its
-    frame size, or has fewer frames than asked for.
+    the clip's own. fps: overrides the clip's own rate. scaling: one of `SCALINGS`. Decoding stops at B, and
+    only frames of the final size are held. A ClipError for a clip that cannot be read, is damaged within
+    the range, changes its frame size, or has fewer frames than asked for.
     """
     info = probe(path, fps)
     start, stop = check_range(frames, info)
-    fit = fit_to((info.width, info.height), size, info.sample_aspect)
+    fit = fit_to((info.width, info.height), size, info.sample_aspect, scaling)
     reader = _ImageSource(info) if info.kind == "images" else _VideoSource(info)
     store = _FrameStore(fit.size, info.path, None if stop is None else stop - start)
     notes = list(info.notes)

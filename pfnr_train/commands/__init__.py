@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pfnr_runtime.console import make_app
 from pfnr_train.commands.add import add
+from pfnr_train.commands.compare import compare_methods
 from pfnr_train.commands.eval import evaluate
 from pfnr_train.commands.import_ import NumberListCommand, import_reference
 from pfnr_train.commands.info import info
+from pfnr_train.commands.run import run
 
 app = make_app("Train videos into a library, one session after another; old videos never change.")
 app.command("add")(add)
 app.command("info")(info)
 app.command("eval")(evaluate)
 app.command("import", cls=NumberListCommand)(import_reference)
+app.command("compare")(compare_methods)
+app.command("run")(run)

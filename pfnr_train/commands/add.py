@@ -11,16 +11,18 @@ from pfnr_runtime.clips import probe, read_clip
 from pfnr_runtime.console import print_json, reports_errors, say
 from pfnr_runtime.frame_range import parse_frame_range
 from pfnr_train.add_session import free_name
-from pfnr_train.commands.model_options import ModelOptions, model_config
-from pfnr_train.commands.options import JsonOption, LibraryOption, parse_duration, parse_size
+from pfnr_train.commands.options import JsonOption, LibraryOption, SaveEveryOption, TensorBoardOption
+from pfnr_train.commands.watch import watch
 from pfnr_train.config import PRESETS
 from pfnr_train.initialise import new_library
 from pfnr_train.library import Library
 from pfnr_train.library_file import lock_library, read_library
-from pfnr_train.progress import TrainingProgress
+from pfnr_train.model_options import ModelOptions, model_config
+from pfnr_train.parsing import parse_duration, parse_size
 from pfnr_train.recipe import Recipe
 from pfnr_train.resumable import add_resumably, clear_finished_state, find_finished
 from pfnr_train.state_keeper import Saving, find_state
+from pfnr_train.tensorboard_log import require_tensorboard
 from pfnr_train.threads import choose_device, set_threads
 from pfnr_train.training_state import state_path
 
@@ -51,9 +53,10 @@ def add(
     seed: Annotated[int, typer.Option(help="Seed of weights, scores and order.")] = _DEFAULT.seed,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="all")] = None,
-    save_every: Annotated[str, typer.Option(help="How often the training's state is saved.")] = "5m",
+    save_every: SaveEveryOption = "5m",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was interrupted.")] = False,
     discard: Annotated[bool, typer.Option("--discard", help="Drop a training that was interrupted.")] = False,
+    tensorboard: TensorBoardOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train CLIP into the library as its next session; makes the library when there is none."""
@@ -62,6 +65,8 @@ def add(
     wanted = None if size is None else parse_size(size)
     span = None if frames is None else parse_frame_range(frames)
     saving = Saving(parse_duration(save_every), resume, discard)
+    if tensorboard is not None:
+        require_tensorboard()
     set_threads(threads)
     device = choose_device(device)
     with lock_library(library):
@@ -81,10 +86,8 @@ def add(
                 return
             say("nothing to resume: training from the start")
         session = free_name(start, name, taken)
-        with TrainingProgress(session, recipe, len(taken.frames)) as progress:
-            start, _ = add_resumably(
-                start, library, taken, session, recipe, progress.on_step, device, saved, saving.every
-            )
+        with watch(session, recipe, taken.frames, tensorboard) as on_step:
+            start, _ = add_resumably(start, library, taken, session, recipe, on_step, device, saved, saving.every)
     _report(start, len(start.sessions) - 1, library, json)
 
 

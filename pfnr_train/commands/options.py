@@ -1,15 +1,12 @@
-"""Options and parsers that several `pfnr-train` subcommands share."""
+"""Options that several `pfnr-train` subcommands share."""
 
 from __future__ import annotations
 
-import re
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pfnr_runtime.errors import UsageError
 from pfnr_train.library_file import default_library_path
 
 LibraryOption = Annotated[
@@ -23,34 +20,8 @@ LibraryOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """'320x180' as (width, height); a UsageError says what a size looks like."""
-    match = re.fullmatch(r"(\d{1,5})[x×X](\d{1,5})", text.strip())
-    if match is None or min(int(n) for n in match.groups()) < 1:
-        raise UsageError(f"size {text!r} is not WIDTHxHEIGHT, such as 320x180")
-    return int(match[1]), int(match[2])
-
-
-def parse_rate(text: str) -> Fraction:
-    """'25', '29.97' or '30000/1001' as frames a second; a UsageError outside (0, 1000] or for other text."""
-    match = re.fullmatch(r"(\d{1,6})(?:\.(\d{1,6})|/(\d{1,6}))?", text.strip(), re.ASCII)
-    if match is not None and int(match[3] or 1) > 0:
-        rate = Fraction(int(match[1]), int(match[3] or 1))
-        if match[2]:
-            rate += Fraction(int(match[2]), 10 ** len(match[2]))
-        if 0 < rate <= 1000:
-            return rate
-    raise UsageError(f"frame rate {text!r} is not between 0 and 1000 frames a second, such as 25 or 30000/1001")
-
-
-def parse_duration(text: str) -> float:
-    """'90s', '5m', '1h30m' or '0.5s' in seconds; a UsageError for other text and outside (0, 1000 h]."""
-    number = r"(\d{1,6}(?:\.\d{1,6})?)"
-    match = re.fullmatch(rf"(?:{number}h)?(?:{number}m)?(?:{number}s)?", text.strip(), re.ASCII)
-    if match is not None:
-        seconds = sum(float(n or 0) * unit for n, unit in zip(match.groups(), (3600, 60, 1), strict=True))
-        if 0 < seconds <= 3_600_000:
-            return seconds
-    raise UsageError(f"duration {text!r} is not between 0 and 1000 hours, such as 90s, 5m or 1h30m")
+TensorBoardOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder for TensorBoard's scalars and pictures (extra tensorboard).", show_default=False),
+]
+SaveEveryOption = Annotated[str, typer.Option(help="How often the training's state is saved.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -91,3 +92,23 @@ def test_a_clip_is_fitted_frame_by_frame(tmp_path):
 def test_an_absurd_size_is_refused(size):
     with pytest.raises(ClipError, match="outside 1 to 16384"):
         fit_to((64, 48), size)
+
+
+@pytest.mark.parametrize(("source", "size"), [((96, 54), (64, 36)), ((50, 31), (33, 17)), ((20, 12), (30, 18))])
+def test_average_scaling_is_the_mean_of_the_samples_touched(
+    source: tuple[int, int], size: tuple[int, int]
+) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (source[1], source[0], 3), np.uint8)
+    fit = replace(fit_to(source, size, scaling="average"), crop=(0, 0, *source))
+    scaled = fit.apply(picture)
+    assert fit.sentence().endswith("(average)")
+    for y in range(size[1]):
+        for x in range(size[0]):
+            rows = slice(y * source[1] // size[1], -(-(y + 1) * source[1] // size[1]))
+            columns = slice(x * source[0] // size[0], -(-(x + 1) * source[0] // size[0]))
+            assert np.abs(picture[rows, columns].mean((0, 1)) - scaled[y, x]).max() <= 0.5 + 1e-9
+
+
+def test_an_unknown_scaling_is_refused() -> None:
+    with pytest.raises(ValueError, match="scaling 'cubic' is none of lanczos, average"):
+        fit_to((64, 48), (32, 24), scaling="cubic")

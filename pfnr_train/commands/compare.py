@@ -1,0 +1,113 @@
+"""`pfnr-train compare`: the methods of the paper's comparison on one sequence, as one table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from pfnr_runtime.console import print_json, reports_errors, say
+from pfnr_runtime.errors import UsageError
+from pfnr_train.baselines import METHODS, Setting, split_method
+from pfnr_train.commands.options import JsonOption
+from pfnr_train.commands.results import results_console
+from pfnr_train.commands.sequence_options import (
+    DataOption,
+    DensityOption,
+    EpochsOption,
+    FramesOption,
+    OnlyOption,
+    SeedOption,
+    SequenceArgument,
+    chosen_sequence,
+)
+from pfnr_train.comparison import NamedClip, compare
+from pfnr_train.sequence_clips import data_folder, describe_differences, find_clips
+from pfnr_train.threads import choose_device, set_threads
+
+
+@reports_errors
+def compare_methods(
+    sequence: SequenceArgument,
+    data: DataOption = None,
+    methods: Annotated[
+        str, typer.Option(help=f"Comma-separated, of {', '.join(METHODS)}; @0.1 sets a density.")
+    ] = ",".join(METHODS),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for a JSON file a method.", show_default="out/compare/NAME")
+    ] = None,
+    only: OnlyOption = None,
+    epochs: EpochsOption = None,
+    density: DensityOption = None,
+    frames: FramesOption = None,
+    memory: Annotated[int, typer.Option(help="Frames of old videos that icarl keeps, in all.")] = 16,
+    seed: SeedOption = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="all")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Learn SEQUENCE by every method, with one network and one recipe; print one table.
+
+    Methods that were done before with the same settings are not run again.
+    """
+    wanted = [text.strip() for text in methods.split(",") if text.strip()]
+    if not wanted or len(set(wanted)) < len(wanted):
+        raise UsageError(f"--methods {methods!r} must name at least one method, and each once")
+    for text in wanted:
+        split_method(text)
+    if not 0 <= memory <= 1_000_000:
+        raise UsageError(f"--memory {memory} is outside 0 to 1000000")
+    chosen = chosen_sequence(sequence, only, epochs, density, frames, seed)
+    set_threads(threads)
+    found = find_clips(chosen, data_folder(data))
+    describe_differences(chosen, found, say)
+    videos = [NamedClip(each.video.name, each.read(chosen)) for each in found]
+    setting = Setting(chosen.config, chosen.recipe, len(videos), choose_device(device), memory)
+    results = compare(wanted, setting, videos, out or Path("out/compare") / chosen.name, say)
+    if json:
+        print_json({"sequence": chosen.name, "methods": results})
+    else:
+        _print_table(results)
+
+
+def table_rows(results: list[dict[str, Any]]) -> list[list[str]]:
+    """One row a method: what the table prints and the documentation quotes."""
+    rows = []
+    for result in results:
+        similarity, transfer = result["mean_ms_ssim"], result["backward_transfer"]
+        rows.append(
+            [
+                result["method"],
+                f"{result['mean_psnr']:.2f}",
+                "-" if similarity is None else f"{similarity:.4f}",
+                "-" if transfer is None else f"{transfer:+.2f}",
+                f"{result['parameters'] / 1e6:.2f} M",
+                f"{sum(result['bytes'].values()) / 1e6:.2f} MB",
+                f"{result['bits_per_pixel']:.2f}",
+                f"{result['macs_per_frame'] / 1e9:.2f} G",
+                f"{sum(result['seconds']):.0f} s",
+            ]
+        )
+    return rows
+
+
+COLUMNS = (
+    "method",
+    "PSNR, dB",
+    "MS-SSIM",
+    "backward transfer, dB",
+    "parameters",
+    "bytes",
+    "bits a pixel",
+    "MACs a frame",
+    "training",
+)
+
+
+def _print_table(results: list[dict[str, Any]]) -> None:
+    table = Table(*COLUMNS)
+    for row in table_rows(results):
+        table.add_row(*row)
+    results_console().print(table)

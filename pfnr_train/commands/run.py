@@ -1,0 +1,113 @@
+"""`pfnr-train run`: train a sequence of videos into a library, or go on where the library stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from pfnr_runtime.clips import Clip
+from pfnr_runtime.console import print_json, reports_errors, say
+from pfnr_train.commands.options import JsonOption, SaveEveryOption, TensorBoardOption
+from pfnr_train.commands.results import results_console
+from pfnr_train.commands.sequence_options import (
+    DataOption,
+    DensityOption,
+    EpochsOption,
+    FramesOption,
+    OnlyOption,
+    SeedOption,
+    SequenceArgument,
+    chosen_sequence,
+)
+from pfnr_train.commands.watch import watch
+from pfnr_train.library import Library
+from pfnr_train.library_file import lock_library
+from pfnr_train.parsing import parse_duration
+from pfnr_train.progress import SequenceProgress
+from pfnr_train.resumable import add_resumably, clear_finished_state
+from pfnr_train.run_sequence import SequenceRun
+from pfnr_train.sequence_clips import data_folder, describe_differences, find_clips
+from pfnr_train.state_keeper import Saving, find_state
+from pfnr_train.tensorboard_log import require_tensorboard
+from pfnr_train.threads import choose_device, set_threads
+from pfnr_train.training_state import state_path
+
+
+@reports_errors
+def run(
+    sequence: SequenceArgument,
+    data: DataOption = None,
+    library: Annotated[
+        Path | None, typer.Option("--library", "-l", help="The library file.", show_default="NAME.pfnr")
+    ] = None,
+    only: OnlyOption = None,
+    epochs: EpochsOption = None,
+    density: DensityOption = None,
+    frames: FramesOption = None,
+    seed: SeedOption = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="all")] = None,
+    save_every: SaveEveryOption = "5m",
+    discard: Annotated[bool, typer.Option("--discard", help="Drop a training that was interrupted.")] = False,
+    tensorboard: TensorBoardOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Train every video of SEQUENCE into one library, in order; results go into a JSON file beside it.
+
+    Goes on at the first video that the library does not hold, and within it where its training was interrupted;
+    a library that is not the beginning of this sequence is refused.
+    """
+    chosen = chosen_sequence(sequence, only, epochs, density, frames, seed)
+    path = library or Path(f"{chosen.name}.pfnr")
+    if tensorboard is not None:
+        require_tensorboard()
+    set_threads(threads)
+    device = choose_device(device)
+    saving = Saving(parse_duration(save_every), resume=True, discard=discard)
+    found = find_clips(chosen, data_folder(data))
+    describe_differences(chosen, found, say)
+    with lock_library(path):
+        job = SequenceRun(chosen, found, path)
+        clear_finished_state(job.library, path)
+        if job.done:
+            say(f"{path} holds {job.done} of {len(found)} sessions")
+        overall = SequenceProgress([each.video.name for each in found], job.done)
+
+        def train(before: Library, clip: Clip, name: str) -> Library:
+            saved = find_state(state_path(path, len(before.sessions)), saving)
+            with watch(name, chosen.recipe, clip.frames, tensorboard) as on_step:
+                grown, _ = add_resumably(
+                    before, path, clip, name, chosen.recipe, on_step, device, saved, saving.every
+                )
+            return grown
+
+        while job.done < len(found):
+            overall.begin()
+            job.train_next(train)
+            overall.end(job.library.sessions[-1].record.psnr)
+        job.write_results()
+    if json:
+        print_json(job.results() | {"results": str(job.results_path)})
+    else:
+        _print_table(job)
+
+
+def _print_table(job: SequenceRun) -> None:
+    results = job.results()
+    table = Table("session", "name", "frames", "PSNR", "MS-SSIM", "training")
+    for row in results["sessions"]:
+        table.add_row(
+            str(row["session"]),
+            row["name"],
+            str(row["frames"]),
+            f"{row['psnr']:.2f} dB",
+            "-" if row["ms_ssim"] is None else f"{row['ms_ssim']:.4f}",
+            "-" if row["seconds"] is None else f"{row['seconds']:.0f} s",
+        )
+    console = results_console()
+    console.print(table)
+    size = results["library_bytes"] / 1e6
+    console.print(f"mean PSNR {results['mean_psnr']:.2f} dB, {job.path} {size:.2f} MB, {job.results_path}")

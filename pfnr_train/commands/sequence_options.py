@@ -1,0 +1,46 @@
+"""Options of the subcommands that take a sequence, and how they change it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pfnr_train.sequence import Sequence, read_sequence
+
+SequenceArgument = Annotated[
+    Path, typer.Argument(help="A sequence file, such as benchmarks/sequences/uvg8mini.toml.", show_default=False)
+]
+DataOption = Annotated[
+    Path | None, typer.Option(help="Folder with the clips.", show_default="$PFNR_DATA", envvar=None)
+]
+OnlyOption = Annotated[
+    list[str] | None, typer.Option(help="Take only this video; may be given again.", show_default="all")
+]
+EpochsOption = Annotated[int | None, typer.Option(help="Passes over the frames.", show_default="the file's")]
+DensityOption = Annotated[
+    float | None, typer.Option(help="Fraction of each tensor to use.", show_default="the file's")
+]
+FramesOption = Annotated[int | None, typer.Option(help="Only the first frames of each video.", show_default="all")]
+SeedOption = Annotated[int, typer.Option(help="Seed of weights, scores and order.")]
+
+
+def chosen_sequence(
+    path: Path,
+    only: list[str] | None,
+    epochs: int | None,
+    density: float | None,
+    frames: int | None,
+    seed: int,
+) -> Sequence:
+    """The sequence of a file as the options change it. Raises UsageError."""
+    sequence = read_sequence(path)
+    if only:
+        sequence = sequence.only(only)
+    if frames is not None:
+        sequence = sequence.first_frames(frames)
+    given: dict[str, Any] = {"epochs": epochs, "density": density, "seed": seed}
+    recipe = replace(sequence.recipe, **{key: value for key, value in given.items() if value is not None})
+    return replace(sequence, recipe=recipe)
