@@ -116,7 +116,10 @@ class VideoDecoder:
 
     def get_frame_at(self, index: int) -> Frame:
         """The frame numbered `index`; a negative one counts from the end. IndexError outside the video."""
-        return self._batch([index])[0]
+        video = self.metadata
+        number = self._number(index, len(self))
+        data = self._backend.decode(np.array([number], np.int64))[0]
+        return Frame(data, number, video.pts_seconds(number), video.pts_seconds(1))
 
     def get_frames_at(self, indices: Iterable[int]) -> FrameBatch:
         """The frames numbered `indices`, in that order, repeats included; negative ones as in lists."""
@@ -180,13 +183,14 @@ class VideoDecoder:
 
     def _numbers(self, indices: Iterable[int]) -> NDArray[np.int64]:
         """Frame numbers as int64, negative ones resolved; an IndexError names one outside the video."""
-        count, numbers = len(self), []
-        for index in indices:
-            number = operator.index(index)
-            if not -count <= number < count:
-                raise IndexError(f"frame {number} is outside {-count} to {count - 1} of {self.metadata.name!r}")
-            numbers.append(number % count)
-        return np.array(numbers, dtype=np.int64)
+        count = len(self)
+        return np.array([self._number(index, count) for index in indices], dtype=np.int64)
+
+    def _number(self, index: int, count: int) -> int:
+        number = operator.index(index)
+        if not -count <= number < count:
+            raise IndexError(f"frame {number} is outside {-count} to {count - 1} of {self.metadata.name!r}")
+        return number % count
 
     def _batch(self, indices: Iterable[int]) -> FrameBatch:
         numbers = self._numbers(indices)
@@ -208,8 +212,8 @@ class VideoDecoder:
 
     def _timed(self, numbers: NDArray[np.int64], data: NDArray[np.uint8]) -> FrameBatch:
         video = self.metadata
-        times = np.array([float(video.pts(int(number))) for number in numbers], np.float64)
-        return FrameBatch(data, numbers, times, np.full(len(numbers), float(1 / video.fps)))
+        times = np.array([video.pts_seconds(number) for number in numbers.tolist()], np.float64)
+        return FrameBatch(data, numbers, times, np.full(len(numbers), video.pts_seconds(1)))
 
 
 def _exact(seconds: float) -> Fraction:

@@ -73,6 +73,10 @@ class VideoRecord:
         """Presentation time of frame `index` in seconds, from 0."""
         return index / self.fps
 
+    def pts_seconds(self, index: int) -> float:
+        """`pts` as the nearest float, by division of whole numbers: a decoder asks at every frame."""
+        return index * self.fps.denominator / self.fps.numerator
+
     def index_at(self, seconds: float | Fraction) -> int:
         """Index of the frame on screen at `seconds`; a ValueError outside [0, duration)."""
         # A tiny lift, so that the float nearest to a frame's own time finds that frame, and the one nearest

@@ -54,6 +54,8 @@ class OnnxRuntimeCpu(Backend):
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, OPTIMISATION_LEVELS[optimisation])
         options.use_deterministic_compute = True
+        # A pattern of the first run's memory is one more block of it all beside what that run left in the arena.
+        options.enable_mem_pattern = False
         # Threads that wait by spinning take the processor from whatever shows or encodes the frames.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3  # errors only: they come back as exceptions, warnings help no one here

@@ -100,6 +100,10 @@ class CudaDevice:
     def info(self) -> DeviceInfo:
         return self._info
 
+    def used_memory(self) -> int:
+        """Bytes of the device's memory that are taken, by whichever process; a Jetson's is all of the board's."""
+        return self._info.memory - int(self._call(self._cudart.cudaMemGetInfo))
+
     def allocate(self, size: int) -> int:
         return int(self._call(self._cudart.cudaMalloc, size))
 

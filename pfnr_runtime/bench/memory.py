@@ -1,0 +1,38 @@
+"""Memory of this process as the system counts it, and of the GPU where there is one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+STATUS = Path("/proc/self/status")
+
+
+def resident_bytes() -> int | None:
+    """Resident memory of this process now; None where the system does not say (only Linux does here)."""
+    return _status("VmRSS")
+
+
+def peak_bytes() -> int | None:
+    """The most resident memory this process ever had; None where the system does not say.
+
+    Not `getrusage`: its peak is inherited from the process that started this one.
+    """
+    return _status("VmHWM")
+
+
+def gpu_used_bytes() -> int | None:
+    """Memory in use on the GPU, by every process; None without a GPU or cuda-bindings.
+
+    Other programs count too: only a difference, on a GPU that is otherwise idle, says what an engine takes.
+    """
+    from pfnr_runtime.tensorrt.device import device_missing, open_device
+
+    return open_device().used_memory() if device_missing() is None else None
+
+
+def _status(name: str) -> int | None:
+    try:
+        lines = STATUS.read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+    except (OSError, StopIteration, ValueError, IndexError):
+        return None
