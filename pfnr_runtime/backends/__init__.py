@@ -112,6 +112,11 @@ def _reason_against(kind: BackendKind, artifact: ArtifactFile, given: dict[str, 
         return "it does not run shared graphs; export the session alone"
     if foreign := given.keys() - kind.options - ADVICE:
         return f"it has no option {', '.join(sorted(foreign))}"
+    return why_not_here(kind)
+
+
+def why_not_here(kind: BackendKind) -> str | None:
+    """Why this machine cannot run a backend, whatever the artifact, and what would install it; or None."""
     if reason := kind.probe():
         return f"{reason}; install it with: pip install '{kind.extra}'"
     return kind.device()

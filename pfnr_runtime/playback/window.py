@@ -138,6 +138,15 @@ class Window:
         return self._text_cache[1]
 
 
+def list_displays() -> tuple[str, list[tuple[int, int]]]:
+    """SDL's driver, and width and height of every display it finds. A BackendError says why there is none."""
+    pygame = _start(0)
+    try:
+        return pygame.display.get_driver(), pygame.display.get_desktop_sizes()
+    finally:
+        pygame.quit()
+
+
 def fit(shape: tuple[int, int], space: tuple[int, int]) -> tuple[int, int]:
     """The greatest size of the shape of `shape` (width, height) inside `space`; never 0."""
     scale = min(Fraction(space[0], shape[0]), Fraction(space[1], shape[1]))

@@ -1,0 +1,81 @@
+"""Makes the artifact that pfnr-doctor decodes, and its golden file: `python -m pfnr_export.trial [FOLDER]`.
+
+A network of random weights: what its pictures show does not matter, that every engine must draw them does. The
+weights are drawn by a seed and the stem's table is computed in float64, so that every machine makes the same
+artifact. Made again whenever the exporter or the contract changes; a test says so.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pfnr_export.export_session import ExportOptions, export_session
+from pfnr_runtime.doctor.trial import ARTIFACT, GOLDEN
+from pfnr_runtime.golden import WHOLE_FRAMES
+from pfnr_runtime.timetable import session_scalar
+from pfnr_runtime.video_record import VideoRecord
+from pfnr_train.config import FourierConfig, ModelConfig
+from pfnr_train.initialise import weight_bound
+from pfnr_train.library import Library, Session, weights_digest
+from pfnr_train.session_record import SessionRecord
+
+# Every kind of layer there is, small: stem, Fourier block, two convolutions, shuffles, head.
+CONFIG = ModelConfig((9, 16), (2, 2), channels=4, lower_width=4, stem_width=8, fourier=FourierConfig(block=0))
+FRAMES, SEED, DENSITY, GAIN = 6, 0, 0.5, 1.5
+
+
+def trial_library() -> Library:
+    """A library of one session with random masks and head."""
+    rng = np.random.default_rng(SEED)
+
+    def drawn_from(shape: tuple[int, ...], spread: float) -> NDArray[np.float32]:
+        return (spread * rng.standard_normal(shape)).astype(np.float32)
+
+    shapes = CONFIG.tensor_shapes()
+    # A training's starting values would give grey: these keep a signal's strength through the masked layers.
+    spreads = {name: GAIN * weight_bound(name, shape) / math.sqrt(DENSITY) for name, shape in shapes.items()}
+    library = Library(CONFIG, {name: drawn_from(shape, spreads[name]) for name, shape in shapes.items()})
+    masks = {name: np.packbits(rng.random(shape) < DENSITY) for name, shape in shapes.items()}
+    head = {name: drawn_from(shape, 1.0) for name, shape in CONFIG.head_shapes().items()}
+    width, height = CONFIG.size
+    record = SessionRecord(
+        video=VideoRecord("trial", FRAMES, width, height, Fraction(25)),
+        scalar=session_scalar(0),
+        density=DENSITY,
+        seed=SEED,
+        epochs=0,
+        psnr=None,
+        ms_ssim=None,
+        source_path="",
+        source_sha256="",
+        weights_sha256="",
+    )
+    drawn = replace(library, sessions=(Session(record, masks, head),))
+    record = replace(record, weights_sha256=weights_digest(drawn.assemble(0)))
+    return replace(library, sessions=(Session(record, masks, head),))
+
+
+def make_trial(folder: Path) -> tuple[Path, Path]:
+    """Write the artifact and its golden file into `folder`; returns their paths."""
+    artifact = folder / ARTIFACT.name
+    made = export_session(trial_library(), 0, artifact, ExportOptions(), golden_frames=WHOLE_FRAMES)
+    assert made.golden is not None
+    return artifact, made.golden.replace(folder / GOLDEN.name)
+
+
+def main() -> None:
+    """Write them where pfnr-doctor finds them, or into the folder named."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ARTIFACT.parent
+    for path in make_trial(folder):
+        print(f"{path}: {path.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()

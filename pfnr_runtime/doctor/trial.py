@@ -1,0 +1,73 @@
+"""A decode of the built-in artifact on every engine, held against the frames that PyTorch decoded from it.
+
+`python -m pfnr_export.trial` makes both files: the artifact by the exporter, the golden file beside it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pfnr_runtime.backends import backend_kinds, why_not_here
+from pfnr_runtime.backends.base import BackendKind
+from pfnr_runtime.decoder import VideoDecoder
+from pfnr_runtime.errors import BackendError
+from pfnr_runtime.golden import read_golden
+from pfnr_runtime.golden_check import GoldenReport, check_golden
+from pfnr_runtime.parity import rule_for
+
+ARTIFACT = Path(__file__).with_name("trial.onnx")
+# Not trial.golden: TensorRT refuses an engine that breaks the golden file beside its artifact, and here that
+# is to be seen and told apart from an engine that does not run.
+GOLDEN = Path(__file__).with_name("expected.golden")
+
+RIGHT, WRONG, FAILED, MISSING = "right", "wrong", "failed", "missing"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one engine did. state: `RIGHT` or `WRONG` frames, `FAILED` (it is here, and does not decode) or
+    `MISSING`. text: in words. seconds: opening and decoding, None if it did not get that far.
+    """
+
+    backend: str
+    state: str
+    text: str
+    seconds: float | None = None
+    report: GoldenReport | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        golden = None if self.report is None else self.report.to_json()
+        return {"state": self.state, "text": self.text, "seconds": self.seconds, "golden": golden}
+
+
+def try_engines() -> tuple[Trial, ...]:
+    """One trial of every backend there is."""
+    return tuple(try_engine(kind) for kind in backend_kinds())
+
+
+def try_engine(kind: BackendKind, artifact: Path = ARTIFACT, golden: Path = GOLDEN) -> Trial:
+    """Decode `artifact` on one backend. Only the files themselves can raise (ArtifactError)."""
+    if reason := why_not_here(kind):
+        return Trial(kind.name, MISSING, reason)
+    start = time.perf_counter()
+    try:
+        with VideoDecoder(artifact, backend=kind.name) as decoder:
+            expected = read_golden(golden, decoder.contract)
+            report = check_golden(decoder, expected, rule_for(decoder.contract))
+            description = decoder.backend.description
+    except BackendError as error:
+        return Trial(kind.name, FAILED, str(error))
+    seconds = time.perf_counter() - start
+    if not report.passed:
+        return Trial(kind.name, WRONG, f"{'; '.join(report.problems)}; {description}", seconds, report)
+    video = expected.header
+    equal = "all" if report.identical == report.frames else f"{report.identical} of them"
+    text = (
+        f"{report.frames} frames of {video.width}×{video.height}, {equal} byte for byte PyTorch's, "
+        f"in {seconds:.2f} s; {description}"
+    )
+    return Trial(kind.name, RIGHT, text, seconds, report)
