@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# From 1.32 on, ONNX Runtime's wheels report usage to their maker and keep a device number in ~/.cache unless this
+# is set before they are loaded. Nobody who plays a video here has agreed to that; who sets it to 0 has.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from pfnr_runtime.decoder import VideoDecoder

@@ -91,6 +91,22 @@ def test_it_decodes(bare: Path, table_file: Path) -> None:
     assert done.stdout == f"MD5={hashlib.md5(picture_table().tobytes()).hexdigest()}\n", done.stderr
 
 
+def test_decoding_leaves_nothing_at_home(bare: Path, table_file: Path, tmp_path: Path) -> None:
+    """ONNX Runtime would begin to report usage there."""
+    home = tmp_path / "home"
+    home.mkdir()
+    code = (
+        f"import os; os.environ.update(HOME={str(home)!r})\n"
+        f"for name in ('XDG_CACHE_HOME', 'ORT_DISABLE_TELEMETRY'): os.environ.pop(name, None)\n"
+        "from pfnr_runtime.commands.decode import app\n"
+        f"app([{str(table_file)!r}, 'md5:', '-q'])"
+    )
+    done = python(bare, "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert list(home.iterdir()) == []
+
+
 def loaded_by(statement: str, *blocked: str) -> set[str]:
     """Top-level modules in memory after a statement in a new Python where `blocked` cannot be imported."""
     code = (
