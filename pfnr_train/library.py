@@ -90,6 +90,16 @@ class Library:
                 used[name] |= session.mask(name, w.shape)
         return used
 
+    def as_of(self, count: int) -> Library:
+        """The library as it was after its first `count` sessions, as far as that can still be known.
+
+        Weights that no session had used then are 0: nothing could decode with them, and later sessions may have
+        changed them.
+        """
+        earlier = replace(self, sessions=self.sessions[:count])
+        used = earlier.used()
+        return replace(earlier, weights={n: np.where(used[n], w, np.float32(0)) for n, w in self.weights.items()})
+
     def with_session(self, weights: dict[str, Array], session: Session) -> Library:
         """A new library with one more session and the shared weights as its training left them.
 

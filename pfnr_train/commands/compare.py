@@ -24,6 +24,7 @@ from pfnr_train.commands.sequence_options import (
     chosen_sequence,
 )
 from pfnr_train.comparison import NamedClip, compare
+from pfnr_train.extras import needs_extra
 from pfnr_train.sequence_clips import data_folder, describe_differences, find_clips
 from pfnr_train.threads import choose_device, set_threads
 
@@ -37,6 +38,9 @@ def compare_methods(
     ] = ",".join(METHODS),
     out: Annotated[
         Path | None, typer.Option(help="Folder for a JSON file a method.", show_default="out/compare/NAME")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write report.html, report.json and table.csv into this folder.")
     ] = None,
     only: OnlyOption = None,
     epochs: EpochsOption = None,
@@ -59,6 +63,9 @@ def compare_methods(
         split_method(text)
     if not 0 <= memory <= 1_000_000:
         raise UsageError(f"--memory {memory} is outside 0 to 1000000")
+    if report is not None:
+        with needs_extra("--report", "report"):
+            from pfnr_train.report.comparison_report import write_comparison
     chosen = chosen_sequence(sequence, only, epochs, density, frames, seed)
     set_threads(threads)
     found = find_clips(chosen, data_folder(data))
@@ -66,6 +73,9 @@ def compare_methods(
     videos = [NamedClip(each.video.name, each.read(chosen)) for each in found]
     setting = Setting(chosen.config, chosen.recipe, len(videos), choose_device(device), memory)
     results = compare(wanted, setting, videos, out or Path("out/compare") / chosen.name, say)
+    if report is not None:
+        written = write_comparison(report, chosen.name, results, COLUMNS, table_rows(results))
+        say(f"written: {written[0]}")
     if json:
         print_json({"sequence": chosen.name, "methods": results})
     else:

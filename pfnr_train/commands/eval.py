@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,10 +12,11 @@ from pfnr_runtime.console import print_json, reports_errors, say
 from pfnr_runtime.errors import PfnrError
 from pfnr_train.commands.options import JsonOption, LibraryOption
 from pfnr_train.commands.results import results_console
-from pfnr_train.decode import decode_all
+from pfnr_train.evaluation import Frames, SessionResult, evaluate_library, summarise
+from pfnr_train.extras import needs_extra
+from pfnr_train.library import Library
 from pfnr_train.library_file import read_library
-from pfnr_train.quality import measure_quality
-from pfnr_train.sources import parse_overrides, source_frames
+from pfnr_train.sources import parse_overrides
 from pfnr_train.threads import set_threads
 
 
@@ -25,6 +27,12 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Where a session's clip is now, as SESSION=PATH; may be given again."),
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write report.html, report.json and CSV files into this folder.")
+    ] = None,
+    stages: Annotated[
+        bool, typer.Option(help="For the report, decode each session at every later stage too.")
+    ] = True,
     threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="all")] = None,
     json: JsonOption = False,
 ) -> None:
@@ -32,25 +40,20 @@ def evaluate(
 
     Nothing printed is remembered but the PSNR when trained, which backward transfer subtracts.
     """
+    if report is not None:
+        with needs_extra("--report", "report"):
+            import matplotlib  # noqa: F401 - found missing before an hour of decoding, not after
     set_threads(threads)
     opened = read_library(library)
     overrides = parse_overrides(opened, clip or [])
-    rows: list[dict[str, Any]] = []
-    for index, session in enumerate(opened.sessions):
-        record = session.record
-        row: dict[str, Any] = {"session": index, "name": record.video.name, "psnr_when_trained": record.psnr}
-        weights = opened.session_weights(index)
-        try:
-            source = source_frames(record, library, overrides.get(index))
-        except PfnrError as error:
-            say(f"session {index} ({record.video.name}) not compared: {error}")
-            row |= {"psnr": None, "ms_ssim": None, "change": None, "problem": str(error)}
-        else:
-            quality = measure_quality(decode_all(weights), source)
-            change = None if record.psnr is None else quality.psnr - record.psnr
-            row |= {"psnr": quality.psnr, "ms_ssim": quality.ms_ssim, "change": change}
-        rows.append(row)
-    summary = _summarise(rows)
+    if report is None:
+        results = evaluate_library(opened, library, overrides)
+    else:
+        results = _report(opened, library, overrides, report, stages)
+    for result in results:
+        if result.problem is not None:
+            say(f"session {result.index} ({result.record.video.name}) not compared: {result.problem}")
+    rows, summary = [result.to_json() for result in results], summarise(results)
     if json:
         print_json({"library": str(library), "sessions": rows} | summary)
     else:
@@ -59,13 +62,27 @@ def evaluate(
         raise PfnrError("no session could be compared; say where the clips are with --clip SESSION=PATH")
 
 
-def _summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    def mean(key: str, of: list[dict[str, Any]]) -> float | None:
-        values = [row[key] for row in of if row[key] is not None]
-        return sum(values) / len(values) if values else None
+def _report(
+    opened: Library, library: Path, overrides: dict[int, Path], folder: Path, stages: bool
+) -> list[SessionResult]:
+    from pfnr_train.report.library_report import LibraryReport, Strips
+    from pfnr_train.report.sizes import artifact_bytes
 
-    # Backward transfer is over the sessions that had a later one (Lopez-Paz & Ranzato 2017).
-    return {"mean_psnr": mean("psnr", rows), "backward_transfer": mean("change", rows[:-1])}
+    if not opened.sessions:
+        raise PfnrError(f"{library} has no sessions to report on; train one with `pfnr-train add`")
+    strips, count = Strips(), len(opened.sessions)
+
+    def on_session(result: SessionResult, decoded: Frames, source: Frames) -> None:
+        say(f"decoded session {result.index + 1} of {count}: {result.record.video.name}")
+        strips.add(result, decoded, source)
+
+    results = evaluate_library(opened, library, overrides, stages, on_session)
+    artifacts = artifact_bytes(library, count, say)
+    if isinstance(artifacts, str):
+        say(f"no artifacts in the report: {artifacts}")
+    for path in LibraryReport(library, opened, results, artifacts).write(folder, strips)[:1]:
+        say(f"written: {path}")
+    return results
 
 
 def _print_table(rows: list[dict[str, Any]], summary: dict[str, Any]) -> None:
