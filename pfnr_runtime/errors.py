@@ -22,6 +22,10 @@ class LibraryError(PfnrError):
     """A library file that is missing, damaged, locked, of another version, or not ours."""
 
 
+class TrainingError(PfnrError):
+    """Training that cannot go on, such as a loss that is no longer a number."""
+
+
 class ArtifactError(PfnrError):
     """An exported file that is missing, damaged, of another version, or not ours."""
 

@@ -14,7 +14,9 @@ from pfnr_runtime.errors import UsageError
 from pfnr_runtime.timetable import session_scalar
 from pfnr_runtime.video_record import VideoRecord
 from pfnr_train.decode import decode_all
+from pfnr_train.execution import DEFAULT, Execution
 from pfnr_train.library import Library, Session, session_table, weights_digest
+from pfnr_train.memory import explains_lack_of_memory
 from pfnr_train.quality import Quality, measure_quality
 from pfnr_train.recipe import Recipe
 from pfnr_train.session_record import SessionRecord
@@ -67,16 +69,43 @@ def add_session(
     source_path: str,
     recipe: Recipe,
     on_step: OnStep,
-    device: str = "cpu",
-    steps: Callable[[SessionTraining], Iterable[StepResult]] = SessionTraining.run,
+    execution: Execution = DEFAULT,
 ) -> tuple[Library, Quality]:
     """Train `clip` (frames of the library's size) as the next session.
 
-    steps: runs the training to its end, yielding after every step. Returns the new library and the quality
-    of the session's frames, decoded from what the library now holds. Raises TrainingError if the loss stops
-    being a number; the library given is never changed.
+    Returns the new library and the quality of the session's frames, decoded from what the library now holds.
+    Raises TrainingError if the loss stops being a number; the library given is never changed.
     """
-    record = SessionRecord(
+    return measured(train_session(library, clip, name, source_path, recipe, on_step, execution), clip)
+
+
+def train_session(
+    library: Library,
+    clip: Clip,
+    name: str,
+    source_path: str,
+    recipe: Recipe,
+    on_step: OnStep,
+    execution: Execution = DEFAULT,
+    steps: Callable[[SessionTraining], Iterable[StepResult]] = SessionTraining.run,
+) -> Library:
+    """`add_session` up to the measuring: the new session's record lacks its quality and digest yet.
+
+    steps: runs the training to its end, yielding after every step.
+    """
+    record = new_record(library, clip, name, source_path, recipe)
+    with explains_lack_of_memory(recipe.batch, execution.device):
+        training = new_training(library, clip, recipe, execution)
+        for result in steps(training):
+            on_step(training, result)
+        trained = training.finish()
+    packed = {name: np.packbits(mask) for name, mask in trained.masks.items()}
+    return library.with_session(trained.weights, Session(record, packed, trained.head))
+
+
+def new_record(library: Library, clip: Clip, name: str, source_path: str, recipe: Recipe) -> SessionRecord:
+    """The record of the next session, without its quality and digest."""
+    return SessionRecord(
         video=describe_clip(clip, name),
         scalar=session_scalar(len(library.sessions)),
         density=recipe.density,
@@ -88,19 +117,18 @@ def add_session(
         source_sha256=clip.sha256,
         weights_sha256="",
     )
-    table = session_table(library.config, record)
-    training = SessionTraining(
-        library.config, library.weights, library.used(), clip.frames, table, recipe, len(library.sessions), device
-    )
-    for result in steps(training):
-        on_step(training, result)
-    trained = training.finish()
-    packed = {name: np.packbits(mask) for name, mask in trained.masks.items()}
-    grown = library.with_session(trained.weights, Session(record, packed, trained.head))
-    return _measured(grown, clip)
 
 
-def _measured(library: Library, clip: Clip) -> tuple[Library, Quality]:
+def new_training(library: Library, clip: Clip, recipe: Recipe, execution: Execution) -> SessionTraining:
+    """The training of `clip` as the next session, at its start."""
+    config, index = library.config, len(library.sessions)
+    table = session_table(config, len(clip.frames), session_scalar(index))
+    used = library.used()
+    return SessionTraining(config, library.weights, used, clip.frames, table, recipe, index, execution)
+
+
+def measured(library: Library, clip: Clip) -> tuple[Library, Quality]:
+    """The library with the quality and digest of its last session, measured against `clip`, and that quality."""
     *earlier, session = library.sessions
     weights = library.assemble(len(earlier))
     quality = measure_quality(decode_all(weights), clip.frames)

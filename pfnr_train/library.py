@@ -80,7 +80,9 @@ class Library:
     def table(self, index: int) -> Array:
         """The time table of session `index`: float32 [N, 4L]."""
         session = self.sessions[index]
-        return session_table(self.config, session.record) if session.time_table is None else session.time_table
+        if session.time_table is not None:
+            return session.time_table
+        return session_table(self.config, session.record.video.frames, session.record.scalar)
 
     def used(self) -> dict[str, NDArray[np.bool_]]:
         """By tensor name, which weights some session uses and are therefore frozen."""
@@ -112,10 +114,9 @@ class Library:
         return replace(self, weights=weights, sessions=(*self.sessions, session))
 
 
-def session_table(config: ModelConfig, record: SessionRecord) -> Array:
-    """The time table of a session by its record, rounded once from float64: float32 [N, 4L]."""
-    table = time_table(record.video.frames, record.scalar, config.embed_base, config.embed_levels)
-    return table.astype(np.float32)
+def session_table(config: ModelConfig, frames: int, scalar: float) -> Array:
+    """The time table of a session of `frames` frames with this s, rounded once from float64: float32 [N, 4L]."""
+    return time_table(frames, scalar, config.embed_base, config.embed_levels).astype(np.float32)
 
 
 def weights_digest(session: SessionWeights) -> str:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from pfnr_runtime.clips import Clip
 from pfnr_runtime.console import say
-from pfnr_train.add_session import OnStep, add_session, relative_source
+from pfnr_runtime.errors import UsageError
+from pfnr_train.add_session import OnStep, measured, relative_source, train_session
+from pfnr_train.execution import DEFAULT, Execution
+from pfnr_train.free_weights import lack_of_free_weights
 from pfnr_train.library import Library
-from pfnr_train.library_file import write_library
-from pfnr_train.quality import Quality
+from pfnr_train.library_file import lock_library, read_library, write_library
+from pfnr_train.ranks import Ranks
 from pfnr_train.recipe import Recipe
 from pfnr_train.state_keeper import SAVE_EVERY, StateKeeper
 from pfnr_train.stop_signals import StopSignals
@@ -23,38 +28,61 @@ def add_resumably(
     name: str,
     recipe: Recipe,
     on_step: OnStep,
-    device: str = "cpu",
+    execution: Execution = DEFAULT,
     saved: SavedState | None = None,
     every: float = SAVE_EVERY,
-) -> tuple[Library, Quality]:
-    """Train `clip` as the next session of the library at `path`, and write the library.
+) -> Library:
+    """Train `clip` as the next session of the library at `path`; write the library and return it.
 
     The caller holds the library's lock and has asked `find_state` for `saved`, the state to go on from. Every
     `every` seconds, on Ctrl-C, on SIGTERM and where the library cannot be written, the training's state is
     saved beside it; once the session is in the library the state is gone. With the same threads on a CPU the
-    library's bytes do not depend on how often it was interrupted. Raises what `add_session` and
-    `write_library` raise, and LibraryError where `saved` is of another training.
+    library's bytes do not depend on how often it was interrupted. Of several processes the leading one alone
+    measures and writes. Raises what `add_session` and `write_library` raise, and LibraryError where `saved` is
+    of another training.
     """
-    with StopSignals.listen() as stop:
-        identity = Identity.of(library, clip, recipe)
-        with StateKeeper(state_path(path, len(library.sessions)), identity, saved, every, stop) as keeper:
-            source = relative_source(clip, path)
-            grown, quality = add_session(library, clip, name, source, recipe, on_step, device, keeper.steps)
+    if recipe.batch < execution.ranks.size:
+        raise UsageError(
+            f"--batch {recipe.batch} cannot be shared by {execution.ranks.size} processes; give --batch "
+            f"{execution.ranks.size} or more, the frames that all of them see in a step"
+        )
+    if (lack := lack_of_free_weights(library)) is not None:
+        say(lack)
+    identity = Identity.of(library, clip, recipe)
+    execution.ranks.check_same(identity.digest(), "clip, library or recipe are")
+    file, source = state_path(path, len(library.sessions)), relative_source(clip, path)
+    with StopSignals.listen() as stop, StateKeeper(file, identity, saved, every, stop) as keeper:
+        grown = train_session(library, clip, name, source, recipe, on_step, execution, keeper.steps)
+        if execution.ranks.leads:
+            grown, _ = measured(grown, clip)
             write_library(grown, path)
-    return grown, quality
+    execution.ranks.wait()
+    return grown if execution.ranks.leads else read_library(path)
 
 
-def find_finished(library: Library, clip: Clip, recipe: Recipe, name: str | None) -> int | None:
+@contextlib.contextmanager
+def hold_library(path: Path, ranks: Ranks) -> Iterator[None]:
+    """Hold the library's lock for all processes that train together."""
+    with lock_library(path) if ranks.leads else contextlib.nullcontext():
+        ranks.wait()
+        yield
+
+
+def find_finished(
+    library: Library, clip: Clip, recipe: Recipe, name: str | None, any_epochs: bool = False
+) -> int | None:
     """The index of the last session if it is the one that training `clip` so would give, else None.
 
     For a training that was killed after its session was in the library but before it could say so.
+    any_epochs: the number of epochs was not given, but chosen then.
     """
     if not library.sessions:
         return None
     record = library.sessions[-1].record
     same = (record.source_sha256, record.density, record.seed) == (clip.sha256, recipe.density, recipe.seed)
     named = name is None or name == record.video.name
-    return len(library.sessions) - 1 if same and named and record.epochs == recipe.epochs else None
+    as_long = any_epochs or record.epochs == recipe.epochs
+    return len(library.sessions) - 1 if same and named and as_long else None
 
 
 def clear_finished_state(library: Library, path: Path) -> None:

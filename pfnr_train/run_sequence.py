@@ -25,13 +25,14 @@ TrainSession = Callable[[Library, Clip, str], Library]
 class SequenceRun:
     """A sequence, the library it goes into and the results file beside that.
 
-    found: the sequence's videos on disk, in its order. Raises LibraryError where the library there is not the
+    found: the sequence's videos on disk, in its order. writes: whether this process writes the results. Raises LibraryError where the library there is not the
     beginning of this very sequence.
     """
 
     sequence: VideoSequence
     found: Sequence[FoundVideo]
     path: Path
+    writes: bool = True
 
     def __post_init__(self) -> None:
         self.results_path = self.path.with_suffix(".json")
@@ -93,6 +94,8 @@ class SequenceRun:
 
     def write_results(self) -> None:
         """Write the results file. Raises OSError."""
+        if not self.writes:
+            return
         text = json.dumps(self.results(), indent=2, sort_keys=True, allow_nan=False)
         write_atomically(self.results_path, (text + "\n").encode())
 

@@ -7,6 +7,7 @@ shared weights ────────────────┴▶ masked wei
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,8 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pfnr_runtime.errors import PfnrError
+from pfnr_runtime.errors import TrainingError
 from pfnr_train.config import ModelConfig
+from pfnr_train.execution import DEFAULT, Execution
 from pfnr_train.initialise import new_head, new_scores
 from pfnr_train.loss import FrameLoss
 from pfnr_train.masking import MaskedWeight, TopMask, kept_count
@@ -29,9 +31,8 @@ from pfnr_train.schedule import learning_rate_factor
 # What the optimiser moves, by attribute of `SessionTraining`: each a dict of tensors by name.
 LEAVES = ("weights", "scores", "head")
 
-
-class TrainingError(PfnrError):
-    """Training that cannot go on, such as a loss that is no longer a number."""
+# Processes that train together compare what they hold at the end of an epoch, at most every so many steps.
+CHECK_EVERY = 100
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class SessionTraining:
 
     frames: uint8 [N, H, W, 3]. table: float32 [N, 4L]. weights: the library's, copied. frozen: bool, by
     tensor name. session: its index. The same arguments give the same bits on a CPU with the same number of
-    threads.
+    threads. Every process of several that train together holds all of it, alike, and sees its own frames.
     """
 
     def __init__(
@@ -69,9 +70,10 @@ class SessionTraining:
         table: NDArray[np.float32],
         recipe: Recipe,
         session: int = 0,
-        device: str = "cpu",
+        execution: Execution = DEFAULT,
     ) -> None:
-        self.config, self.recipe, self.device = config, recipe, torch.device(device)
+        self.config, self.recipe, self.ranks = config, recipe, execution.ranks
+        self.device = torch.device(execution.device)
         self.generator = session_generator(recipe.seed, session)
         self.network = Network(config, fast=True).to(self.device)
         self.weights = {n: self._leaf(torch.from_numpy(w.copy())) for n, w in weights.items()}
@@ -94,6 +96,7 @@ class SessionTraining:
         self.total_steps = self.steps_per_epoch * recipe.epochs
         self.step_count = 0
         self.order = torch.empty(0, dtype=torch.int64)  # of the frames in the epoch that is running
+        self._checked_step = -CHECK_EVERY
 
     def _leaf(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device).requires_grad_()
@@ -103,8 +106,23 @@ class SessionTraining:
         while self.step_count < self.total_steps:
             position = self.step_count % self.steps_per_epoch
             if position == 0:
+                self._check_ranks()
                 self.order = torch.randperm(self.frame_count, generator=self.generator)
             yield self.step(self.order.split(self.recipe.batch)[position])
+        self._check_ranks(last=True)
+
+    def _check_ranks(self, last: bool = False) -> None:
+        if self.ranks.size > 1 and (last or self.step_count - self._checked_step >= CHECK_EVERY):
+            self.ranks.check_same(self._digest(), f"after step {self.step_count} masks or weights are")
+            self._checked_step = self.step_count
+
+    def _digest(self) -> bytes:
+        digest = hashlib.sha256()
+        done = self.finish()
+        for arrays in (done.masks, done.weights, done.head):
+            for array in arrays.values():
+                digest.update(array.tobytes())
+        return digest.digest()
 
     def step(self, batch: Tensor) -> StepResult:
         """One optimiser step on the frames with these indices, int64 [B]."""
@@ -113,19 +131,24 @@ class SessionTraining:
         )
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        decoded = self.network(self.table[batch], self.masked_weights(), self.head)
-        loss, squared_error = self.loss(decoded, batch)
+        own, counts = self.ranks.part(batch)
+        decoded = self.network(self.table[own], self.masked_weights(), self.head)
+        loss, squared_error = self.loss(decoded, own)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        value = float(loss.detach())
+        (loss * counts).backward()  # type: ignore[no-untyped-call]
+        moved = (p for group in self.optimiser.param_groups for p in group["params"])
+        value, squared_error = self.ranks.sum(moved, [float(loss.detach()) * counts, squared_error * counts])
         if not math.isfinite(value):
             raise TrainingError(
-                f"the loss became {value} at step {self.step_count} of {self.total_steps}; the library is left as "
-                f"it was. Try a lower --learning-rate than {self.recipe.learning_rate:g}"
+                f"the loss became {value} at step {self.step_count + 1} of {self.total_steps}; {self._advice}"
             )
         self.optimiser.step()
         self.step_count += 1
         return StepResult(self.step_count, value, -10 * math.log10(max(squared_error, 1e-10)))
+
+    @property
+    def _advice(self) -> str:
+        return f"the library is left as it was. Try a lower --learning-rate than {self.recipe.learning_rate:g}"
 
     def masked_weights(self) -> dict[str, Tensor]:
         """The shared weights under the masks that the scores give now."""
@@ -165,7 +188,13 @@ class SessionTraining:
         return value.to(self.device) if isinstance(value, Tensor) else value
 
     def finish(self) -> Trained:
-        """The session as it stands now."""
+        """The session as it stands now; a TrainingError if a weight is no longer a number."""
+        for name, tensor in (*self.weights.items(), *((f"head.{n}", h) for n, h in self.head.items())):
+            if not bool(torch.isfinite(tensor).all()):
+                raise TrainingError(
+                    f"{name} is no longer all numbers after step {self.step_count} of {self.total_steps}; "
+                    f"{self._advice}"
+                )
         masks = {name: self.top[name](scores).cpu().numpy() for name, scores in self.scores.items()}
         return Trained(
             {name: w.detach().cpu().numpy().copy() for name, w in self.weights.items()},

@@ -12,6 +12,7 @@ from types import TracebackType
 from pfnr_runtime.atomic_file import remove_leftovers
 from pfnr_runtime.console import describe_os_error, say
 from pfnr_runtime.errors import LibraryError
+from pfnr_train.ranks import ALONE, Ranks
 from pfnr_train.session_training import SessionTraining, StepResult, TrainingError
 from pfnr_train.stop_signals import StopSignals
 from pfnr_train.training_state import RESTART, Identity, SavedState, machine_of, read_state, write_state
@@ -31,14 +32,16 @@ class Saving:
     discard: bool = False
 
 
-def find_state(path: Path, saving: Saving) -> SavedState | None:
+def find_state(path: Path, saving: Saving, ranks: Ranks = ALONE) -> SavedState | None:
     """The state to go on from, if any; a LibraryError where there is one and nobody said what to do with it.
 
     Call it under the library's lock: it clears away what a killed process left half-written.
     """
-    remove_leftovers(path)
-    if saving.discard:
-        path.unlink(missing_ok=True)
+    if ranks.leads:
+        remove_leftovers(path)
+        if saving.discard:
+            path.unlink(missing_ok=True)
+    ranks.wait()
     if not path.exists():
         return None
     if not saving.resume:
@@ -61,6 +64,7 @@ class StateKeeper:
         self._training: SessionTraining | None = None
         self._between_steps = False
         self._saved_step = 0
+        self._trouble = ""  # of the last attempt to save, said once
         if saved is not None and (difference := saved.identity.differences(identity)):
             raise LibraryError(
                 f"{path} cannot be resumed: {difference}. Repeat the command that was interrupted, or {RESTART}"
@@ -75,7 +79,7 @@ class StateKeeper:
             for result in training.run():
                 self._between_steps = True
                 yield result
-                if self.stop.requested:
+                if training.ranks.any(self.stop.requested):
                     raise KeyboardInterrupt
                 if time.monotonic() >= due:
                     self._save_or_say()
@@ -99,7 +103,9 @@ class StateKeeper:
 
     def _save(self) -> bool:
         training = self._training
-        if training is None or not self._between_steps or training.step_count <= self._saved_step:
+        if training is None or not self._between_steps or not training.ranks.leads:
+            return False
+        if training.step_count <= self._saved_step:
             return False
         machine = machine_of(str(training.device))
         tree = training.state_dict()
@@ -110,8 +116,12 @@ class StateKeeper:
     def _save_or_say(self) -> None:
         try:
             self._save()
+            self._trouble = ""
         except OSError as error:
-            say(f"the training's state was not saved, and training goes on: {describe_os_error(error)}")
+            trouble = describe_os_error(error)
+            if trouble != self._trouble:
+                say(f"the training's state was not saved, and training goes on: {trouble}")
+            self._trouble = trouble
 
     def __enter__(self) -> StateKeeper:
         return self
@@ -120,7 +130,8 @@ class StateKeeper:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
-            self.path.unlink(missing_ok=True)
+            if self._training is not None and self._training.ranks.leads:
+                self.path.unlink(missing_ok=True)
             return
         with contextlib.suppress(OSError):
             self._save()

@@ -11,10 +11,13 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# A launcher passes on the signal that its terminal has sent as well, so two at once are one.
+SAME_SECONDS = 2.0
 NOTICE = "stopping after this step; once more stops at once\n"
 
 
@@ -28,6 +31,7 @@ class StopSignals:
     def __init__(self) -> None:
         self.requested = False
         self._deferring = False
+        self._last = -SAME_SECONDS
 
     @classmethod
     @contextlib.contextmanager
@@ -54,6 +58,10 @@ class StopSignals:
             self._deferring = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if now - self._last < SAME_SECONDS:
+            return
+        self._last = now
         if not self._deferring or self.requested:
             raise KeyboardInterrupt
         self.requested = True

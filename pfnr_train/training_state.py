@@ -59,6 +59,10 @@ class Identity:
             __version__, library_digest(library), clip.sha256, library.config.to_json(), _plain(asdict(recipe))
         )
 
+    def digest(self) -> bytes:
+        """SHA-256 of all of it."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).digest()
+
     def differences(self, other: Identity) -> str:
         """In words, where the training that was saved (self) is not `other`; empty if nowhere."""
         found = []
@@ -91,6 +95,14 @@ class SavedState:
     step: int
     steps: int
     tree: Any
+
+    @property
+    def epochs(self) -> int:
+        """Of the recipe that it was trained by; a LibraryError if the file gives no such number."""
+        epochs = self.identity.recipe.get("epochs")
+        if type(epochs) is not int or epochs < 1:
+            raise LibraryError(f"a training state without a number of epochs; {RESTART}")
+        return epochs
 
 
 def machine_of(device: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pfnr_train.add_session import add_session
 from pfnr_train.baselines.method import Frames, Method, Setting
 from pfnr_train.config import FourierConfig
 from pfnr_train.decode import decode_all
+from pfnr_train.execution import Execution
 from pfnr_train.initialise import new_library
 from pfnr_train.library_file import library_bytes
 from pfnr_train.session_training import SessionTraining, StepResult
@@ -39,7 +40,7 @@ class Subnetworks(Method):
             last = perf_counter()
 
         self.library, _ = add_session(
-            self.library, clip, f"video-{index}", "", self.recipe, on_step, self.setting.device
+            self.library, clip, f"video-{index}", "", self.recipe, on_step, Execution(self.setting.device)
         )
         return last - start
 

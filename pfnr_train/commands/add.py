@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,21 +11,25 @@ import typer
 
 from pfnr_runtime.clips import probe, read_clip
 from pfnr_runtime.console import print_json, reports_errors, say
+from pfnr_runtime.errors import UsageError
 from pfnr_runtime.frame_range import parse_frame_range
 from pfnr_train.add_session import free_name
 from pfnr_train.commands.options import JsonOption, LibraryOption, SaveEveryOption, TensorBoardOption
 from pfnr_train.commands.watch import watch
 from pfnr_train.config import PRESETS
+from pfnr_train.execution import Execution
 from pfnr_train.initialise import new_library
 from pfnr_train.library import Library
-from pfnr_train.library_file import lock_library, read_library
+from pfnr_train.library_file import read_library
 from pfnr_train.model_options import ModelOptions, model_config
 from pfnr_train.parsing import parse_duration, parse_size
+from pfnr_train.ranks import join_ranks
 from pfnr_train.recipe import Recipe
-from pfnr_train.resumable import add_resumably, clear_finished_state, find_finished
+from pfnr_train.resumable import add_resumably, clear_finished_state, find_finished, hold_library
 from pfnr_train.state_keeper import Saving, find_state
 from pfnr_train.tensorboard_log import require_tensorboard
 from pfnr_train.threads import choose_device, set_threads
+from pfnr_train.time_budget import epochs_in
 from pfnr_train.training_state import state_path
 
 _DEFAULT = Recipe()
@@ -46,7 +52,12 @@ def add(
     fourier_channels: Annotated[int | None, typer.Option(help="Its channels with concat.")] = None,
     placement: Annotated[str | None, typer.Option(help="Its band placement: centered or reference.")] = None,
     bias: Annotated[bool | None, typer.Option("--bias/--no-bias", help="Biases in a new library.")] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the frames.")] = _DEFAULT.epochs,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the frames.", show_default=str(_DEFAULT.epochs))
+    ] = None,
+    time_budget: Annotated[
+        str | None, typer.Option(help="Choose the epochs so that all is done in this time, such as 10m.")
+    ] = None,
     density: Annotated[float, typer.Option(help="Fraction of each tensor to use.")] = _DEFAULT.density,
     batch: Annotated[int, typer.Option(help="Frames a step.")] = _DEFAULT.batch,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = _DEFAULT.learning_rate,
@@ -60,7 +71,11 @@ def add(
     json: JsonOption = False,
 ) -> None:
     """Train CLIP into the library as its next session; makes the library when there is none."""
-    recipe = Recipe(epochs, batch, density, learning_rate, seed=seed)
+    started = time.monotonic()
+    budget = None if time_budget is None else parse_duration(time_budget)
+    if budget is not None and epochs is not None:
+        raise UsageError("--epochs and --time-budget are two ways to say how long to train; give one of them")
+    recipe = Recipe(_DEFAULT.epochs if epochs is None else epochs, batch, density, learning_rate, seed=seed)
     model = ModelOptions(preset, fourier, fourier_block, fourier_channels, placement, bias)
     wanted = None if size is None else parse_size(size)
     span = None if frames is None else parse_frame_range(frames)
@@ -68,8 +83,8 @@ def add(
     if tensorboard is not None:
         require_tensorboard()
     set_threads(threads)
-    device = choose_device(device)
-    with lock_library(library):
+    with join_ranks(choose_device(device)) as ranks, hold_library(library, ranks):
+        execution = Execution(ranks.device, ranks)
         before = read_library(library) if library.exists() else None
         source = probe(clip)
         config = model_config(model, before, wanted, (source.width, source.height))
@@ -77,18 +92,25 @@ def add(
         for line in (taken.fit.sentence(), *taken.info.notes):
             say(f"{taken.info.path.name}: {line}")
         start = before or new_library(config, seed)
-        clear_finished_state(start, library)
-        saved = find_state(state_path(library, len(start.sessions)), saving)
+        if ranks.leads:
+            clear_finished_state(start, library)
+        saved = find_state(state_path(library, len(start.sessions)), saving, ranks)
         if resume and saved is None:
-            if (finished := find_finished(start, taken, recipe, name)) is not None:
+            finished = find_finished(start, taken, recipe, name, any_epochs=budget is not None)
+            if finished is not None:
                 say("nothing to resume: the session is in the library")
                 _report(start, finished, library, json)
                 return
             say("nothing to resume: training from the start")
         session = free_name(start, name, taken)
+        if budget is not None:
+            chosen = saved.epochs if saved else epochs_in(budget, started, start, taken, recipe, execution)
+            recipe = replace(recipe, epochs=chosen)
+        tensorboard = tensorboard if ranks.leads else None
         with watch(session, recipe, taken.frames, tensorboard) as on_step:
-            start, _ = add_resumably(start, library, taken, session, recipe, on_step, device, saved, saving.every)
-    _report(start, len(start.sessions) - 1, library, json)
+            start = add_resumably(start, library, taken, session, recipe, on_step, execution, saved, saving.every)
+        if ranks.leads:
+            _report(start, len(start.sessions) - 1, library, json)
 
 
 def _report(library: Library, index: int, path: Path, json: bool) -> None:

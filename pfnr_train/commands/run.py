@@ -23,11 +23,12 @@ from pfnr_train.commands.sequence_options import (
     chosen_sequence,
 )
 from pfnr_train.commands.watch import watch
+from pfnr_train.execution import Execution
 from pfnr_train.library import Library
-from pfnr_train.library_file import lock_library
 from pfnr_train.parsing import parse_duration
 from pfnr_train.progress import SequenceProgress
-from pfnr_train.resumable import add_resumably, clear_finished_state
+from pfnr_train.ranks import join_ranks
+from pfnr_train.resumable import add_resumably, clear_finished_state, hold_library
 from pfnr_train.run_sequence import SequenceRun
 from pfnr_train.sequence_clips import data_folder, describe_differences, find_clips
 from pfnr_train.state_keeper import Saving, find_state
@@ -65,34 +66,34 @@ def run(
     if tensorboard is not None:
         require_tensorboard()
     set_threads(threads)
-    device = choose_device(device)
     saving = Saving(parse_duration(save_every), resume=True, discard=discard)
     found = find_clips(chosen, data_folder(data))
     describe_differences(chosen, found, say)
-    with lock_library(path):
-        job = SequenceRun(chosen, found, path)
-        clear_finished_state(job.library, path)
+    with join_ranks(choose_device(device)) as ranks, hold_library(path, ranks):
+        job = SequenceRun(chosen, found, path, writes=ranks.leads)
+        if ranks.leads:
+            clear_finished_state(job.library, path)
         if job.done:
             say(f"{path} holds {job.done} of {len(found)} sessions")
+        execution = Execution(ranks.device, ranks)
         overall = SequenceProgress([each.video.name for each in found], job.done)
 
         def train(before: Library, clip: Clip, name: str) -> Library:
-            saved = find_state(state_path(path, len(before.sessions)), saving)
-            with watch(name, chosen.recipe, clip.frames, tensorboard) as on_step:
-                grown, _ = add_resumably(
-                    before, path, clip, name, chosen.recipe, on_step, device, saved, saving.every
+            saved = find_state(state_path(path, len(before.sessions)), saving, ranks)
+            with watch(name, chosen.recipe, clip.frames, tensorboard if ranks.leads else None) as on_step:
+                return add_resumably(
+                    before, path, clip, name, chosen.recipe, on_step, execution, saved, saving.every
                 )
-            return grown
 
         while job.done < len(found):
             overall.begin()
             job.train_next(train)
             overall.end(job.library.sessions[-1].record.psnr)
         job.write_results()
-    if json:
-        print_json(job.results() | {"results": str(job.results_path)})
-    else:
-        _print_table(job)
+        if json:
+            print_json(job.results() | {"results": str(job.results_path)})
+        else:
+            _print_table(job)
 
 
 def _print_table(job: SequenceRun) -> None:

@@ -123,7 +123,7 @@ def test_a_state_is_of_an_exact_position(saved: tuple[Library, Path]) -> None:
 
 def resume(library: Library, path: Path, recipe: Recipe = RECIPE, clip: int = 0, fps: str = "") -> None:
     found = find_state(state_path(path, len(library.sessions)), Saving(resume=True))
-    add_resumably(library, path, made_clip(library.config, clip), "clip", recipe, lambda *_: None, "cpu", found)
+    add_resumably(library, path, made_clip(library.config, clip), "clip", recipe, lambda *_: None, saved=found)
 
 
 def test_a_state_of_anything_else_is_refused_with_the_reason(saved: tuple[Library, Path]) -> None:

@@ -1,0 +1,18 @@
+"""How a training is run, apart from what is trained: settings that should not change its result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pfnr_train.ranks import ALONE, Ranks
+
+
+@dataclass(frozen=True)
+class Execution:
+    """device: of this process, as PyTorch names it. ranks: the processes that train together."""
+
+    device: str = "cpu"
+    ranks: Ranks = ALONE
+
+
+DEFAULT = Execution()
