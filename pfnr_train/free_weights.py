@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from pfnr_runtime.console import say
 from pfnr_train.library import Library
+
+
+def say_lack_of_free_weights(library: Library) -> None:
+    """Tell the person before a session is trained, where there is something to tell."""
+    if (lack := lack_of_free_weights(library)) is not None:
+        say(lack)
 
 
 def lack_of_free_weights(library: Library) -> str | None:

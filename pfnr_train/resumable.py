@@ -11,7 +11,6 @@ from pfnr_runtime.console import say
 from pfnr_runtime.errors import UsageError
 from pfnr_train.add_session import OnStep, measured, relative_source, train_session
 from pfnr_train.execution import DEFAULT, Execution
-from pfnr_train.free_weights import lack_of_free_weights
 from pfnr_train.library import Library
 from pfnr_train.library_file import lock_library, read_library, write_library
 from pfnr_train.ranks import Ranks
@@ -46,8 +45,6 @@ def add_resumably(
             f"--batch {recipe.batch} cannot be shared by {execution.ranks.size} processes; give --batch "
             f"{execution.ranks.size} or more, the frames that all of them see in a step"
         )
-    if (lack := lack_of_free_weights(library)) is not None:
-        say(lack)
     identity = Identity.of(library, clip, recipe)
     execution.ranks.check_same(identity.digest(), "clip, library or recipe are")
     file, source = state_path(path, len(library.sessions)), relative_source(clip, path)

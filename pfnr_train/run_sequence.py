@@ -25,8 +25,8 @@ TrainSession = Callable[[Library, Clip, str], Library]
 class SequenceRun:
     """A sequence, the library it goes into and the results file beside that.
 
-    found: the sequence's videos on disk, in its order. writes: whether this process writes the results. Raises LibraryError where the library there is not the
-    beginning of this very sequence.
+    found: the sequence's videos on disk, in its order. writes: whether this process writes the
+    results. Raises LibraryError where the library there is not the beginning of this very sequence.
     """
 
     sequence: VideoSequence

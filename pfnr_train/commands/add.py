@@ -18,6 +18,7 @@ from pfnr_train.commands.options import JsonOption, LibraryOption, SaveEveryOpti
 from pfnr_train.commands.watch import watch
 from pfnr_train.config import PRESETS
 from pfnr_train.execution import Execution
+from pfnr_train.free_weights import say_lack_of_free_weights
 from pfnr_train.initialise import new_library
 from pfnr_train.library import Library
 from pfnr_train.library_file import read_library
@@ -106,8 +107,8 @@ def add(
         if budget is not None:
             chosen = saved.epochs if saved else epochs_in(budget, started, start, taken, recipe, execution)
             recipe = replace(recipe, epochs=chosen)
-        tensorboard = tensorboard if ranks.leads else None
-        with watch(session, recipe, taken.frames, tensorboard) as on_step:
+        say_lack_of_free_weights(start)
+        with watch(session, recipe, taken.frames, tensorboard if ranks.leads else None) as on_step:
             start = add_resumably(start, library, taken, session, recipe, on_step, execution, saved, saving.every)
         if ranks.leads:
             _report(start, len(start.sessions) - 1, library, json)

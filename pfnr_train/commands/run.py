@@ -24,6 +24,7 @@ from pfnr_train.commands.sequence_options import (
 )
 from pfnr_train.commands.watch import watch
 from pfnr_train.execution import Execution
+from pfnr_train.free_weights import say_lack_of_free_weights
 from pfnr_train.library import Library
 from pfnr_train.parsing import parse_duration
 from pfnr_train.progress import SequenceProgress
@@ -80,6 +81,7 @@ def run(
 
         def train(before: Library, clip: Clip, name: str) -> Library:
             saved = find_state(state_path(path, len(before.sessions)), saving, ranks)
+            say_lack_of_free_weights(before)
             with watch(name, chosen.recipe, clip.frames, tensorboard if ranks.leads else None) as on_step:
                 return add_resumably(
                     before, path, clip, name, chosen.recipe, on_step, execution, saved, saving.every
