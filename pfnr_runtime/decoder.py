@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pfnr_runtime.artifact import ArtifactFile, open_artifact
 from pfnr_runtime.backends import Selection, open_backend
+from pfnr_runtime.backends.base import Stages
 from pfnr_runtime.contract import ArtifactContract
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.frames import Frame, FrameBatch
@@ -158,6 +159,10 @@ class VideoDecoder:
             return self._batch([])
         last = math.ceil((stop - TIME_SLACK) * video.fps)
         return self._batch(range(video.index_at(start + TIME_SLACK), min(last, len(self))))
+
+    def decode_in_stages(self, index: int) -> Stages:
+        """What decoding the frame numbered `index` takes, stage by stage: for measuring alone."""
+        return self._backend.decode_in_stages(np.array([self._number(index, len(self))], np.int64))
 
     def close(self) -> None:
         """Free the engine."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,14 @@ class BoundSession:
 
     device: 'cpu' or 'cuda', number 0. Inputs that change rarely are put there once (`load`); the output's
     memory is made once for each batch size; a run copies in the frame numbers and out the frames.
+    computed_at: when the last run's frames were ready to be copied out, by `time.perf_counter`.
     """
 
     def __init__(self, session: Any, artifact: ArtifactFile, device: str) -> None:
         self._session, self._artifact, self._device = session, artifact, device
         self._values: dict[str, Any] = {}
         self._outputs: dict[int, Any] = {}
+        self.computed_at = 0.0
 
     def load(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Put the session's other inputs on the device, in place of those before. BackendError."""
@@ -62,6 +65,7 @@ class BoundSession:
             binding.bind_ortvalue_output(OUTPUT_NAME, output)
             self._session.run_with_iobinding(binding)
             binding.synchronize_outputs()
+            self.computed_at = perf_counter()
             # On the CPU `numpy()` may share the output's memory, which the next run overwrites.
             return np.array(output.numpy())
         except Exception as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from time import perf_counter
 from types import TracebackType
 from typing import Any
 
@@ -19,6 +20,16 @@ from numpy.typing import NDArray
 from pfnr_runtime.artifact import ArtifactFile
 from pfnr_runtime.errors import BackendError
 from pfnr_runtime.sidecar import Sidecar
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Seconds of one decode. compute: until the frames are where the engine makes them. copy: from there to
+    pictures in ordinary memory.
+    """
+
+    compute: float
+    copy: float
 
 
 class Backend(ABC):
@@ -48,6 +59,10 @@ class Backend(ABC):
         if len(checked) == 0:
             return self._no_frames()
         return self._as_pictures(self._decode_impl(checked), len(checked))
+
+    def decode_in_stages(self, indices: NDArray[np.int64]) -> Stages:
+        """What a `decode` of these frames takes, stage by stage; errors as there. For measuring alone."""
+        return self._stages_impl(self._checked(indices))
 
     def decode_batches(self, parts: Iterable[NDArray[np.int64]]) -> Iterator[NDArray[np.uint8]]:
         """`decode` of each part in turn; an engine with a device of its own may compute one part ahead."""
@@ -115,6 +130,14 @@ class Backend(ABC):
     @abstractmethod
     def _decode_impl(self, indices: NDArray[np.int64]) -> NDArray[Any]:
         """The artifact's output for checked, contiguous indices, in the layout its contract names."""
+
+    def _stages_impl(self, indices: NDArray[np.int64]) -> Stages:
+        """One decode, timed; an engine whose frames lie in a device's memory has a form of its own."""
+        start = perf_counter()
+        output = self._decode_impl(indices)
+        computed = perf_counter()
+        self._as_pictures(output, len(indices))
+        return Stages(computed - start, perf_counter() - computed)
 
     def _switch_impl(self, sidecar: Sidecar) -> None:
         """Take the inputs of another session, already checked against the graph."""

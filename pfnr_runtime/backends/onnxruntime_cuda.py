@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pfnr_runtime.artifact import ArtifactFile
-from pfnr_runtime.backends.base import Backend, BackendKind
+from pfnr_runtime.backends.base import Backend, BackendKind, Stages
 from pfnr_runtime.errors import BackendError
 from pfnr_runtime.lifted_graph import lift
 from pfnr_runtime.masked_weights import MaskedWeights
@@ -72,6 +73,13 @@ class OnnxRuntimeGpu(Backend):
     def _decode_impl(self, indices: NDArray[np.int64]) -> NDArray[Any]:
         assert self._session is not None
         return self._session.run(indices)
+
+    def _stages_impl(self, indices: NDArray[np.int64]) -> Stages:
+        assert self._session is not None
+        start = perf_counter()
+        self._as_pictures(self._decode_impl(indices), len(indices))
+        computed = self._session.computed_at
+        return Stages(computed - start, perf_counter() - computed)
 
     def _switch_impl(self, sidecar: Sidecar) -> None:
         self._load(sidecar)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pfnr_runtime.artifact import ArtifactFile
-from pfnr_runtime.backends.base import Backend, BackendKind
+from pfnr_runtime.backends.base import Backend, BackendKind, Stages
 from pfnr_runtime.console import say
 from pfnr_runtime.errors import BackendError
 from pfnr_runtime.sidecar import Sidecar
@@ -80,6 +81,15 @@ class TensorRtBackend(Backend):
 
     def _decode_impl(self, indices: NDArray[np.int64]) -> NDArray[Any]:
         return self._run.loop.decode(indices)
+
+    def _stages_impl(self, indices: NDArray[np.int64]) -> Stages:
+        """Frames left on the device, then the same ones copied back: the difference is the copy."""
+        start = perf_counter()
+        self._run.loop.lend(indices).release()
+        computed = perf_counter()
+        self._as_pictures(self._decode_impl(indices), len(indices))
+        whole = perf_counter() - computed
+        return Stages(computed - start, max(0.0, whole - (computed - start)))
 
     def _switch_impl(self, sidecar: Sidecar) -> None:
         self._run.switch(sidecar)

@@ -74,6 +74,15 @@ def test_frames_are_right_in_any_order(trt: StandInTensorRt, tmp_path: Path, mod
             opened.decode(np.array([12]))
 
 
+def test_a_decode_is_timed_in_stages_and_its_frames_are_given_back(trt: StandInTensorRt, tmp_path: Path) -> None:
+    with open_it(save(table_model(), tmp_path / "v.onnx")) as opened:
+        for _ in range(3):
+            stages = opened.decode_in_stages(np.array([5]))
+            assert stages.compute > 0
+            assert stages.copy >= 0
+        assert (opened.decode(np.array([5])) == picture_table()[5]).all()
+
+
 def test_an_engine_is_built_once_and_kept(trt: StandInTensorRt, tmp_path: Path) -> None:
     path = save(table_model(), tmp_path / "v.onnx")
     lines: list[str] = []

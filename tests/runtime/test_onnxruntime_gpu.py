@@ -50,6 +50,13 @@ def test_frames_are_the_callers_own(table_file: Path) -> None:
         assert (first == TABLE[[1, 2]]).all()
 
 
+def test_computing_and_copying_out_are_told_apart(table_file: Path) -> None:
+    with BoundCpu(open_artifact(table_file)) as backend:
+        stages = backend.decode_in_stages(np.array([1, 2]))
+        assert stages.compute > 0
+        assert stages.copy > 0
+
+
 def test_bound_memory_gives_the_bytes_of_the_cpu_backend(conv_file: Path) -> None:
     with BoundCpu(open_artifact(conv_file)) as bound, VideoDecoder(conv_file, backend="onnxruntime-cpu") as plain:
         assert (bound.decode(np.arange(FRAMES)) == plain[:].data).all()
