@@ -14,7 +14,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 STYLE: Any = {
     "svg.fonttype": "path",
@@ -136,13 +136,14 @@ def rate_distortion(series: Mapping[str, Sequence[tuple[str, float, float]]], jo
                         label, (rate, figure_), xytext=(6, 3), textcoords="offset points", fontsize=7, color="#333"
                     )
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.margins(x=0.12, y=0.1)
         axis.set_xlabel("bits a pixel (logarithmic)")
         axis.set_ylabel("PSNR, dB")
         if len(series) > 1 and once:
-            axis.legend(loc="best", fontsize=8)
+            axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(series), fontsize=8)
         return _svg(figure)
 
 
@@ -155,7 +156,7 @@ def library_growth(parts: Mapping[str, Sequence[int]], names: Sequence[str]) -> 
             heights = np.asarray(sizes, float) / 1e6
             if not heights.any():
                 continue
-            share = f"{part} ({heights[-1]:.3g} MB)"
+            share = f"{part} ({heights[-1]:.2f} MB)" if sizes[-1] >= 1e5 else f"{part} ({sizes[-1] / 1e3:.1f} kB)"
             axis.bar(range(len(names)), heights, bottom=bottom, color=COLOURS[k], width=0.7, label=share)
             bottom += heights
         axis.set_xticks(range(len(names)), names, rotation=30, ha="right", rotation_mode="anchor")

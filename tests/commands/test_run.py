@@ -10,6 +10,8 @@ from clips.makers import write_lossless
 from synthetic import moving_pattern
 
 from pfnr_train.library_file import read_library
+from pfnr_train.progress import TrainingProgress
+from pfnr_train.session_training import SessionTraining, StepResult
 
 from .running import run_here
 
@@ -80,6 +82,26 @@ def test_a_run_that_stopped_goes_on_and_ends_with_the_same_bytes(folder: Path) -
     assert Path("three.pfnr").read_bytes() == Path("whole.pfnr").read_bytes()
     again = run()
     assert again["sessions"] == done.json["sessions"]
+
+
+def test_a_session_that_was_interrupted_goes_on_where_it_was(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("--epochs", 2, "--library", "whole.pfnr")
+    honest = TrainingProgress.on_step
+
+    def interrupt(self: TrainingProgress, training: SessionTraining, result: StepResult) -> None:
+        honest(self, training, result)
+        if (self.name, result.step) == ("b", 3):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainingProgress, "on_step", interrupt)
+    stopped = run_here("pfnr-train", "run", "three.toml", "--threads", 1, "--epochs", 2)
+    assert stopped.code == 130
+    monkeypatch.setattr(TrainingProgress, "on_step", honest)
+    done = run_here("pfnr-train", "run", "three.toml", "--threads", 1, "--epochs", 2)
+    assert "resuming after step 3 of 8" in done.stderr
+    assert Path("three.pfnr").read_bytes() == Path("whole.pfnr").read_bytes()
 
 
 def test_only_some_videos(folder: Path) -> None:
