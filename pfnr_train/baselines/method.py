@@ -11,9 +11,10 @@ import safetensors.numpy
 import torch
 from numpy.typing import NDArray
 
-from pfnr_runtime.timetable import session_scalar, time_table
+from pfnr_runtime.timetable import session_scalar
 from pfnr_train.config import ModelConfig
 from pfnr_train.decode import decode_all
+from pfnr_train.library import session_table
 from pfnr_train.network import SessionWeights
 from pfnr_train.recipe import Recipe
 
@@ -61,9 +62,7 @@ class Method(ABC):
 
     def table(self, index: int, frames: int) -> Array:
         """The time table of video `index`: float32 [N, 4L]; what a session of a library has."""
-        config = self.config
-        exact = time_table(frames, session_scalar(index), config.embed_base, config.embed_levels)
-        return exact.astype(np.float32)
+        return session_table(self.config, frames, session_scalar(index))
 
 
 @dataclass

@@ -92,9 +92,9 @@ def run(
             job.train_next(train)
             overall.end(job.library.sessions[-1].record.psnr)
         job.write_results()
-        if json:
+        if ranks.leads and json:
             print_json(job.results() | {"results": str(job.results_path)})
-        else:
+        elif ranks.leads:
             _print_table(job)
 
 
