@@ -153,6 +153,8 @@ def main() -> None:
     arguments.add_argument("--seconds", type=float, default=60.0)
     arguments.add_argument("--pairs", type=int, default=1000, help="of engine and decoder, one frame each")
     arguments.add_argument("--rounds", type=int, default=9, help="of engine and playback")
+    arguments.add_argument("--seek-seconds", type=float, default=20.0, help="time for seeks")
+    arguments.add_argument("--seek-every", type=int, default=8, help="frames shown between seeks")
     arguments.add_argument("--frames", type=int, default=60, help="a round")
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -175,7 +177,7 @@ def measure(path: Path, options: Any) -> dict[str, Any]:
         frames = min(options.frames, len(decoder))
         result["decoder"] = decoder_cost(decoder, options.pairs)
         result["playback"] = playback_cost(decoder, frames, options.rounds)
-        seeking = Watched(seconds=min(20.0, options.seconds), seek_every=8)
+        seeking = Watched(seconds=options.seek_seconds, seek_every=options.seek_every)
         seek_run = play(decoder, seeking, loop=True)
         decode_s = seek_run.statistics.decode.milliseconds()["median"] / 1000
         result["seek"] = {

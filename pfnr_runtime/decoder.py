@@ -160,6 +160,13 @@ class VideoDecoder:
         last = math.ceil((stop - TIME_SLACK) * video.fps)
         return self._batch(range(video.index_at(start + TIME_SLACK), min(last, len(self))))
 
+    def cancel(self) -> None:
+        """Give up the decode under way, from another thread, the one thing another thread may do here.
+
+        It may end early, with a CancelledError; nothing happens between decodes, or where the engine cannot stop.
+        """
+        self._backend.cancel()
+
     def decode_in_stages(self, index: int) -> Stages:
         """What decoding the frame numbered `index` takes, stage by stage: for measuring alone."""
         return self._backend.decode_in_stages(np.array([self._number(index, len(self))], np.int64))

@@ -34,6 +34,10 @@ class SinkError(PfnrError):
     """A place to write frames to that cannot be written."""
 
 
+class CancelledError(PfnrError):
+    """A decode that was given up before it ended, because nobody wants its frame any more."""
+
+
 class UsageError(PfnrError):
     """Options that contradict one another or name something unknown (exit code 2)."""
 

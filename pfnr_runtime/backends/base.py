@@ -53,12 +53,19 @@ class Backend(ABC):
         """Frames by number: int64 [B], each in [0, N) → uint8 [B, H, W, 3], RGB, full range.
 
         A ValueError for another type or shape, an IndexError for a frame the video does not have, a
-        BackendError where the engine fails.
+        BackendError where the engine fails, a CancelledError after `cancel`.
         """
         checked = self._checked(indices)
         if len(checked) == 0:
             return self._no_frames()
         return self._as_pictures(self._decode_impl(checked), len(checked))
+
+    def cancel(self) -> None:
+        """Give up the decode under way, from another thread: it may end early, with a CancelledError.
+
+        Does nothing between decodes, nor where the engine cannot stop; the next decode is not touched.
+        """
+        self._cancel_impl()
 
     def decode_in_stages(self, indices: NDArray[np.int64]) -> Stages:
         """What a `decode` of these frames takes, stage by stage; errors as there. For measuring alone."""
@@ -130,6 +137,9 @@ class Backend(ABC):
     @abstractmethod
     def _decode_impl(self, indices: NDArray[np.int64]) -> NDArray[Any]:
         """The artifact's output for checked, contiguous indices, in the layout its contract names."""
+
+    def _cancel_impl(self) -> None:  # noqa: B027
+        """Stop the run under way, if that can be done."""
 
     def _stages_impl(self, indices: NDArray[np.int64]) -> Stages:
         """One decode, timed; an engine whose frames lie in a device's memory has a form of its own."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pfnr_runtime.artifact import ArtifactFile
 from pfnr_runtime.backends.base import Backend, BackendKind
 from pfnr_runtime.contract import INPUT_NAME, OUTPUT_NAME
-from pfnr_runtime.errors import BackendError, UsageError
+from pfnr_runtime.errors import BackendError, CancelledError, UsageError
 from pfnr_runtime.lifted_graph import lift
 from pfnr_runtime.masked_weights import MaskedWeights
 from pfnr_runtime.onnxruntime_session import load_session, one_line
@@ -67,18 +67,29 @@ class OnnxRuntimeCpu(Backend):
             model, self._weights = lifted.model, MaskedWeights(lifted.weights)
             self._load(artifact.sidecar)
         self._session: Any = load_session(model, options, ["CPUExecutionProvider"], artifact.path)
+        self._run_options = ort.RunOptions
+        self._running: Any = None
         self.brief = f"{threads} thread{'s' if threads > 1 else ''}"
         self.description = (
             f"ONNX Runtime {ort.__version__} on CPU, {self.brief}, optimisation level {optimisation}"
         )
 
     def _decode_impl(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        # Options of its own for every run: one that is cancelled late must not stop the next.
+        self._running = running = self._run_options()
         try:
-            return self._session.run([OUTPUT_NAME], {INPUT_NAME: indices, **self._feeds})[0]
+            return self._session.run([OUTPUT_NAME], {INPUT_NAME: indices, **self._feeds}, running)[0]
         except Exception as error:
+            if running.terminate:
+                raise CancelledError(f"frame {indices[0]} is not wanted any more") from None
             raise BackendError(
                 f"{self.artifact.path}: ONNX Runtime failed at frame {indices[0]}: {one_line(error)}"
             ) from None
+
+    def _cancel_impl(self) -> None:
+        running = self._running
+        if running is not None:
+            running.terminate = True  # looked at between the operators of a graph
 
     def _switch_impl(self, sidecar: Sidecar) -> None:
         self._load(sidecar)
@@ -89,7 +100,7 @@ class OnnxRuntimeCpu(Backend):
         self._feeds = {**self._weights.arrays, **sidecar.tensors}
 
     def _close_impl(self) -> None:
-        self._session, self._weights, self._feeds = None, None, {}
+        self._session, self._weights, self._feeds, self._running = None, None, {}, None
 
 
 def available_cpus() -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from pfnr_runtime.errors import CancelledError
 from pfnr_runtime.frames import Frame
 from pfnr_runtime.playback.cost import RecentCost
 from pfnr_runtime.playback.player import Job, Player
@@ -17,9 +18,13 @@ QUEUE_FRAMES = 4
 
 
 class FrameSource(Protocol):
-    """What decodes: used by the decode thread alone."""
+    """What decodes: used by the decode thread alone, but for `cancel`.
+
+    cancel: from another thread; the frame under way may end in a CancelledError, and no other one.
+    """
 
     def frame(self, session: int, index: int) -> Frame: ...
+    def cancel(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ class DecodeThread:
         self._capacity = capacity
         self._ready: deque[Ready] = deque()
         self._failure: Failure | None = None
+        self._under_way: Job | None = None
         self._costs = RecentCost()
         self._open = True
         self._thread = threading.Thread(target=self._run, name="pfnr decode", daemon=True)
@@ -89,6 +95,8 @@ class DecodeThread:
         """Look at the player again: a command changed what it wants."""
         with self.lock:
             self._drop_stale()
+            if self._under_way is not None and self._is_stale(self._under_way):
+                self._source.cancel()
             self._changed.notify()
 
     @property
@@ -97,9 +105,11 @@ class DecodeThread:
         return self._costs.seconds
 
     def close(self) -> None:
-        """Let the decode under way finish, and stop."""
+        """Give up the decode under way, and stop."""
         with self.lock:
             self._open = False
+            if self._under_way is not None:
+                self._source.cancel()
             self._changed.notify()
         if self._thread.is_alive():
             self._thread.join()
@@ -116,18 +126,24 @@ class DecodeThread:
             start = self._clock()
             try:
                 frame = self._source.frame(job.session, job.frame)
+            except CancelledError:
+                with self.lock:
+                    self._under_way = None
+                    self.stale += 1
             except BaseException as error:  # the main thread raises it again
                 with self.lock:
-                    if job.serial == self._player.route.serial:
+                    self._under_way = None
+                    if not self._is_stale(job):
                         self._failure = Failure(job, error)
             else:
                 seconds = self._clock() - start
                 with self.lock:
+                    self._under_way = None
                     self._costs.add(seconds)
-                    if job.serial == self._player.route.serial:
-                        self._ready.append(Ready(job, frame, seconds))
-                    else:
+                    if self._is_stale(job):
                         self.stale += 1
+                    else:
+                        self._ready.append(Ready(job, frame, seconds))
             self._wake()
 
     def _wait_for_job(self) -> Job | None:
@@ -136,13 +152,17 @@ class DecodeThread:
                 if len(self._ready) < self._capacity and self._failure is None:
                     job = self._player.take_job(self._clock(), self.cost)
                     if job is not None:
+                        self._under_way = job
                         return job
                 self._changed.wait()
         return None
 
+    def _is_stale(self, job: Job) -> bool:
+        """Whether a job is of a place that was left."""
+        return job.serial != self._player.route.serial
+
     def _drop_stale(self) -> None:
-        serial = self._player.route.serial
-        while self._ready and self._ready[0].job.serial != serial:
+        while self._ready and self._is_stale(self._ready[0].job):
             self._ready.popleft()
             self.stale += 1
             self._changed.notify()

@@ -38,3 +38,7 @@ class DecoderSource:
         if session != self.session:
             self.decoder.switch(session)
         return self.decoder.get_frame_at(index)
+
+    def cancel(self) -> None:
+        """Give up the frame that is being decoded, from another thread."""
+        self.decoder.cancel()

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from pfnr_runtime.errors import ArtifactError, BackendError
+from pfnr_runtime.errors import ArtifactError, BackendError, CancelledError
 from pfnr_runtime.frames import Frame
 from pfnr_runtime.playback.decode_thread import DecodeThread
 from pfnr_runtime.playback.playback import Playback
@@ -28,10 +28,20 @@ class Source:
         self.gate = threading.Semaphore(0)
         self.asked: list[tuple[int, int]] = []
         self.broken: dict[int, Exception] = {}
+        self.stoppable, self.cancelled, self.cancels = False, threading.Event(), 0
+
+    def cancel(self) -> None:
+        self.cancels += 1
+        if self.stoppable:
+            self.cancelled.set()
+            self.gate.release()
 
     def frame(self, session: int, index: int) -> Frame:
         self.asked.append((session, index))
         assert self.gate.acquire(timeout=30)
+        if self.cancelled.is_set():
+            self.cancelled.clear()
+            raise CancelledError(f"frame {index}")
         if session in self.broken:
             raise self.broken[session]
         return Frame(np.full((2, 4, 3), index, np.uint8), index, index / 25, 0.04)
@@ -85,6 +95,28 @@ def test_frames_of_a_place_that_was_left_are_not_shown() -> None:
             first = thread.steps()[0]
             assert thread.take(first).frame.index == 40
         assert thread.stale == 2
+
+
+def test_a_frame_of_a_place_that_was_left_is_given_up_half_way() -> None:
+    source, bell = Source(), Bell()
+    source.stoppable = True
+    player = Player({0: video()}, 0)
+    with DecodeThread(source, player, bell, capacity=2) as thread:
+        source.gate.release(1)
+        bell.wait()
+        with thread.lock:  # frame 0 is ready, frame 1 is under way
+            thread.notify()
+            assert source.cancels == 0, "nothing was left yet"
+            player.seek(40)
+            thread.notify()
+        bell.wait()
+        source.gate.release(1)
+        bell.wait()
+        assert thread.failure() is None
+        with thread.lock:
+            assert thread.take(thread.steps()[0]).frame.index == 40
+        assert [index for _, index in source.asked[:3]] == [0, 1, 40]
+    assert source.cancels == 2, "at the seek, and at the end"
 
 
 def test_a_decode_that_fails_is_handed_over_once_and_the_thread_rests() -> None:

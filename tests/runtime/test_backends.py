@@ -15,7 +15,7 @@ from pfnr_runtime.artifact import ArtifactFile, open_artifact
 from pfnr_runtime.backends import Selection, backend_kinds, open_backend
 from pfnr_runtime.backends.base import Backend, BackendKind
 from pfnr_runtime.backends.onnxruntime_cpu import BACKEND, OnnxRuntimeCpu
-from pfnr_runtime.errors import BackendError, UsageError
+from pfnr_runtime.errors import BackendError, CancelledError, UsageError
 
 from .tiny_artifacts import contract, float_table_model, model_of, picture_table, save
 
@@ -167,6 +167,27 @@ def test_values_that_are_not_numbers_are_caught(tmp_path: Path) -> None:
     output = np.full((1, 3, 36, 64), np.nan, np.float32)
     with Stub(artifact, output) as backend, pytest.raises(BackendError, match="not numbers"):
         backend.decode(np.array([0]))
+
+
+def test_a_cancelled_decode_ends_so_and_no_other_one(conv_file: Path) -> None:
+    with OnnxRuntimeCpu(open_artifact(conv_file), threads=1) as backend:
+        expected = backend.decode(np.array([3]))
+        backend.cancel()  # after the end of the decode it was meant for
+        assert (backend.decode(np.array([3])) == expected).all()
+        make = backend._run_options
+
+        def cancelled_at_once() -> Any:
+            options = make()
+            backend._running = options
+            backend.cancel()
+            return options
+
+        backend._run_options = cancelled_at_once
+        with pytest.raises(CancelledError, match="frame 3 is not wanted"):
+            backend.decode(np.array([3]))
+        backend._run_options = make
+        assert (backend.decode(np.array([3])) == expected).all()
+    backend.cancel()
 
 
 def test_closing_twice_frees_once(artifact: ArtifactFile) -> None:
