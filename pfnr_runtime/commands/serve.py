@@ -1,0 +1,161 @@
+"""pfnr-serve: exported videos in a browser, and over HTTP."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pfnr_runtime.console import make_app, print_json, reports_errors, run_app, say
+from pfnr_runtime.errors import BackendError, UsageError
+
+if TYPE_CHECKING:
+    import socket
+
+    from pfnr_runtime.serve.catalogue import Catalogue
+
+SHORTEST_TOKEN = 8
+
+app = make_app("Show exported videos in a browser: pfnr-serve library.onnx, then open http://127.0.0.1:8080/")
+
+
+@app.command()
+@reports_errors
+def serve(
+    artifacts: Annotated[
+        list[Path],
+        typer.Argument(help="The .onnx files that pfnr-export wrote; of a shared graph, all sessions beside it."),
+    ],
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; any but this machine's own asks for a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 is any free one.", min=0, max=65535)] = 8080,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            help="What clients must show.",
+            envvar="PFNR_TOKEN",
+            show_default="none on this machine's own address, a new one elsewhere",
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A further name by which browsers reach this machine.")
+    ] = None,
+    cache_mb: Annotated[int, typer.Option(help="Megabytes of pictures to keep.", min=0, max=1 << 20)] = 128,
+    backend: Annotated[str, typer.Option(help="Inference engine by name, or auto.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads of the engine.", show_default="all available")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print address and sessions as JSON on stdout, once it listens.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No messages, but for a new token.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say why no other engine decodes.")] = False,
+) -> None:
+    """Serve ARTIFACTS until Ctrl-C."""
+    _check_extra()
+    from pfnr_runtime.serve.catalogue import Catalogue
+    from pfnr_runtime.serve.listen import is_loopback, listen
+
+    if token is not None:
+        _check_token(token)
+    sockets = listen(host, port)  # a port in use is found before an engine is started
+    try:
+        port = sockets[0].getsockname()[1]
+        made = token is None and not is_loopback(sockets)
+        token = secrets.token_urlsafe(24) if made else token
+        with Catalogue(artifacts, backend=backend, threads=threads) as catalogue:
+            url = f"http://{_for_browsers(host)}:{port}/"
+            if made:
+                say(f"token, new at every start: {url}?token={token}")
+            if not quiet:
+                _introduce(catalogue, url, verbose)
+            if as_json:
+                sessions = {number: s.contract.video.name for number, s in catalogue.sessions.items()}
+                print_json({"url": url, "port": port, "sessions": sessions, "damaged": catalogue.damaged})
+                sys.stdout.flush()
+            _run(catalogue, sockets, token, [host, *(allow_host or [])], port, cache_mb * 1_000_000)
+    finally:
+        for opened in sockets:
+            opened.close()
+
+
+def _check_extra() -> None:
+    try:
+        import starlette
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise BackendError(
+            f"the browser view needs {error.name}, which is not installed: pip install 'pfnr[serve]'"
+        ) from None
+    del starlette
+
+
+def _check_token(token: str) -> None:
+    if (
+        len(token) < SHORTEST_TOKEN
+        or not token.isascii()
+        or not token.replace("-", "a").replace("_", "a").isalnum()
+    ):
+        raise UsageError(
+            f"a token has {SHORTEST_TOKEN} or more letters, digits, - and _, and this one has not; "
+            "without --token a good one is made and printed"
+        )
+
+
+def _for_browsers(host: str) -> str:
+    """The host as it stands in an address: this machine where all addresses are meant, IPv6 in brackets."""
+    if host in ("0.0.0.0", "::", ""):
+        return "localhost"
+    return f"[{host}]" if ":" in host else host
+
+
+def _introduce(catalogue: Catalogue, url: str, verbose: bool) -> None:
+    for text in dict.fromkeys(backend.text(verbose) for backend in catalogue.backends):
+        say(text)
+    for reason in catalogue.damaged:
+        say(f"left out: {reason}")
+    for number, session in catalogue.sessions.items():
+        video = session.contract.video
+        say(
+            f"session {number}: {video.name}, {video.frames} frames, {video.width}×{video.height}, "
+            f"from {session.path.name}"
+        )
+    say(f"open {url} in a browser; Ctrl-C ends")
+
+
+def _run(
+    catalogue: Catalogue,
+    sockets: list[socket.socket],
+    token: str | None,
+    hosts: list[str],
+    port: int,
+    capacity: int,
+) -> None:
+    """Serve until a signal."""
+    from pfnr_runtime.serve.api import Api
+    from pfnr_runtime.serve.decode_thread import DecodeThread
+    from pfnr_runtime.serve.server import make_server
+    from pfnr_runtime.serve.shared_frames import SharedFrames
+
+    videos = [session.contract.video for session in catalogue.sessions.values()]
+    frame_bytes = max(video.width * video.height * 3 for video in videos)
+    with DecodeThread(catalogue.frame) as decoding:
+        frames = SharedFrames(decoding, capacity, frame_bytes)
+        try:
+            server = make_server(Api(catalogue, decoding, frames), token=token, hosts=hosts, port=port)
+            server.run(sockets=sockets)
+        finally:
+            frames.close()
+
+
+def main() -> None:
+    """Entry point of pfnr-serve."""
+    run_app(app)
+
+
+if __name__ == "__main__":
+    main()

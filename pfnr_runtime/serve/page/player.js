@@ -1,0 +1,197 @@
+// The player: one session's frames on a canvas. At rest a frame is an exact PNG; playing, it is a stream that the
+// server paces. Sends "change" when anything that the page shows has changed, "failed" with a message.
+
+import { readParts } from "./multipart.js";
+
+const RECENT_MS = 2000;
+
+export class Player extends EventTarget {
+  session = null;
+  frame = 0;
+  playing = false;
+  speed = 1;
+  loop = false;
+  kind = "jpg";
+  skipped = 0; // by the server, since the stream began: never decoded
+  dropped = 0; // decoded too late
+  shown = 0;
+  decodeMs = 0;
+
+  #canvas;
+  #context;
+  #wanted = null; // the frame to show next, at rest
+  #fetching = false;
+  #stream = null; // what aborts the stream
+  #times = []; // when frames appeared lately
+
+  constructor(canvas) {
+    super();
+    this.#canvas = canvas;
+    this.#context = canvas.getContext("2d", { alpha: false });
+  }
+
+  get last() {
+    return this.session.frames - 1;
+  }
+
+  // Frames a second on the canvas over the last two seconds.
+  get rate() {
+    const now = performance.now();
+    while (this.#times.length && now - this.#times[0] > RECENT_MS) this.#times.shift();
+    const times = this.#times;
+    if (!this.playing || times.length < 2) return 0;
+    return (1000 * (times.length - 1)) / (times.at(-1) - times[0]);
+  }
+
+  // Go to another session, and stay playing if it plays.
+  switch(session, frame = 0) {
+    this.session = session;
+    this.#canvas.style.aspectRatio = String(aspect(session));
+    this.seek(frame);
+  }
+
+  seek(frame) {
+    this.frame = Math.min(Math.max(frame, 0), this.last);
+    if (this.playing) this.#restart();
+    else this.#rest();
+    this.#changed();
+  }
+
+  play() {
+    if (this.playing) return;
+    this.playing = true;
+    if (this.frame >= this.last) this.frame = 0;
+    this.#restart();
+    this.#changed();
+  }
+
+  // Stop at the frame that is shown, and show it exactly.
+  pause() {
+    if (!this.playing) return;
+    this.playing = false;
+    this.#stop();
+    this.#rest();
+    this.#changed();
+  }
+
+  step(frames) {
+    this.pause();
+    this.seek(this.frame + frames);
+  }
+
+  set(name, value) {
+    this[name] = value;
+    if (this.playing) this.#restart();
+    this.#changed();
+  }
+
+  url(frame, kind = "png") {
+    return this.session.frame.replace("{frame}.png", `${frame}.${kind}?v=${this.session.version}`);
+  }
+
+  // Show the wanted frame; one fetch at a time, and of those wanted meanwhile the last.
+  async #rest() {
+    this.#wanted = { session: this.session, frame: this.frame, url: this.url(this.frame) };
+    if (this.#fetching) return;
+    this.#fetching = true;
+    while (this.#wanted !== null) {
+      const { session, frame, url } = this.#wanted;
+      this.#wanted = null;
+      try {
+        const response = await fetch(url);
+        if (!response.ok) throw await failure(response);
+        const picture = await bitmap(await response.blob());
+        if (!this.playing && this.session === session) this.#draw(picture, session, frame, "png");
+      } catch (error) {
+        this.#failed(error);
+      }
+    }
+    this.#fetching = false;
+  }
+
+  #restart() {
+    this.#stop();
+    this.#wanted = null;
+    this.skipped = this.dropped = this.shown = 0;
+    this.#times = [];
+    this.#stream = new AbortController();
+    this.#run(this.session, this.#stream.signal);
+  }
+
+  #stop() {
+    this.#stream?.abort();
+    this.#stream = null;
+  }
+
+  async #run(session, signal) {
+    const query = new URLSearchParams({ start: this.frame, speed: this.speed, loop: this.loop ? 1 : 0, format: this.kind });
+    const kind = this.kind;
+    try {
+      const response = await fetch(`${session.stream}?${query}`, { signal });
+      if (!response.ok) throw await failure(response);
+      for await (const { headers, data } of readParts(response.body)) {
+        const picture = await bitmap(new Blob([data], { type: headers.get("content-type") }));
+        if (signal.aborted) return;
+        this.frame = Number(headers.get("x-frame"));
+        this.skipped = Number(headers.get("x-skipped"));
+        this.dropped = Number(headers.get("x-dropped"));
+        this.decodeMs = Number(headers.get("x-decode-ms"));
+        this.shown += 1;
+        this.#times.push(performance.now());
+        this.#draw(picture, session, this.frame, kind);
+        this.#changed();
+      }
+      if (!signal.aborted) this.pause();
+    } catch (error) {
+      if (signal.aborted) return;
+      this.playing = false;
+      this.#failed(error);
+      this.#changed();
+    }
+  }
+
+  #draw(picture, session, frame, kind) {
+    const canvas = this.#canvas;
+    if (canvas.width !== picture.width || canvas.height !== picture.height) {
+      canvas.width = picture.width;
+      canvas.height = picture.height;
+    }
+    this.#context.drawImage(picture, 0, 0);
+    picture.close();
+    Object.assign(canvas.dataset, { session: session.session, frame, kind });
+    canvas.setAttribute("aria-label", `${session.name}, frame ${frame} of ${session.frames}`);
+    this.dispatchEvent(new Event("drawn"));
+  }
+
+  #changed() {
+    this.dispatchEvent(new Event("change"));
+  }
+
+  #failed(error) {
+    this.dispatchEvent(new CustomEvent("failed", { detail: describe(error) }));
+  }
+}
+
+// Width over height as the video is meant to be seen.
+export function aspect(session) {
+  const [above, below = 1] = session.video.sample_aspect.split("/").map(Number);
+  return (session.width * above) / (session.height * below);
+}
+
+// What the server says of a request it refused.
+export async function failure(response) {
+  try {
+    return new Error((await response.json()).error);
+  } catch {
+    return new Error(`${response.status} ${response.statusText}`);
+  }
+}
+
+export function describe(error) {
+  return error instanceof TypeError ? "The server does not answer." : error.message;
+}
+
+// Samples as they are in the file, whatever the screen's colours.
+function bitmap(blob) {
+  return createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+}

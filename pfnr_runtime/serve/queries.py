@@ -1,0 +1,89 @@
+"""What a request names, strictly parsed: anything but the one way to write it is refused by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from pfnr_runtime.playback.player import FASTEST, SLOWEST
+from pfnr_runtime.serve.catalogue import Session
+from pfnr_runtime.serve.errors import RequestError
+from pfnr_runtime.serve.shared_frames import KINDS
+from pfnr_runtime.serve.stream import StreamSettings
+
+NUMBER = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
+SPEED = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,4})?", re.ASCII)
+FRAME_FILE = re.compile(r"([^.]*)\.([^.]*)", re.ASCII)
+SWITCH = {"0": False, "1": True, "false": False, "true": True}
+
+
+def find_session(text: str, sessions: Mapping[int, Session]) -> Session:
+    """The session that a path names by number; a RequestError lists those there are."""
+    known = ", ".join(map(str, sessions))
+    if NUMBER.fullmatch(text) is None:
+        raise RequestError(
+            400, f"session {text[:50]!r} is no number; there are {known}", value=text, allowed=known
+        )
+    if int(text) not in sessions:
+        raise RequestError(404, f"no session {text}; there are {known}", value=text, allowed=known)
+    return sessions[int(text)]
+
+
+def find_frame(file: str, session: Session) -> tuple[int, str]:
+    """The frame number and kind of image that '17.png' names; a RequestError says which there are."""
+    match = FRAME_FILE.fullmatch(file)
+    if match is None or match[2] not in KINDS:
+        allowed = " or ".join(f"NUMBER.{kind}" for kind in KINDS)
+        raise RequestError(404, f"a frame is {allowed}, not {file[:50]!r}", value=file, allowed=allowed)
+    return frame_number(match[1], session, 404), match[2]
+
+
+def frame_number(text: str, session: Session, missing: int) -> int:
+    """A frame's number; a RequestError with 400 where it is none, with the status `missing` outside the video."""
+    video = session.contract.video
+    allowed = f"0 to {video.frames - 1}"
+    if NUMBER.fullmatch(text) is None:
+        message = f"frame {text[:50]!r} is no frame number; {video.name!r} has {allowed}"
+        raise RequestError(400, message, value=text, allowed=allowed)
+    if int(text) >= video.frames:
+        raise RequestError(
+            missing, f"frame {text} is outside {allowed} of {video.name!r}", value=text, allowed=allowed
+        )
+    return int(text)
+
+
+def stream_settings(query: Mapping[str, str], session: Session) -> StreamSettings:
+    """What the query of a stream asks for; a RequestError names what is wrong."""
+    speed = query.get("speed", "1")
+    if SPEED.fullmatch(speed) is None or not SLOWEST <= float(speed) <= FASTEST:
+        allowed = f"{SLOWEST:g} to {FASTEST:g}"
+        raise RequestError(400, f"speed {speed[:50]!r} is no number from {allowed}", value=speed, allowed=allowed)
+    start = frame_number(query.get("start", "0"), session, 400)
+    loop = _choice("loop", query.get("loop", "0"), SWITCH)
+    kind = _choice("format", query.get("format", "jpg"), KINDS)
+    return StreamSettings(start, float(speed), SWITCH[loop], kind)
+
+
+def check_query(given: Iterable[tuple[str, str]], allowed: Iterable[str]) -> dict[str, str]:
+    """A query as a dictionary; a RequestError for a parameter that is unknown or given twice.
+
+    `token` is the guard's, and known everywhere.
+    """
+    known = ("token", *allowed)
+    query: dict[str, str] = {}
+    for name, value in given:
+        if name not in known:
+            names = ", ".join(known)
+            message = f"no parameter is called {name[:50]!r}; there are {names}"
+            raise RequestError(400, message, value=name, allowed=names)
+        if name in query:
+            raise RequestError(400, f"parameter {name} is given twice", value=name, allowed="once")
+        query[name] = value
+    return query
+
+
+def _choice(name: str, value: str, allowed: Iterable[str]) -> str:
+    names = ", ".join(allowed)
+    if value not in allowed:
+        raise RequestError(400, f"{name} {value[:50]!r} is none of {names}", value=value, allowed=names)
+    return value
