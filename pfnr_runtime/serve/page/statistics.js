@@ -34,7 +34,7 @@ export class Statistics {
     element("fps").textContent = player.playing ? rate.toFixed(1) : "paused";
     element("fps-note").textContent = `of ${tidy(player.session.fps * player.speed)}`;
     element("dropped").textContent = String(lost);
-    element("dropped-note").textContent = due ? `${((100 * lost) / due).toFixed(1)} % of ${due}` : "of this play";
+    element("dropped-note").textContent = due ? `${((100 * lost) / due).toFixed(1)} % of ${due}` : "none due";
     this.#history.push(rate);
     if (this.#history.length > SECONDS) this.#history.shift();
     this.#plot(Math.max(player.session.fps * player.speed, ...this.#history));
@@ -52,7 +52,7 @@ export class Statistics {
     const names = [...new Set(backends.map((backend) => backend.name))];
     const { median, p95 } = decoding.decode_ms;
     element("decode").textContent = decoding.decoded ? `${tidy(median)} ms` : "–";
-    element("decode-note").textContent = decoding.decoded ? `95 % under ${tidy(p95)}` : "";
+    element("decode-note").textContent = decoding.decoded ? `95 % under ${tidy(p95)} ms` : "";
     element("backend").textContent = names.join(", ");
     element("engine").textContent = [...new Set(backends.map((backend) => backend.description))].join("; ");
     const asked = cache.hits + cache.misses;
