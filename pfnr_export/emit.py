@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
@@ -9,36 +10,47 @@ from pfnr_export.graph import IR_VERSION, OPSET, Graph
 from pfnr_export.layers import Decoder, OutputActivation, emit_all
 from pfnr_export.passes.head_before_shuffle import SubpixelShuffle
 from pfnr_export.passes.rewrite import replace_run
-from pfnr_runtime.contract import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtifactContract
+from pfnr_runtime.contract import FRAME_INDEX, METADATA_KEY, OUTPUT_NAME, ArtifactContract, ArtifactInput
 from pfnr_runtime.errors import UsageError
 
 MAX_BYTES = 2**31 - 1  # the limit of one protobuf message, and so of an ONNX file without external data
 
 
 def emit(decoder: Decoder, contract: ArtifactContract) -> onnx.ModelProto:
-    """The ONNX model of a decoder: `frame_index` int64 [B] in, `frames` as the contract says out."""
+    """The ONNX model of a decoder: `frame_index` int64 [B] or `time_embedding` float32 [B, 4L] in, `frames` out,
+    as the contract says.
+    """
     size = contract.video.height, contract.video.width
-    return as_model(emit_graph(decoder, Graph(), contract.output, size), contract.to_json())
+    return as_model(emit_graph(decoder, Graph(), contract.output, size, contract.input), contract.to_json())
 
 
-def emit_graph(decoder: Decoder, graph: Graph, output: str, size: tuple[int, int]) -> onnx.GraphProto:
-    """A decoder written into an empty graph. output: a key of `OUTPUT_KINDS`. size: a frame's height, width."""
+def emit_graph(
+    decoder: Decoder, graph: Graph, output: str, size: tuple[int, int], source: ArtifactInput = FRAME_INDEX
+) -> onnx.GraphProto:
+    """A decoder written into an empty graph. output: a key of `OUTPUT_KINDS`. size: a frame's height, width.
+    source: the input that its first layer takes.
+    """
     height, width = size
     if output == "uint8":
-        last = _emit_pixels(decoder, graph, size)
+        last = _emit_pixels(decoder, graph, size, source.name)
         kind, shape = TensorProto.UINT8, ("batch", height, width, 3)
     else:
-        last = emit_all(decoder, graph, INPUT_NAME)
+        last = emit_all(decoder, graph, source.name)
         kind, shape = TensorProto.FLOAT, ("batch", 3, height, width)
     graph.nodes[-1].output[0] = OUTPUT_NAME
     assert graph.nodes[-1].name == last
     return helper.make_graph(
         graph.nodes,
         "pfnr",
-        [helper.make_tensor_value_info(INPUT_NAME, TensorProto.INT64, ["batch"]), *graph.inputs],
+        [_input(source), *graph.inputs],
         [helper.make_tensor_value_info(OUTPUT_NAME, kind, shape)],
         list(graph.initializers.values()),
     )
+
+
+def _input(source: ArtifactInput) -> onnx.ValueInfoProto:
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(source.dtype))
+    return helper.make_tensor_value_info(source.name, kind, ["batch", *source.row])
 
 
 def as_model(proto: onnx.GraphProto, contract: str) -> onnx.ModelProto:
@@ -53,7 +65,7 @@ def as_model(proto: onnx.GraphProto, contract: str) -> onnx.ModelProto:
     return model
 
 
-def _emit_pixels(decoder: Decoder, graph: Graph, size: tuple[int, int]) -> str:
+def _emit_pixels(decoder: Decoder, graph: Graph, size: tuple[int, int], source: str) -> str:
     """Layers, then scale, Round, Clip, to channels-last, Cast: uint8 [B, H, W, 3]."""
     layers = decoder.layers()
     activation = layers[-1]
@@ -62,7 +74,7 @@ def _emit_pixels(decoder: Decoder, graph: Graph, size: tuple[int, int]) -> str:
     shuffle = layers[-2] if isinstance(layers[-2], SubpixelShuffle) else None
     if shuffle is not None:
         body = replace_run(body, len(layers) - 2, 1, {})
-    x = emit_all(body, graph, INPUT_NAME)
+    x = emit_all(body, graph, source)
     graph.scope = "pixels"
     if activation.kind == "sigmoid":
         x = graph.node("Mul", [graph.node("Sigmoid", [x]), graph.scalar(255.0)])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from pfnr_export.checks import choose_checks, run_checks
+from pfnr_export.continuous_time import CONTINUOUS, FRAMES, TIME_KINDS, session_embedding
 from pfnr_export.emit import emit, serialise
 from pfnr_export.lowerings import choose_lowering
 from pfnr_export.lowerings.budget import DEFAULT_BUDGET, SpatialBudget
@@ -38,7 +39,7 @@ class ExportOptions:
     spatial_budget: how large the `spatial` lowering may grow. psnr_budget: most PSNR in dB that a frame may
     lose by its precision, None for the precision's own. calibration_frames: how many frames set int8
     ranges, None for all. checks: names of `pfnr_export.checks.CHECKS` to run on the finished model besides the
-    static one, which always runs.
+    static one, which always runs. time: a key of `TIME_KINDS`.
     """
 
     fourier: str = "auto"
@@ -48,10 +49,13 @@ class ExportOptions:
     psnr_budget: float | None = None
     calibration_frames: int | None = None
     checks: tuple[str, ...] = ()
+    time: str = FRAMES
 
     def __post_init__(self) -> None:
         if self.output not in OUTPUT_KINDS:
             raise UsageError(f"output {self.output!r} is none of {', '.join(OUTPUT_KINDS)}")
+        if self.time not in TIME_KINDS:
+            raise UsageError(f"time {self.time!r} is none of {', '.join(TIME_KINDS)}")
         choose_lowering(self.fourier)
         choose_checks(self.checks)
         precision = choose_precision(self.precision)
@@ -94,7 +98,8 @@ def build_model(
     """
     session, record = library.session_weights(index), library.sessions[index].record
     lowering = choose_lowering(options.fourier, library.config, options.spatial_budget)
-    decoder, passes = run_passes(materialise(session, lowering))
+    embedding = session_embedding(library, index) if options.time == CONTINUOUS else None
+    decoder, passes = run_passes(materialise(session, lowering, continuous=embedding is not None))
     precision = choose_precision(options.precision)
     contract = ArtifactContract(
         video=record.video,
@@ -106,6 +111,7 @@ def build_model(
         weights_sha256=record.weights_sha256,
         quality=record.quality(),
         producer=f"pfnr {__version__}",
+        time_embedding=embedding,
     )
     model = emit(decoder, contract)
     if precision.budget is None:
@@ -120,6 +126,7 @@ def build_model(
         record.psnr,
         options.calibration_frames,
         progress,
+        embedding is not None,
     )
     converted = precision.convert(subject)
     contract = replace(contract, precision_report=converted.report)
@@ -143,6 +150,11 @@ def export_session(
     triton: a model repository to put the artifact into as well, or instead where `path` is None.
     """
     if triton is not None:
+        if options.time == CONTINUOUS:
+            raise UsageError(
+                "--triton serves frame numbers: with --time continuous every client would have to compute the "
+                f"time embedding itself; use --time {FRAMES}"
+            )
         check_model_folder(triton, library.sessions[index].record.video)
     model, contract = build_model(library, index, options, source, progress)
     weight_bytes = sum(len(tensor.raw_data) for tensor in model.graph.initializer)

@@ -191,7 +191,9 @@ class OutputActivation(Layer):
 
 
 class Decoder(nn.Sequential):
-    """A materialised decoder: layers from frame_index int64 [B] to RGB frames [B, 3, H, W] in [0, 1]."""
+    """A materialised decoder: layers from frame_index int64 [B], or the time embedding float32 [B, 4L], to RGB
+    frames [B, 3, H, W] in [0, 1].
+    """
 
     def layers(self) -> list[Layer]:
         """The layers in order."""

@@ -25,13 +25,23 @@ from pfnr_train.config import BlockShape, ModelConfig
 from pfnr_train.network import SessionWeights, spectral_plan
 
 
-def materialise(session: SessionWeights, lowering: type[Lowering], dtype: torch.dtype = torch.float32) -> Decoder:
-    """The decoder of one session as a list of layers, without masks, FFTs or complex numbers."""
+def materialise(
+    session: SessionWeights,
+    lowering: type[Lowering],
+    dtype: torch.dtype = torch.float32,
+    *,
+    continuous: bool = False,
+) -> Decoder:
+    """The decoder of one session as a list of layers, without masks, FFTs or complex numbers.
+
+    continuous: without the time table, so that it takes the embedding [B, 4L] in place of frame numbers.
+    """
     config = session.config
     weights = {name: w.to(dtype) for name, w in session.materialised().items()}
     head = {name: w.to(dtype) for name, w in session.head.items()}
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    layers["time"] = Table(torch.from_numpy(session.time_table).to(dtype))
+    if not continuous:
+        layers["time"] = Table(torch.from_numpy(session.time_table).to(dtype))
     for i in (0, 1):
         layers[f"stem_{i}"] = Linear(weights[f"stem.{i}.weight"], weights.get(f"stem.{i}.bias"))
         layers[f"stem_{i}_relu"] = Relu()

@@ -8,10 +8,12 @@ from functools import cached_property
 from pathlib import Path
 
 from pfnr_runtime.contract import (
+    FRAME_INDEX,
     INPUT_NAME,
     METADATA_KEY,
     OUTPUT_NAME,
     ArtifactContract,
+    ArtifactInput,
     SharedContract,
     parse_contract,
 )
@@ -130,10 +132,10 @@ def examine_artifact(path: str | Path) -> ArtifactFile | SharedFile:
     _check_operators(path, summary)
     _check_output(path, summary, contract)
     if isinstance(contract, SharedContract):
-        _check_frame_index(path, summary.inputs[:1])
+        _check_input(path, summary.inputs[:1], FRAME_INDEX)
         _check_session_inputs(path, summary.inputs[1:])
         return SharedFile(path, path.stat().st_size, summary, contract)
-    _check_frame_index(path, summary.inputs)
+    _check_input(path, summary.inputs, contract.input)
     return ArtifactFile(path, path.stat().st_size, summary, contract)
 
 
@@ -173,13 +175,15 @@ def _check_operators(path: Path, summary: OnnxSummary) -> None:
         )
 
 
-def _check_frame_index(path: Path, inputs: tuple[ValueInfo, ...]) -> None:
-    wanted = f"{INPUT_NAME}: int64 [B] with a dynamic batch"
+def _check_input(path: Path, inputs: tuple[ValueInfo, ...], wanted: ArtifactInput) -> None:
     got = ", ".join(map(str, inputs)) or "none"
     match inputs:
-        case (ValueInfo(name, "int64", (size,)),) if name == INPUT_NAME and not isinstance(size, int):
-            return
-    raise ArtifactError(f"{path}: inputs are {got} where {wanted} is needed; export the session again")
+        case (ValueInfo(name, dtype, (batch, *row)),) if not isinstance(batch, int):
+            if ArtifactInput(name, dtype, tuple(row)) == wanted:  # type: ignore[arg-type]
+                return
+    raise ArtifactError(
+        f"{path}: inputs are {got} where {wanted} with a dynamic batch is needed; export the session again"
+    )
 
 
 def _check_session_inputs(path: Path, inputs: tuple[ValueInfo, ...]) -> None:

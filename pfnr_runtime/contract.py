@@ -18,12 +18,17 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pfnr_runtime.timetable import TimeEmbedding
 from pfnr_runtime.video_record import MAX_SIDE, VideoRecord, require_fields
 
 METADATA_KEY = "pfnr"
 FORMAT_VERSION = 1
 
 INPUT_NAME = "frame_index"  # int64 [B], each in [0, N)
+EMBEDDING_NAME = "time_embedding"  # float32 [B, 4·L], in its place where an artifact decodes any time
 OUTPUT_NAME = "frames"
 # What a shared graph adds to the name of a weight: its bool input, and the weight with the mask applied.
 MASK_SUFFIX = ".mask"
@@ -35,6 +40,21 @@ OUTPUT_KINDS = {
 
 
 @dataclass(frozen=True)
+class ArtifactInput:
+    """The input that says what to decode. row: its shape for one frame; the batch comes before it."""
+
+    name: str
+    dtype: str
+    row: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.dtype} [{', '.join(('B', *map(str, self.row)))}]"
+
+
+FRAME_INDEX = ArtifactInput(INPUT_NAME, "int64")
+
+
+@dataclass(frozen=True)
 class ArtifactContract:
     """What one exported decoder is.
 
@@ -43,6 +63,7 @@ class ArtifactContract:
     weights_sha256: of the session's materialised weights, as the library records it. quality: what the
     trainer measured against the source (PSNR in dB, MS-SSIM), empty if unknown. producer: who wrote the file.
     precision_report: what a lower precision cost, as its exporter measured it (see `pfnr_runtime.parity`).
+    time_embedding: where the artifact decodes any time of the video and not its whole frames alone.
     """
 
     video: VideoRecord
@@ -56,6 +77,7 @@ class ArtifactContract:
     producer: str = ""
     kind: str = "video"
     precision_report: dict[str, Any] = field(default_factory=dict)
+    time_embedding: TimeEmbedding | None = None
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
@@ -68,18 +90,40 @@ class ArtifactContract:
             raise ValueError(f"passes must be names, not {self.passes!r}")
         if not all(isinstance(v, (int, float)) and math.isfinite(v) for v in self.quality.values()):
             raise ValueError(f"quality must be finite numbers by name, not {self.quality!r}")
+        if self.time_embedding is not None and self.kind != "video":
+            raise ValueError(f"an artifact of kind {self.kind!r} decodes whole frames only")
+
+    @property
+    def input(self) -> ArtifactInput:
+        """The input that says what to decode: frame numbers, or the time embedding itself."""
+        if self.time_embedding is None:
+            return FRAME_INDEX
+        return ArtifactInput(EMBEDDING_NAME, "float32", (self.time_embedding.width,))
+
+    def inputs_at(self, positions: NDArray[Any]) -> NDArray[Any]:
+        """That input for places in the video, int64 [B] or, where any time can be decoded, float64 [B]."""
+        if self.time_embedding is None:
+            return np.ascontiguousarray(positions, dtype=np.int64)
+        return self.time_embedding.rows(positions, self.video.frames)
 
     def to_json(self) -> str:
         """One line of JSON with sorted keys."""
         value = asdict(self)
         value["video"] = self.video.to_json()
         value["passes"] = list(self.passes)
+        if self.time_embedding is None:  # absent from the usual artifact, whose bytes and readers are older
+            del value["time_embedding"]
         return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> ArtifactContract:
         """The inverse of `to_json`; a ValueError names what is wrong."""
-        given = _given_fields(json.loads(text), cls)
+        value = json.loads(text)
+        if isinstance(value, dict):
+            value.setdefault("time_embedding", None)
+        given = _given_fields(value, cls)
+        if given["time_embedding"] is not None:
+            given["time_embedding"] = TimeEmbedding(**require_fields(given["time_embedding"], TimeEmbedding))
         given["video"] = VideoRecord.from_json(given["video"])
         if not isinstance(given["passes"], list) or not isinstance(given["quality"], dict):
             raise ValueError("passes must be a list and quality an object")

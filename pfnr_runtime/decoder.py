@@ -109,11 +109,7 @@ class VideoDecoder:
         frames: numbers, negative ones from the end; the whole video by default. batch_size: the engine's
         preference by default. Decodes as it goes, so memory holds one batch, or two where a GPU computes ahead.
         """
-        size = self._backend.preferred_batch if batch_size is None else operator.index(batch_size)
-        if size < 1:
-            raise ValueError(f"batch_size {size} must be 1 or more")
-        numbers = self._numbers(range(len(self)) if frames is None else frames)
-        return self._batches([numbers[i : i + size] for i in range(0, len(numbers), size)], self.artifact)
+        return self._in_batches(self._numbers(range(len(self)) if frames is None else frames), batch_size)
 
     def get_frame_at(self, index: int) -> Frame:
         """The frame numbered `index`; a negative one counts from the end. IndexError outside the video."""
@@ -134,6 +130,23 @@ class VideoDecoder:
         if step < 1:
             raise ValueError(f"step {step} must be 1 or more")
         return self._batch(range(start, stop, step))
+
+    def get_frame_at_position(self, position: float) -> Frame:
+        """The picture at a place in the video that may lie between frames: 3.25 is a quarter from frame 3 to 4.
+
+        Only an artifact exported with `--time continuous` has one: a UsageError otherwise, an IndexError outside
+        0 to N − 1, since nothing after the last frame was ever learnt. Its index is the frame before, and its
+        duration lasts until the next whole frame.
+        """
+        return self.get_frames_at_positions([position])[0]
+
+    def get_frames_at_positions(self, positions: Iterable[float]) -> FrameBatch:
+        """`get_frame_at_position` of each, in that order. At whole numbers they are the frames themselves."""
+        return self._decode(self._places(positions))
+
+    def iter_positions(self, positions: Iterable[float], *, batch_size: int | None = None) -> Iterator[FrameBatch]:
+        """`iter` for places that may lie between frames; see `get_frame_at_position`."""
+        return self._in_batches(self._places(positions), batch_size)
 
     def get_frame_played_at(self, seconds: float) -> Frame:
         """The frame on screen at `seconds`; a ValueError outside [0, duration)."""
@@ -204,8 +217,23 @@ class VideoDecoder:
             raise IndexError(f"frame {number} is outside {-count} to {count - 1} of {self.metadata.name!r}")
         return number % count
 
+    def _places(self, positions: Iterable[float]) -> NDArray[np.float64]:
+        """Places in the video as float64; an IndexError names one outside it."""
+        if self.contract.time_embedding is None:
+            again = "export it again" if self.artifact.graph is None else "export the session alone"
+            raise UsageError(
+                f"{self.artifact.path}: decodes whole frames only; {again} with --time continuous for what lies "
+                "between them"
+            )
+        places, last = np.array([float(position) for position in positions], np.float64), len(self) - 1
+        if len(outside := places[~((places >= 0) & (places <= last))]):
+            raise IndexError(f"position {outside[0]:g} is outside 0 to {last} of {self.metadata.name!r}")
+        return places
+
     def _batch(self, indices: Iterable[int]) -> FrameBatch:
-        numbers = self._numbers(indices)
+        return self._decode(self._numbers(indices))
+
+    def _decode(self, numbers: NDArray[Any]) -> FrameBatch:
         size = self._backend.preferred_batch
         if len(numbers) <= size:
             return self._timed(numbers, self._backend.decode(numbers))
@@ -215,17 +243,26 @@ class VideoDecoder:
             data[i : i + size] = self._backend.decode(numbers[i : i + size])
         return self._timed(numbers, data)
 
-    def _batches(self, parts: list[NDArray[np.int64]], artifact: ArtifactFile) -> Iterator[FrameBatch]:
+    def _in_batches(self, numbers: NDArray[Any], batch_size: int | None) -> Iterator[FrameBatch]:
+        size = self._backend.preferred_batch if batch_size is None else operator.index(batch_size)
+        if size < 1:
+            raise ValueError(f"batch_size {size} must be 1 or more")
+        return self._batches([numbers[i : i + size] for i in range(0, len(numbers), size)], self.artifact)
+
+    def _batches(self, parts: list[NDArray[Any]], artifact: ArtifactFile) -> Iterator[FrameBatch]:
         decoded = self._backend.decode_batches(parts)
         for part in parts:
             if self.artifact is not artifact:
                 raise RuntimeError(f"the decoder was switched from {artifact.contract.video.name!r} meanwhile")
             yield self._timed(part, next(decoded))
 
-    def _timed(self, numbers: NDArray[np.int64], data: NDArray[np.uint8]) -> FrameBatch:
+    def _timed(self, numbers: NDArray[Any], data: NDArray[np.uint8]) -> FrameBatch:
         video = self.metadata
         times = np.array([video.pts_seconds(number) for number in numbers.tolist()], np.float64)
-        return FrameBatch(data, numbers, times, np.full(len(numbers), video.pts_seconds(1)))
+        if numbers.dtype == np.int64:
+            return FrameBatch(data, numbers, times, np.full(len(numbers), video.pts_seconds(1)))
+        before = np.floor(numbers)
+        return FrameBatch(data, before.astype(np.int64), times, (before + 1 - numbers) / float(video.fps))
 
 
 def _exact(seconds: float) -> Fraction:

@@ -132,6 +132,13 @@ def _video_lines(contract: ArtifactContract) -> Iterator[tuple[str, str]]:
             f"{float(video.duration):.2f} s"
         ),
     )
+    time = contract.time_embedding
+    yield (
+        "time",
+        "whole frames"
+        if time is None
+        else f"continuous, embedding of base {time.base:g}, {time.levels} levels, session scalar {time.scalar:g}",
+    )
     yield "source", f"{video.source or 'unknown'} from frame {video.source_start}"
     yield (
         "colour",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pfnr_runtime.artifact import ArtifactFile
-from pfnr_runtime.contract import INPUT_NAME, OUTPUT_NAME
+from pfnr_runtime.contract import OUTPUT_NAME
 from pfnr_runtime.errors import BackendError
 
 # The most output shapes kept at a time: a video's batch size and its tail, with room for a seek.
@@ -54,14 +54,14 @@ class BoundSession:
         except Exception as error:
             raise BackendError(f"{self._artifact.path}: {one_line(error)}{_advice(error)}") from None
 
-    def run(self, indices: NDArray[np.int64]) -> NDArray[Any]:
-        """The artifact's output for int64 [B]. BackendError."""
+    def run(self, inputs: NDArray[Any]) -> NDArray[Any]:
+        """The artifact's output for what its input takes, [B, ...]. BackendError."""
         try:
             binding = self._session.io_binding()
-            binding.bind_cpu_input(INPUT_NAME, indices)
+            binding.bind_cpu_input(self._artifact.contract.input.name, inputs)
             for name, value in self._values.items():
                 binding.bind_ortvalue_input(name, value)
-            output = self._output(len(indices))
+            output = self._output(len(inputs))
             binding.bind_ortvalue_output(OUTPUT_NAME, output)
             self._session.run_with_iobinding(binding)
             binding.synchronize_outputs()
@@ -70,8 +70,7 @@ class BoundSession:
             return np.array(output.numpy())
         except Exception as error:
             raise BackendError(
-                f"{self._artifact.path}: ONNX Runtime failed at frame {indices[0]}: "
-                f"{one_line(error)}{_advice(error)}"
+                f"{self._artifact.path}: ONNX Runtime failed at {place(inputs)}: {one_line(error)}{_advice(error)}"
             ) from None
 
     def _output(self, batch: int) -> Any:
@@ -87,6 +86,11 @@ class BoundSession:
                 [batch, *shape], np.dtype(contract.output).type, self._device, 0
             )
         return self._outputs[batch]
+
+
+def place(inputs: NDArray[Any]) -> str:
+    """Where in the video a run was, for its error: an embedding does not say."""
+    return f"frame {inputs[0]}" if inputs.ndim == 1 else f"a batch of {len(inputs)}"
 
 
 def one_line(error: Exception) -> str:

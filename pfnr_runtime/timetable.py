@@ -5,13 +5,19 @@ For a frame k of N and the session's own scalar s, the network's input is [PE(k/
     PE(p) = [sin(b^i π p), cos(b^i π p)]   for i = 0 .. L-1,   sine and cosine interleaved
 
 (arXiv 2306.11305, section 3; b = 1.25 and L = 40 there). b^39 π is about 19,000, so float32 evaluated in
-another order gives another embedding: artifacts carry the table made here, never the formula.
+another order gives another embedding: artifacts carry the table made here, never the formula. An artifact of
+continuous time takes a row of it as its input instead, and `TimeEmbedding` makes rows for any time.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+
+MAX_BASE, MAX_LEVELS = 10.0, 256  # so that no frequency leaves float64
 
 
 def positional_encoding(positions: NDArray[np.float64], base: float, levels: int) -> NDArray[np.float64]:
@@ -33,6 +39,40 @@ def embed_times(times: NDArray[np.float64], scalar: float, base: float, levels: 
     return np.concatenate(
         [positional_encoding(times, base, levels), np.repeat(session, len(times), axis=0)], axis=1
     )
+
+
+@dataclass(frozen=True)
+class TimeEmbedding:
+    """The embedding of one session at any time.
+
+    base: b, over 1 and up to `MAX_BASE`. levels: L, 1 to `MAX_LEVELS`. scalar: the session's own s, 0 to 1. A
+    ValueError names one that is out of range.
+    """
+
+    base: float
+    levels: int
+    scalar: float
+
+    def __post_init__(self) -> None:
+        if not 1 < self.base <= MAX_BASE:
+            raise ValueError(f"embedding base {self.base} is outside 1 to {MAX_BASE:g}")
+        if not 1 <= self.levels <= MAX_LEVELS:
+            raise ValueError(f"{self.levels} embedding levels is outside 1 to {MAX_LEVELS}")
+        if not 0 <= self.scalar <= 1:
+            raise ValueError(f"session scalar {self.scalar} is outside 0 to 1")
+
+    @property
+    def width(self) -> int:
+        """Values in a row: 4·L."""
+        return 4 * self.levels
+
+    def rows(self, positions: NDArray[Any], frames: int) -> NDArray[np.float32]:
+        """Input of the network at places in a video of `frames` frames, frame k being at k: [n] → [n, 4·L].
+
+        Computed in float64 and rounded once, as `time_table` is: at whole numbers its rows are the table's.
+        """
+        times = np.asarray(positions, dtype=np.float64) / frames
+        return embed_times(times, self.scalar, self.base, self.levels).astype(np.float32)
 
 
 def session_scalar(session: int) -> float:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
 
-from pfnr_runtime.decoder import VideoDecoder
+from pfnr_runtime.frames import FrameBatch
 from pfnr_runtime.sinks.base import Sink
 
 
+class FrameBatches(Protocol):
+    """What gives frames: a `VideoDecoder`, or one slowed down."""
+
+    def iter(self, frames: Iterable[int], *, batch_size: int | None = None) -> Iterator[FrameBatch]: ...
+
+
 def write_frames(
-    decoder: VideoDecoder, frames: Sequence[int], sink: Sink, *, batch: int | None = None, quiet: bool = False
+    decoder: FrameBatches, frames: Sequence[int], sink: Sink, *, batch: int | None = None, quiet: bool = False
 ) -> None:
     """Decode `frames` in their order, `batch` at a time (the engine's choice by default), and write each."""
     with progress(len(frames), quiet) as advance:

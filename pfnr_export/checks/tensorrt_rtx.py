@@ -16,7 +16,7 @@ import onnx
 from onnx import TensorProto
 
 from pfnr_export.checks.skeleton import type_name, value_types
-from pfnr_runtime.contract import INPUT_NAME
+from pfnr_runtime.contract import EMBEDDING_NAME, INPUT_NAME
 from pfnr_runtime.errors import BackendError, PfnrError
 
 TARGETS = ("SM86", "SM89", "SM120")
@@ -149,7 +149,7 @@ def _profile(builder: Any, network: Any) -> Any:
         tensor = network.get_input(position)
         if -1 not in tuple(tensor.shape):
             continue
-        sizes = BATCHES if tensor.name == INPUT_NAME else OPEN_SIZES
+        sizes = BATCHES if tensor.name in (INPUT_NAME, EMBEDDING_NAME) else OPEN_SIZES
         profile.set_shape(
             tensor.name, *(tuple(size if d == -1 else d for d in tuple(tensor.shape)) for size in sizes)
         )

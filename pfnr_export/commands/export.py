@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pfnr_export.checks import CHECKS, say_checks
 from pfnr_export.commands.export_shared import run_shared
+from pfnr_export.continuous_time import FRAMES, TIME_KINDS
 from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_export.lowerings import AUTO, LOWERINGS
 from pfnr_export.lowerings.budget import parse_budget
@@ -55,6 +56,12 @@ def export(
         str | None,
         typer.Option(help="Most the spatial lowering may take.", show_default=str(_DEFAULT.spatial_budget)),
     ] = None,
+    time: Annotated[
+        str,
+        typer.Option(
+            help=f"{' or '.join(TIME_KINDS)}: whole frames alone, or any time of the video (slow motion)."
+        ),
+    ] = _DEFAULT.time,
     precision: Annotated[str, typer.Option(help=f"One of {', '.join(PRECISIONS)}.")] = _DEFAULT.precision,
     frames: Annotated[str, typer.Option(help=f"Type of the output: {', '.join(OUTPUT_KINDS)}.")] = _DEFAULT.output,
     psnr_budget: Annotated[
@@ -99,7 +106,13 @@ def export(
         checks=tuple(check or ()),
         psnr_budget=psnr_budget,
         calibration_frames=calibration_frames,
+        time=time,
     )
+    if shared and time != FRAMES:
+        raise UsageError(
+            f"--time {time} goes with --session: it would put the stem's first layer into the shared graph, which "
+            "its sessions' tables keep out of it; export the session alone"
+        )
     if shared and triton is not None:
         raise UsageError("--triton takes one session: name it with --session, without --shared")
     if output is not None:
@@ -130,6 +143,7 @@ def export(
                 "precision": precision,
                 "lowering": done.contract.lowering,
                 "passes": list(done.contract.passes),
+                "time": time,
                 "checks": done.checks,
                 "triton": None if done.triton is None else done.triton.to_json(),
                 "precision_report": done.contract.precision_report,
@@ -138,9 +152,10 @@ def export(
         )
         return
     say_checks(done.checks)
+    kind = "" if time == FRAMES else f"{time} time, "
     print(
         f"session {done.contract.session} ({video.name}): {video.frames} frames of {video.width}x{video.height}, "
-        f"{precision}, {done.contract.lowering} lowering, {done.file_bytes / 1e6:.2f} MB"
+        f"{precision}, {done.contract.lowering} lowering, {kind}{done.file_bytes / 1e6:.2f} MB"
         + ("" if output is None else f" -> {output}")
     )
     if done.triton is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Subject:
-    """What is to be converted. The inputs are a closed set: frame_index 0 to frames − 1.
+    """What is to be converted. The inputs are a closed set, frame_index 0 to frames − 1, but for continuous time.
 
     model: as emitted, fp32. frames: N. output: a key of `OUTPUT_KINDS`. budget: most PSNR that may be lost,
     in dB, by every frame and on average. source: the clip's frames, uint8 [N, H, W, 3], where at hand.
     recorded_psnr: of the session against its source when trained, in dB, where known. calibration_frames:
     how many frames, evenly chosen, set the ranges of activations; None for all. progress: told in words what
-    is being done.
+    is being done. continuous: whether the model decodes any time of the video; the budget is still one for its
+    whole frames, which alone have a source, and ranges are taken half-way between them too.
     """
 
     model: onnx.ModelProto
@@ -30,6 +31,12 @@ class Subject:
     recorded_psnr: float | None = None
     calibration_frames: int | None = None
     progress: Callable[[str], None] = field(default=lambda text: None, repr=False)
+    continuous: bool = False
+
+    def places(self, frames: Iterable[int]) -> list[float]:
+        """Where ranges are taken: at these frames, and behind each where the model decodes any time."""
+        numbers = list(frames)
+        return [*numbers, *(k + 0.5 for k in numbers if self.continuous and k + 1 < self.frames)]
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,14 @@ from onnx import TensorProto, helper
 from pfnr_export.emit import serialise
 from pfnr_runtime.backends.base import to_pictures
 from pfnr_runtime.backends.onnxruntime_cpu import available_cpus
-from pfnr_runtime.contract import INPUT_NAME, OUTPUT_NAME
+from pfnr_runtime.contract import METADATA_KEY, OUTPUT_NAME, ArtifactContract
 
 
 class Engine:
-    """A model ready to run, one frame at a time: memory then holds one frame's activations."""
+    """A model ready to run, one frame at a time: memory then holds one frame's activations.
+
+    Frames are numbers, or places between them where the model's contract is of continuous time.
+    """
 
     def __init__(self, model: onnx.ModelProto, threads: int | None = None) -> None:
         import onnxruntime as ort
@@ -28,14 +31,17 @@ class Engine:
         options.use_deterministic_compute = True
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        about = {entry.key: entry.value for entry in model.metadata_props}
+        self._contract = ArtifactContract.from_json(about[METADATA_KEY])
         self._session = ort.InferenceSession(serialise(model), options, providers=["CPUExecutionProvider"])
 
-    def values(self, names: Sequence[str], frame: int) -> list[NDArray[Any]]:
+    def values(self, names: Sequence[str], frame: float) -> list[NDArray[Any]]:
         """The model's outputs of these names for one frame."""
-        found: list[NDArray[Any]] = self._session.run(list(names), {INPUT_NAME: np.array([frame])})
+        feed = {self._contract.input.name: self._contract.inputs_at(np.array([frame]))}
+        found: list[NDArray[Any]] = self._session.run(list(names), feed)
         return found
 
-    def picture(self, frame: int) -> NDArray[np.uint8]:
+    def picture(self, frame: float) -> NDArray[np.uint8]:
         """One frame, uint8 [H, W, 3], whatever the model's output."""
         [output] = self.values([OUTPUT_NAME], frame)
         pixels: NDArray[np.uint8] = output if output.dtype == np.uint8 else to_pictures(output)

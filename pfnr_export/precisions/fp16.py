@@ -1,7 +1,7 @@
 """Half precision, strongly typed: every node has one type, and each change of type is a Cast in the graph.
 
-Stem, convolutions and head run in float16. The time or stem table, the Fourier block (whose transforms
-overflow in float16) and the output from its activation on stay float32.
+Stem, convolutions and head run in float16. The time or stem table, or the layer that reads the time embedding,
+the Fourier block (whose transforms overflow in float16) and the output from its activation on stay float32.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from pfnr_export.precisions.base import Converted, Precision, Subject
 from pfnr_export.precisions.int8_ranges import magnitudes
 from pfnr_export.precisions.judge import Judge, worst
 from pfnr_export.precisions.onnx_edit import copied, drop_unused, replace_nodes, stored
-from pfnr_runtime.contract import INPUT_NAME
+from pfnr_runtime.contract import EMBEDDING_NAME, INPUT_NAME
 from pfnr_runtime.errors import VerificationError
 
 LARGEST = float(np.finfo(np.float16).max)  # 65504
+SOURCES = {INPUT_NAME, EMBEDDING_NAME}
 OUTPUT_SCOPES = ("pixels", "output")
 FOURIER_SCOPE = "_fourier"
 
@@ -47,7 +48,7 @@ def half_nodes(model: onnx.ModelProto) -> list[str]:
 
 def _stays_single(node: onnx.NodeProto) -> bool:
     scopes = node.name.split("/")
-    if node.op_type == "Gather" and INPUT_NAME in node.input:
+    if SOURCES & set(node.input):
         return True
     return scopes[0] in OUTPUT_SCOPES or any(scope.endswith(FOURIER_SCOPE) for scope in scopes)
 
@@ -67,7 +68,7 @@ def in_half(model: onnx.ModelProto, half: list[str]) -> onnx.ModelProto:
             if tensor is not None:
                 if wanted_half and tensor.data_type == TensorProto.FLOAT:
                     node.input[i] = _half_constant(result, converted, tensor)
-            elif name != INPUT_NAME and (name in made_half) != wanted_half:
+            elif name not in SOURCES and (name in made_half) != wanted_half:
                 node.input[i] = _cast(nodes, converted, name, wanted_half)
         nodes.append(node)
         if wanted_half and node.output[0] in graph_outputs:
@@ -115,19 +116,20 @@ def _check_ranges(subject: Subject, half: list[str]) -> None:
     """A VerificationError that names the first node and frame whose values leave float16."""
     by_name = {node.name: node for node in subject.model.graph.node}
     values = list(dict.fromkeys(v for n in half for v in (*_inputs(subject, by_name[n]), by_name[n].output[0])))
-    found = magnitudes(subject.model, values, range(subject.frames))
+    places = subject.places(range(subject.frames))
+    found = magnitudes(subject.model, values, places)
     bad = np.argwhere(~(found <= LARGEST))
     if len(bad):
         frame, index = (int(i) for i in bad[np.lexsort((bad[:, 0], bad[:, 1]))][0])
         raise VerificationError(
-            f"fp16 overflows at {values[index]} in frame {frame}: {found[frame, index]:.4g}, and float16 ends at "
-            f"{LARGEST:g}; export int8 or fp32"
+            f"fp16 overflows at {values[index]} in frame {places[frame]:g}: {found[frame, index]:.4g}, and "
+            f"float16 ends at {LARGEST:g}; export int8 or fp32"
         )
 
 
 def _inputs(subject: Subject, node: onnx.NodeProto) -> list[str]:
     constant = {tensor.name for tensor in subject.model.graph.initializer}
-    return [name for name in node.input if name not in constant and name != INPUT_NAME]
+    return [name for name in node.input if name not in constant and name not in SOURCES]
 
 
 FP16 = Precision("fp16", "stem, convolutions and head in float16, Fourier block and output fp32", 0.01, _convert)

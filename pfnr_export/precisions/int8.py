@@ -43,7 +43,7 @@ def _convert(subject: Subject) -> Converted:
     subject.progress(f"int8: ranges of {len(values)} values over {len(used)} frames")
     gains = channel_gains(model, convs, used)
     model = equalised(model, everything, gains)
-    largest = dict(zip(values, magnitudes(model, values, used).max(axis=0).tolist(), strict=True))
+    largest = dict(zip(values, magnitudes(model, values, subject.places(used)).max(axis=0).tolist(), strict=True))
     sampled = samples(model, counts, spread(subject.frames, SAMPLE_FRAMES))
     options = {name: candidates(largest[name], sampled[name]) for name in values}
     subject.progress(f"int8: choosing among {sum(map(len, options.values()))} clippings by measured error")

@@ -22,7 +22,7 @@ SEARCHED = "search"
 MINMAX, LEAST_SQUARES = "min-max", "least-squares"
 
 
-def magnitudes(model: onnx.ModelProto, values: Sequence[str], frames: Iterable[int]) -> NDArray[np.float64]:
+def magnitudes(model: onnx.ModelProto, values: Sequence[str], frames: Iterable[float]) -> NDArray[np.float64]:
     """The largest |x| of each value in each frame, exactly: float64 [frames, values]."""
     nodes = []
     for name in values:

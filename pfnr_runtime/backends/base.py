@@ -49,16 +49,17 @@ class Backend(ABC):
         self.artifact = artifact
         self._open = True
 
-    def decode(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def decode(self, indices: NDArray[Any]) -> NDArray[np.uint8]:
         """Frames by number: int64 [B], each in [0, N) → uint8 [B, H, W, 3], RGB, full range.
 
-        A ValueError for another type or shape, an IndexError for a frame the video does not have, a
-        BackendError where the engine fails, a CancelledError after `cancel`.
+        An artifact of continuous time also takes places between frames, float64 [B], each in [0, N − 1]. A
+        ValueError for another type or shape, an IndexError for a frame the video does not have, a BackendError
+        where the engine fails, a CancelledError after `cancel`.
         """
-        checked = self._checked(indices)
-        if len(checked) == 0:
+        inputs = self._checked(indices)
+        if len(inputs) == 0:
             return self._no_frames()
-        return self._as_pictures(self._decode_impl(checked), len(checked))
+        return self._as_pictures(self._decode_impl(inputs), len(inputs))
 
     def cancel(self) -> None:
         """Give up the decode under way, from another thread: it may end early, with a CancelledError.
@@ -67,25 +68,29 @@ class Backend(ABC):
         """
         self._cancel_impl()
 
-    def decode_in_stages(self, indices: NDArray[np.int64]) -> Stages:
+    def decode_in_stages(self, indices: NDArray[Any]) -> Stages:
         """What a `decode` of these frames takes, stage by stage; errors as there. For measuring alone."""
         return self._stages_impl(self._checked(indices))
 
-    def decode_batches(self, parts: Iterable[NDArray[np.int64]]) -> Iterator[NDArray[np.uint8]]:
+    def decode_batches(self, parts: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.uint8]]:
         """`decode` of each part in turn; an engine with a device of its own may compute one part ahead."""
         return map(self.decode, parts)
 
-    def _checked(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _checked(self, indices: NDArray[Any]) -> NDArray[Any]:
+        """What the engine is fed for these frames."""
         self._check_open()
-        indices = np.asarray(indices)
-        if indices.ndim != 1 or indices.dtype != np.int64:
-            raise ValueError(f"frame indices must be int64 [B], not {indices.dtype} {list(indices.shape)}")
-        video = self.artifact.contract.video
+        indices, contract = np.asarray(indices), self.artifact.contract
+        allowed = ("int64",) if contract.time_embedding is None else ("int64", "float64")
+        if indices.ndim != 1 or indices.dtype not in allowed:
+            raise ValueError(
+                f"frame indices must be {' or '.join(allowed)} [B], not {indices.dtype} {list(indices.shape)}"
+            )
+        video = contract.video
         # Minimum and maximum first: this is a part of what decoding costs beyond the engine.
-        if len(indices) and not (indices.min() >= 0 and indices.max() < video.frames):
-            outside = indices[(indices < 0) | (indices >= video.frames)]
+        if len(indices) and not (indices.min() >= 0 and indices.max() <= video.frames - 1):
+            outside = indices[~((indices >= 0) & (indices <= video.frames - 1))]
             raise IndexError(f"frame {outside[0]} is outside 0 to {video.frames - 1} of {video.name!r}")
-        return np.ascontiguousarray(indices)
+        return contract.inputs_at(indices)
 
     def _no_frames(self) -> NDArray[np.uint8]:
         video = self.artifact.contract.video
@@ -135,18 +140,20 @@ class Backend(ABC):
             raise ValueError(f"the {self.name} backend is closed")
 
     @abstractmethod
-    def _decode_impl(self, indices: NDArray[np.int64]) -> NDArray[Any]:
-        """The artifact's output for checked, contiguous indices, in the layout its contract names."""
+    def _decode_impl(self, inputs: NDArray[Any]) -> NDArray[Any]:
+        """The artifact's output for what its input takes (`ArtifactContract.input`), checked and contiguous, in
+        the layout its contract names.
+        """
 
     def _cancel_impl(self) -> None:  # noqa: B027
         """Stop the run under way, if that can be done."""
 
-    def _stages_impl(self, indices: NDArray[np.int64]) -> Stages:
+    def _stages_impl(self, inputs: NDArray[Any]) -> Stages:
         """One decode, timed; an engine whose frames lie in a device's memory has a form of its own."""
         start = perf_counter()
-        output = self._decode_impl(indices)
+        output = self._decode_impl(inputs)
         computed = perf_counter()
-        self._as_pictures(output, len(indices))
+        self._as_pictures(output, len(inputs))
         return Stages(computed - start, perf_counter() - computed)
 
     def _switch_impl(self, sidecar: Sidecar) -> None:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from pfnr_runtime.artifact import ArtifactFile
 from pfnr_runtime.backends.base import Backend, BackendKind
-from pfnr_runtime.contract import INPUT_NAME, OUTPUT_NAME
+from pfnr_runtime.contract import OUTPUT_NAME
 from pfnr_runtime.errors import BackendError, CancelledError, UsageError
 from pfnr_runtime.lifted_graph import lift
 from pfnr_runtime.masked_weights import MaskedWeights
-from pfnr_runtime.onnxruntime_session import load_session, one_line
+from pfnr_runtime.onnxruntime_session import load_session, one_line, place
 from pfnr_runtime.sidecar import Sidecar
 
 # ONNX Runtime's names for how much it rewrites the graph. Levels are not bit-equal to one another.
@@ -74,16 +73,17 @@ class OnnxRuntimeCpu(Backend):
             f"ONNX Runtime {ort.__version__} on CPU, {self.brief}, optimisation level {optimisation}"
         )
 
-    def _decode_impl(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+    def _decode_impl(self, inputs: NDArray[Any]) -> NDArray[Any]:
+        feeds = {self.artifact.contract.input.name: inputs, **self._feeds}
         # Options of its own for every run: one that is cancelled late must not stop the next.
         self._running = running = self._run_options()
         try:
-            return self._session.run([OUTPUT_NAME], {INPUT_NAME: indices, **self._feeds}, running)[0]
+            return self._session.run([OUTPUT_NAME], feeds, running)[0]
         except Exception as error:
             if running.terminate:
-                raise CancelledError(f"frame {indices[0]} is not wanted any more") from None
+                raise CancelledError(f"{place(inputs)} is not wanted any more") from None
             raise BackendError(
-                f"{self.artifact.path}: ONNX Runtime failed at frame {indices[0]}: {one_line(error)}"
+                f"{self.artifact.path}: ONNX Runtime failed at {place(inputs)}: {one_line(error)}"
             ) from None
 
     def _cancel_impl(self) -> None:

@@ -59,7 +59,8 @@ class OnnxRuntimeGpu(Backend):
         self._weights = weights
         if artifact.sidecar is not None:
             self._load(artifact.sidecar)
-        self._session.run(np.zeros(1, np.int64))  # what is missing shows now, while `auto` can take another
+        # What is missing shows now, while `auto` can take another.
+        self._session.run(artifact.contract.inputs_at(np.zeros(1, np.int64)))
         self.description = f"ONNX Runtime {ort.__version__} on {self.title}, {self.about(tf32)}, bound memory"
 
     @abstractmethod
@@ -70,14 +71,14 @@ class OnnxRuntimeGpu(Backend):
     def about(self, tf32: bool) -> str:
         """What a person should know of those options."""
 
-    def _decode_impl(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+    def _decode_impl(self, inputs: NDArray[Any]) -> NDArray[Any]:
         assert self._session is not None
-        return self._session.run(indices)
+        return self._session.run(inputs)
 
-    def _stages_impl(self, indices: NDArray[np.int64]) -> Stages:
+    def _stages_impl(self, inputs: NDArray[Any]) -> Stages:
         assert self._session is not None
         start = perf_counter()
-        self._as_pictures(self._decode_impl(indices), len(indices))
+        self._as_pictures(self._decode_impl(inputs), len(inputs))
         computed = self._session.computed_at
         return Stages(computed - start, perf_counter() - computed)
 

@@ -41,6 +41,12 @@ def decode(
     batch: Annotated[
         int | None, typer.Option(help="Frames per engine run.", show_default="the engine's choice")
     ] = None,
+    interpolate: Annotated[
+        int,
+        typer.Option(
+            help="Slow motion: so many frames for each, at the same rate; for an artifact of continuous time."
+        ),
+    ] = 1,
     codec: Annotated[
         str | None,
         typer.Option(help="Of a video file: h264, hevc, av1 or ffv1 (lossless, .mkv).", show_default="h264"),
@@ -53,6 +59,7 @@ def decode(
     from pfnr_runtime.decoder import VideoDecoder
     from pfnr_runtime.sinks import find_sink, open_sink
     from pfnr_runtime.sinks.output_file import writes_standard_output
+    from pfnr_runtime.slow_motion import SlowMotion
     from pfnr_runtime.tensorrt.build import MAX_BATCH
     from pfnr_runtime.write_frames import write_frames
 
@@ -64,13 +71,17 @@ def decode(
     most = None if batch is None else min(batch, MAX_BATCH)
     with VideoDecoder(artifact, session=session, backend=backend, threads=threads, max_batch=most) as decoder:
         chosen = select_frames(frames, len(decoder))
+        opened: VideoDecoder | SlowMotion = decoder
+        if interpolate != 1:
+            opened = slow = SlowMotion(decoder, interpolate)
+            chosen = slow.frames_of(chosen)
         if not quiet:
             say(decoder.backend.text(verbose))
-        with open_sink(out, decoder.metadata, len(chosen), codec=codec) as sink:
+        with open_sink(out, opened.metadata, len(chosen), codec=codec) as sink:
             if not quiet:
                 say(f"writing {sink.description}")
             start = time.perf_counter()
-            write_frames(decoder, chosen, sink, batch=batch, quiet=quiet)
+            write_frames(opened, chosen, sink, batch=batch, quiet=quiet)
         seconds = time.perf_counter() - start
         result: dict[str, Any] = {
             "artifact": artifact,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pfnr_runtime.playback.frame_times import FrameTimes
     from pfnr_runtime.playback.playback import Playback
     from pfnr_runtime.playback.screen import Screen
+    from pfnr_runtime.slow_motion import SlowMotion
     from pfnr_runtime.video_record import VideoRecord
 
 DISPLAY = re.compile(r"display:(?://)?(\d{1,3})?", re.ASCII)
@@ -50,6 +51,9 @@ def play(
     fps: Annotated[
         str | None, typer.Option(help="Frames a second, such as 30000/1001.", show_default="the video's")
     ] = None,
+    interpolate: Annotated[
+        int, typer.Option(help="Slow motion: so many frames for each, of an artifact of continuous time.")
+    ] = 1,
     untimed: Annotated[
         bool, typer.Option("--untimed", help="Show every frame, as soon as it is decoded.")
     ] = False,
@@ -73,6 +77,7 @@ def play(
     from pfnr_runtime.playback.player import FASTEST, SLOWEST
     from pfnr_runtime.sinks import find_sink
     from pfnr_runtime.sinks.output_file import writes_standard_output
+    from pfnr_runtime.slow_motion import SlowMotion
 
     if not SLOWEST <= speed <= FASTEST:
         raise UsageError(f"--speed {speed} is outside {SLOWEST:g} to {FASTEST:g}")
@@ -92,16 +97,20 @@ def play(
         raise UsageError(f"--screenshots {screenshots}: no such folder; make it first: mkdir -p {screenshots}")
     with VideoDecoder(artifact, session=session, backend=backend, threads=threads) as decoder:
         chosen = parse_span(start, end, decoder.metadata)
+        slow = None if interpolate == 1 else SlowMotion(decoder, interpolate)
+        if slow is not None:
+            chosen = slow.frames_of(chosen)
         if not quiet:
             say(decoder.backend.text(verbose))
         if not shown:
-            result = _write(decoder, out, chosen, _retimed(decoder.metadata, rate, speed), codec, loop, quiet)
+            opened = decoder if slow is None else slow
+            result = _write(opened, out, chosen, _retimed(opened.metadata, rate, speed), codec, loop, quiet)
         else:
             from pfnr_runtime.playback.playback import Options, Playback
             from pfnr_runtime.playback.player import Player
             from pfnr_runtime.playback.source import DecoderSource
 
-            source = DecoderSource(decoder)
+            source = DecoderSource(decoder, slow)
             for reason in source.damaged.values():
                 say(f"left out: {reason}")
             player = Player(
@@ -147,7 +156,7 @@ def _retimed(video: VideoRecord, fps: Fraction | None, speed: float) -> VideoRec
 
 
 def _write(
-    decoder: VideoDecoder,
+    decoder: VideoDecoder | SlowMotion,
     out: str,
     frames: range,
     video: VideoRecord,

@@ -6,6 +6,7 @@ from pfnr_runtime.decoder import VideoDecoder
 from pfnr_runtime.errors import ArtifactError
 from pfnr_runtime.frames import Frame
 from pfnr_runtime.sidecar import list_sidecars, read_record
+from pfnr_runtime.slow_motion import SlowMotion
 from pfnr_runtime.video_record import VideoRecord
 
 
@@ -13,11 +14,12 @@ class DecoderSource:
     """Decodes any frame of any session with one open decoder; nothing is loaded anew for a switch.
 
     videos: record of each session that can be played, by its index; those whose sidecar is damaged are in
-    `damaged`, with the reason.
+    `damaged`, with the reason. slow: the decoder's own video slowed down, in its place; only a video of its own
+    can be, so that there is nothing to switch to.
     """
 
-    def __init__(self, decoder: VideoDecoder) -> None:
-        self.decoder = decoder
+    def __init__(self, decoder: VideoDecoder, slow: SlowMotion | None = None) -> None:
+        self.decoder, self.slow = decoder, slow
         self.videos: dict[int, VideoRecord] = {}
         self.damaged: dict[int, str] = {}
         graph = decoder.artifact.graph
@@ -26,7 +28,7 @@ class DecoderSource:
                 self.videos[session] = read_record(path).contract.video
             except ArtifactError as error:
                 self.damaged[session] = str(error)
-        self.videos[decoder.contract.session] = decoder.metadata
+        self.videos[decoder.contract.session] = decoder.metadata if slow is None else slow.metadata
 
     @property
     def session(self) -> int:
@@ -37,7 +39,8 @@ class DecoderSource:
         """A frame of any session."""
         if session != self.session:
             self.decoder.switch(session)
-        return self.decoder.get_frame_at(index)
+        decoder = self.decoder if self.slow is None else self.slow
+        return decoder.get_frame_at(index)
 
     def cancel(self) -> None:
         """Give up the frame that is being decoded, from another thread."""

@@ -66,28 +66,29 @@ class TensorRtBackend(Backend):
         """What runs; whether steps are CUDA graphs shows after the first frames."""
         return f"{self._about}, {self._run.loop.note}"
 
-    def decode_batches(self, parts: Iterable[NDArray[np.int64]]) -> Iterator[NDArray[np.uint8]]:
+    def decode_batches(self, parts: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.uint8]]:
         """`decode` of each part, the next one computing on the device while one is in the caller's hands."""
         checked = (self._checked(part) for part in parts)
         for output in self._run.loop.decode_each(checked):
             yield self._as_pictures(output, len(output))
 
-    def decode_on_device(self, indices: NDArray[np.int64]) -> DeviceFrames:
+    def decode_on_device(self, indices: NDArray[Any]) -> DeviceFrames:
         """At most `max_batch` frames left in device memory, as the artifact gives them; release them soon.
 
         Errors as `decode`; a ValueError for too many frames, or while others are lent out.
         """
         return self._run.loop.lend(self._checked(indices))
 
-    def _decode_impl(self, indices: NDArray[np.int64]) -> NDArray[Any]:
-        return self._run.loop.decode(indices)
+    def _decode_impl(self, inputs: NDArray[Any]) -> NDArray[Any]:
+        return self._run.loop.decode(inputs)
 
-    def _stages_impl(self, indices: NDArray[np.int64]) -> Stages:
+    def _stages_impl(self, inputs: NDArray[Any]) -> Stages:
         """Frames left on the device, then the same ones copied back: the difference is the copy."""
         start = perf_counter()
-        self._run.loop.lend(indices).release()
+        with self._run.loop.lend(inputs):
+            self._run.loop.wait()
         computed = perf_counter()
-        self._as_pictures(self._decode_impl(indices), len(indices))
+        self._as_pictures(self._decode_impl(inputs), len(inputs))
         whole = perf_counter() - computed
         return Stages(computed - start, max(0.0, whole - (computed - start)))
 

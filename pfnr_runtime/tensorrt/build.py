@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
-from pfnr_runtime.contract import INPUT_NAME
+from pfnr_runtime.contract import EMBEDDING_NAME, INPUT_NAME
 from pfnr_runtime.errors import BackendError, UsageError
 from pfnr_runtime.tensorrt.api import Library
 from pfnr_runtime.tensorrt.progress import BuildProgress
@@ -145,11 +145,13 @@ def _create(library: Library, kind: Any, name: str) -> Any:
 def _add_profiles(library: Library, builder: Any, network: Any, config: Any, options: BuildOptions) -> None:
     for wanted in batch_profiles(options.max_batch):
         profile = builder.create_optimization_profile()
-        profile.set_shape(INPUT_NAME, (wanted.least,), (wanted.best,), (wanted.most,))
         for i in range(network.num_inputs):
             tensor = network.get_input(i)
             shape = tuple(tensor.shape)
-            if tensor.name != INPUT_NAME and shape[0] < 0:
+            if tensor.name in (INPUT_NAME, EMBEDDING_NAME):
+                batches = (wanted.least, wanted.best, wanted.most)
+                profile.set_shape(tensor.name, *((count, *shape[1:]) for count in batches))
+            elif shape[0] < 0:
                 rows = most_rows(shape[1:])
                 tuned = min(TUNED_ROWS, rows)
                 profile.set_shape(tensor.name, *((count, *shape[1:]) for count in (1, tuned, rows)))

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pfnr_runtime.contract import FRAME_INDEX, ArtifactInput
 from pfnr_runtime.errors import BackendError
 from pfnr_runtime.tensorrt.device import Device
 from pfnr_runtime.tensorrt.device_frames import DeviceFrames
@@ -35,8 +36,8 @@ class StepEngine(Protocol):
         """Number of the profile that runs `batch` frames."""
         ...
 
-    def enqueue(self, batch: int, indices: int, frames: int, stream: Any) -> None:
-        """Put one run on the stream: int64 [batch] at `indices` → the frames at `frames`. BackendError."""
+    def enqueue(self, batch: int, inputs: int, frames: int, stream: Any) -> None:
+        """Put one run on the stream: `batch` rows at `inputs` → the frames at `frames`. BackendError."""
         ...
 
     def capture_obstacle(self, batch: int, stream: Any) -> str | None:
@@ -57,11 +58,11 @@ class _Buffers:
     """One of the sets that take turns. lent: a caller holds it."""
 
     number: int
-    indices: int
+    inputs: int
     frames: int
-    host_indices: int
+    host_inputs: int
     host_frames: int
-    indices_view: NDArray[np.int64]
+    inputs_view: NDArray[Any]
     frames_view: NDArray[Any]
     computed: Any
     copied: Any
@@ -72,8 +73,9 @@ class _Buffers:
 class DecodeLoop:
     """Runs an engine on a device for one frame shape.
 
-    shape, dtype: of one frame as the engine gives it. max_batch: frames a step at most. graphs: whether to
-    record steps as CUDA graphs. A BackendError if device memory runs out; nothing stays allocated then.
+    shape, dtype: of one frame as the engine gives it. source: the input that says which frames. max_batch:
+    frames a step at most. graphs: whether to record steps as CUDA graphs. A BackendError if device memory runs
+    out; nothing stays allocated then.
     """
 
     def __init__(
@@ -83,10 +85,12 @@ class DecodeLoop:
         *,
         shape: tuple[int, ...],
         dtype: Any = np.uint8,
+        source: ArtifactInput = FRAME_INDEX,
         max_batch: int = 1,
         graphs: bool = True,
     ) -> None:
         self.max_batch, self.shape, self.dtype = max_batch, shape, np.dtype(dtype)
+        self._source = source
         self._device, self._engine = device, engine
         self._turn, self._open, self._broken = 0, True, ""
         self._lent: DeviceFrames | None = None
@@ -105,13 +109,13 @@ class DecodeLoop:
         """How steps are launched, for people."""
         return self._graphs.note
 
-    def decode(self, indices: NDArray[np.int64]) -> NDArray[Any]:
-        """The frames of int64 [B], B ≥ 1, in steps of `max_batch`: [B, *shape]. BackendError."""
-        out, tickets = self._start(indices)
+    def decode(self, inputs: NDArray[Any]) -> NDArray[Any]:
+        """The frames of B ≥ 1 rows of input, in steps of `max_batch`: [B, *shape]. BackendError."""
+        out, tickets = self._start(inputs)
         self._finish(tickets)
         return out
 
-    def decode_each(self, parts: Iterable[NDArray[np.int64]]) -> Iterator[NDArray[Any]]:
+    def decode_each(self, parts: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
         """`decode` of each part in turn, with the next part computing while one is handed out."""
         waiting: list[Ticket] = []
         try:
@@ -132,20 +136,20 @@ class DecodeLoop:
             for ticket in waiting:  # given up half-way: nobody wants these frames any more
                 self._abandon(ticket)
 
-    def lend(self, indices: NDArray[np.int64]) -> DeviceFrames:
+    def lend(self, inputs: NDArray[Any]) -> DeviceFrames:
         """At most `max_batch` frames, left in device memory until released.
 
         A ValueError for more frames, or while other frames are lent out: decoding goes on with the other set
         of buffers meanwhile.
         """
-        if not 1 <= len(indices) <= self.max_batch:
+        if not 1 <= len(inputs) <= self.max_batch:
             raise ValueError(
-                f"{len(indices)} frames is outside 1 to {self.max_batch} for frames kept on the device"
+                f"{len(inputs)} frames is outside 1 to {self.max_batch} for frames kept on the device"
             )
         if self._lent is not None:
             raise ValueError("frames on the device are lent out already; release them first")
         buffers = self._next_buffers()
-        self._launch(buffers, indices)
+        self._launch(buffers, inputs)
         buffers.lent = True
 
         def release() -> None:
@@ -154,7 +158,7 @@ class DecodeLoop:
             self._device.synchronise()
 
         stream = self._device.stream_number(self.stream)
-        self._lent = DeviceFrames(buffers.frames, (len(indices), *self.shape), self.dtype, stream, release)
+        self._lent = DeviceFrames(buffers.frames, (len(inputs), *self.shape), self.dtype, stream, release)
         return self._lent
 
     def forget_graphs(self) -> None:
@@ -181,13 +185,13 @@ class DecodeLoop:
             with contextlib.suppress(BackendError):
                 action()
 
-    def _start(self, indices: NDArray[np.int64]) -> tuple[NDArray[Any], list[Ticket]]:
-        out = np.empty((len(indices), *self.shape), self.dtype)
+    def _start(self, inputs: NDArray[Any]) -> tuple[NDArray[Any], list[Ticket]]:
+        out = np.empty((len(inputs), *self.shape), self.dtype)
         tickets: list[Ticket] = []
         try:
-            for i in range(0, len(indices), self.max_batch):
+            for i in range(0, len(inputs), self.max_batch):
                 part = slice(i, i + self.max_batch)
-                tickets.append(self._submit(indices[part], out[part]))
+                tickets.append(self._submit(inputs[part], out[part]))
         except BaseException:
             for ticket in tickets:
                 self._abandon(ticket)
@@ -198,9 +202,9 @@ class DecodeLoop:
         for ticket in tickets:
             self._land(ticket)
 
-    def _submit(self, indices: NDArray[np.int64], out: NDArray[Any]) -> Ticket:
+    def _submit(self, inputs: NDArray[Any], out: NDArray[Any]) -> Ticket:
         buffers = self._next_buffers()
-        self._launch(buffers, indices)
+        self._launch(buffers, inputs)
         size = out.nbytes
         with self._stopping_on_failure():
             self._device.wait_event(self._copy_stream, buffers.computed)
@@ -209,13 +213,13 @@ class DecodeLoop:
         buffers.ticket = Ticket(out, buffers)
         return buffers.ticket
 
-    def _launch(self, buffers: _Buffers, indices: NDArray[np.int64]) -> None:
-        batch = len(indices)
-        buffers.indices_view[:batch] = indices
+    def _launch(self, buffers: _Buffers, inputs: NDArray[Any]) -> None:
+        batch = len(inputs)
+        buffers.inputs_view[:batch] = inputs
 
         def work() -> None:
-            self._device.copy_in(buffers.indices, buffers.host_indices, indices.nbytes, self.stream)
-            self._engine.enqueue(batch, buffers.indices, buffers.frames, self.stream)
+            self._device.copy_in(buffers.inputs, buffers.host_inputs, inputs.nbytes, self.stream)
+            self._engine.enqueue(batch, buffers.inputs, buffers.frames, self.stream)
 
         with self._stopping_on_failure():
             self._graphs.run(
@@ -287,8 +291,9 @@ class DecodeLoop:
     def _make_buffers(self, number: int) -> _Buffers:
         device = self._device
         frame_bytes = prod(self.shape) * self.dtype.itemsize
-        sizes = self.max_batch * 8, self.max_batch * frame_bytes
-        indices, frames = (self._keep(device.allocate(size), device.free) for size in sizes)
+        row, kind = self._source.row, np.dtype(self._source.dtype)
+        sizes = self.max_batch * prod(row) * kind.itemsize, self.max_batch * frame_bytes
+        inputs, frames = (self._keep(device.allocate(size), device.free) for size in sizes)
         pinned = []
         for size in sizes:
             address, view = device.allocate_host(size)
@@ -296,11 +301,11 @@ class DecodeLoop:
         events = [self._keep(device.create_event(), device.destroy_event) for _ in range(2)]
         return _Buffers(
             number,
-            indices,
+            inputs,
             frames,
             pinned[0][0],
             pinned[1][0],
-            pinned[0][1].view(np.int64),
+            pinned[0][1].view(kind).reshape(self.max_batch, *row),
             pinned[1][1].view(self.dtype).reshape(self.max_batch, *self.shape),
             *events,
         )

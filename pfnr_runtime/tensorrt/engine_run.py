@@ -38,13 +38,14 @@ class EngineRun:
     ) -> None:
         contract = artifact.contract
         height, width = contract.video.height, contract.video.width
-        self._step = EngineStep(library, device, engine, batch_profiles(max_batch))
+        self._step = EngineStep(library, device, engine, batch_profiles(max_batch), contract.input)
         self._weights = MaskedWeights(weights)
         self.loop = DecodeLoop(
             device,
             self._step,
             shape=(height, width, 3) if contract.output == "uint8" else (3, height, width),
             dtype=contract.output,
+            source=contract.input,
             max_batch=max_batch,
             graphs=cuda_graph,
         )
@@ -52,7 +53,7 @@ class EngineRun:
             if artifact.sidecar is not None:
                 self._load(artifact.sidecar)
             for batch in {1, max_batch}:
-                self.loop.decode(np.zeros(batch, np.int64))
+                self.loop.decode(contract.inputs_at(np.zeros(batch, np.int64)))
         except BaseException:
             self.close()
             raise

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pfnr_runtime.contract import INPUT_NAME, OUTPUT_NAME
+from pfnr_runtime.contract import FRAME_INDEX, OUTPUT_NAME, ArtifactInput
 from pfnr_runtime.errors import BackendError
 from pfnr_runtime.tensorrt.api import Library
 from pfnr_runtime.tensorrt.build import BatchProfile, profile_for
@@ -19,12 +19,20 @@ from pfnr_runtime.tensorrt.device import Device
 class EngineStep:
     """Runs of one deserialised engine.
 
-    profiles: those it was built with. One execution context a profile, made at its first use; contexts hold
-    the activations' memory. A BackendError if the library cannot make one.
+    profiles: those it was built with. source: the input that says which frames. One execution context a profile,
+    made at its first use; contexts hold the activations' memory. A BackendError if the library cannot make one.
     """
 
-    def __init__(self, library: Library, device: Device, engine: Any, profiles: tuple[BatchProfile, ...]) -> None:
+    def __init__(
+        self,
+        library: Library,
+        device: Device,
+        engine: Any,
+        profiles: tuple[BatchProfile, ...],
+        source: ArtifactInput = FRAME_INDEX,
+    ) -> None:
         self._library, self._device, self._engine, self._profiles = library, device, engine, profiles
+        self._source = source
         self._contexts: dict[int, Any] = {}
         self._shapes: dict[int, dict[str, tuple[int, ...]]] = {}  # of each context, as last set
         self._session: dict[str, tuple[int, int, tuple[int, ...]]] = {}  # address, bytes there, shape
@@ -34,13 +42,15 @@ class EngineStep:
         """Number of the profile that runs `batch` frames."""
         return profile_for(self._profiles, batch)
 
-    def enqueue(self, batch: int, indices: int, frames: int, stream: Any) -> None:
+    def enqueue(self, batch: int, inputs: int, frames: int, stream: Any) -> None:
         """Put one run on the stream. A BackendError with the library's own reason if it refuses."""
         context = self._context(self.profile(batch), stream)
         self._library.log.clear()
-        shapes = {INPUT_NAME: (batch,), **{name: shape for name, (_, _, shape) in self._session.items()}}
+        source = self._source
+        shapes: dict[str, tuple[int, ...]] = {source.name: (batch, *source.row)}
+        shapes |= {name: shape for name, (_, _, shape) in self._session.items()}
         addresses = {
-            INPUT_NAME: indices,
+            source.name: inputs,
             OUTPUT_NAME: frames,
             **{name: address for name, (address, _, _) in self._session.items()},
         }
@@ -107,7 +117,7 @@ class EngineStep:
         engine, trt = self._engine, self._library.trt
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         outputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.OUTPUT]
-        if INPUT_NAME not in names or outputs != [OUTPUT_NAME]:
+        if self._source.name not in names or outputs != [OUTPUT_NAME]:
             raise BackendError(f"the engine's tensors are {', '.join(names)}, not the artifact's")
         if engine.num_optimization_profiles != len(self._profiles):
             found, built = engine.num_optimization_profiles, len(self._profiles)

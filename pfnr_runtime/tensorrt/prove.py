@@ -32,7 +32,7 @@ def prove(loop: DecodeLoop, artifact: ArtifactFile, golden: Golden) -> str:
         return "its golden file has no whole frames to compare"
     found = []
     for batch in (*np.split(numbers, len(numbers)), numbers):
-        decoded = loop.decode(batch)
+        decoded = loop.decode(artifact.contract.inputs_at(batch))
         pictures = decoded if artifact.contract.output == "uint8" else to_pictures(decoded)
         found += [
             rule.compare(int(i), golden.whole[int(i)], picture) for i, picture in zip(batch, pictures, strict=True)

@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from runtime.tiny_artifacts import conv_model, float_table_model, picture_table, save, table_model
+from runtime.tiny_artifacts import (
+    between_frames,
+    between_model,
+    conv_model,
+    float_table_model,
+    picture_table,
+    save,
+    table_model,
+)
 from train.makers import made_library, made_record, small_config
 
 from pfnr_export.export_session import ExportOptions, export_session
@@ -58,7 +66,7 @@ def cpu_frames(path: Path, session: int | None = None) -> Any:
 
 
 @pytest.mark.parametrize("max_batch", [1, 3])
-@pytest.mark.parametrize("model", [table_model, float_table_model, conv_model])
+@pytest.mark.parametrize("model", [table_model, float_table_model, conv_model, between_model])
 def test_frames_are_right_in_any_order(trt: StandInTensorRt, tmp_path: Path, model: Any, max_batch: int) -> None:
     path = save(model(), tmp_path / "v.onnx")
     expected = cpu_frames(path)
@@ -81,6 +89,22 @@ def test_a_decode_is_timed_in_stages_and_its_frames_are_given_back(trt: StandInT
             assert stages.compute > 0
             assert stages.copy >= 0
         assert (opened.decode(np.array([5])) == picture_table()[5]).all()
+
+
+@pytest.mark.parametrize("max_batch", [1, 3])
+def test_pictures_between_frames_are_right(trt: StandInTensorRt, tmp_path: Path, max_batch: int) -> None:
+    path = save(between_model(), tmp_path / "v.onnx")
+    places = np.array([0.5, 3.25, 11.0, 7.75])
+    with open_it(path, max_batch=max_batch) as opened:
+        found = opened.decode(places)
+        assert np.abs(found.astype(int) - between_frames(places.tolist())).max() <= 1
+        (again,) = opened.decode_batches([places])
+        assert (again == found).all()
+        with opened.decode_on_device(places[:1]) as lent:
+            trt.device.synchronise()
+            assert (trt.device.memory[lent.address][: found[0].size] == found[0].reshape(-1)).all()
+        with pytest.raises(IndexError, match="outside 0 to 11"):
+            opened.decode(np.array([11.5]))
 
 
 def test_an_engine_is_built_once_and_kept(trt: StandInTensorRt, tmp_path: Path) -> None:

@@ -34,11 +34,11 @@ from pfnr_train.library_file import write_library
 Build = Callable[[ModelConfig], onnx.ModelProto]
 
 
-def build_video(precision: str, lowering: str) -> Build:
+def build_video(precision: str, lowering: str, time: str = "frames") -> Build:
     def build(config: ModelConfig) -> onnx.ModelProto:
         # Random weights have no quality to lose; the loosest budget lets every layer be lowered.
         budget = {} if PRECISIONS[precision].budget is None else {"psnr_budget": 20.0}
-        options = ExportOptions(lowering, precision, **budget)  # type: ignore[arg-type]
+        options = ExportOptions(lowering, precision, time=time, **budget)  # type: ignore[arg-type]
         return build_model(made_library(config, 1, frames=2), 0, options)[0]
 
     return build
@@ -56,6 +56,10 @@ KINDS: dict[str, Build] = {
     for precision in PRECISIONS
     for lowering in LOWERINGS
 } | {"shared fp32": build_shared}
+KINDS |= {
+    f"video {precision} matmul continuous": build_video(precision, "matmul", "continuous")
+    for precision in PRECISIONS
+}
 
 # What every kind must have at least one layer of.
 LAYERS = {
@@ -133,6 +137,7 @@ SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
 FULL_SIZE = [
     pytest.param(kind, size, id=f"{kind}-{name}", marks=() if (kind, name) in OFTEN else pytest.mark.full_size)
     for kind in KINDS
+    if not kind.endswith("continuous")  # the same graph but for the small products of its stem
     for name, size in SIZES.items()
 ]
 

@@ -19,10 +19,11 @@ from pfnr_export.shared.export_shared import export_shared
 from pfnr_train.config import preset_config
 
 SHARED = "library.onnx"
+CONTINUOUS = "continuous.onnx"
 
 
 def make_artifacts(folder: Path, preset: str = "s", size: tuple[int, int] = (320, 180), frames: int = 16) -> None:
-    """`fp32.onnx`, `fp16.onnx`, ... with a golden file each, and `library.onnx` with two sidecars."""
+    """`fp32.onnx`, ..., `continuous.onnx` with a golden file each, and `library.onnx` with two sidecars."""
     folder.mkdir(parents=True, exist_ok=True)
     library = made_library(preset_config(preset, *size), 2, frames)
     for name, precision in PRECISIONS.items():
@@ -30,6 +31,7 @@ def make_artifacts(folder: Path, preset: str = "s", size: tuple[int, int] = (320
         more: dict[str, Any] = {} if precision.budget is None else {"psnr_budget": 20.0}
         options = ExportOptions(precision=name, **more)
         export_session(library, 0, folder / f"{name}.onnx", options, golden_frames=4)
+    export_session(library, 0, folder / CONTINUOUS, ExportOptions(time="continuous"), golden_frames=4)
     export_shared(library, [0, 1], folder / SHARED, SharedOptions())
 
 

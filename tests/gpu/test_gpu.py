@@ -141,6 +141,23 @@ def test_frames_can_stay_on_the_device(tensorrt: str, artifacts: Path) -> None:
             device.destroy_stream(stream)
 
 
+def test_pictures_between_frames_are_those_of_the_cpu(backend: str, artifacts: Path, table: Table) -> None:
+    path = artifacts / "continuous.onnx"
+    places = [0.5, 3.25, 7.0, 14.75]
+    with VideoDecoder(path, backend="onnxruntime-cpu") as reference:
+        expected = reference.get_frames_at_positions(places)
+    with open_it(path, backend) as decoder:
+        report = check_golden(
+            decoder, read_golden(path.with_suffix(".golden"), decoder.contract), rule_for(decoder.contract)
+        )
+        rule, found = rule_for(decoder.contract), decoder.get_frames_at_positions(places)
+    pairs = zip(expected, found, strict=True)
+    parity = [rule.compare(i, a.data, b.data) for i, (a, b) in enumerate(pairs)]
+    table(what="between", backend=backend, largest=max(f.largest for f in parity), identical=report.identical)
+    assert report.passed, report.problems
+    assert all(parity)
+
+
 def test_a_step_is_a_cuda_graph(tensorrt: str, artifacts: Path, table: Table) -> None:
     """Both ways give the same bytes; which one ran is in the table."""
     frames = []

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from pfnr_runtime.contract import METADATA_KEY, ArtifactContract
+from pfnr_runtime.timetable import TimeEmbedding
 from pfnr_runtime.video_record import Colour, VideoRecord
 
 FRAMES, HEIGHT, WIDTH = 12, 36, 64
@@ -80,13 +81,55 @@ def model_of(
     graph = helper.make_graph(
         nodes,
         "decoder",
-        [helper.make_tensor_value_info("frame_index", TensorProto.INT64, ["B"])],
+        [_input(about)],
         [helper.make_tensor_value_info("frames", kind, output_shape or shape)],
         [numpy_helper.from_array(value, name) for name, value in tensors.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
     helper.set_model_props(model, {METADATA_KEY: about.to_json()} if metadata is None else metadata)
     return model
+
+
+def _input(about: ArtifactContract) -> Any:
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(about.input.dtype))
+    return helper.make_tensor_value_info(about.input.name, kind, ["B", *about.input.row])
+
+
+EMBEDDING = TimeEmbedding(1.25, 4, 0.5)
+
+
+def between_weights() -> NDArray[np.float32]:
+    """What `between_model` makes pictures from: float32 [4·L, H·W·3], few of the many it could be."""
+    rng = np.random.default_rng(5)
+    left, right = rng.standard_normal((EMBEDDING.width, 3)), rng.standard_normal((3, HEIGHT * WIDTH * 3))
+    return (20 * left @ right).astype(np.float32)
+
+
+def between_frames(positions: list[float], record: VideoRecord | None = None) -> NDArray[np.uint8]:
+    """Its pictures at places in the video, uint8 [B, H, W, 3], computed here in float64."""
+    rows = EMBEDDING.rows(np.array(positions), (record or video()).frames).astype(np.float64)
+    pictures = np.clip(np.rint(rows @ between_weights().astype(np.float64) + 128), 0, 255)
+    return pictures.astype(np.uint8).reshape(-1, HEIGHT, WIDTH, 3)
+
+
+def between_model() -> onnx.ModelProto:
+    """A decoder of continuous time, whose pictures change steadily from one frame to the next."""
+    tensors = {
+        "weights": between_weights(),
+        "grey": np.array(128, np.float32),
+        "low": np.array(0, np.float32),
+        "high": np.array(255, np.float32),
+        "shape": np.array([-1, HEIGHT, WIDTH, 3], np.int64),
+    }
+    nodes = [
+        helper.make_node("MatMul", ["time_embedding", "weights"], ["dense"]),
+        helper.make_node("Add", ["dense", "grey"], ["lit"]),
+        helper.make_node("Round", ["lit"], ["round"]),
+        helper.make_node("Clip", ["round", "low", "high"], ["clipped"]),
+        helper.make_node("Reshape", ["clipped", "shape"], ["picture"]),
+        helper.make_node("Cast", ["picture"], ["frames"], to=TensorProto.UINT8),
+    ]
+    return model_of(nodes, tensors, contract(time_embedding=EMBEDDING))
 
 
 def table_model(record: VideoRecord | None = None, **options: Any) -> onnx.ModelProto:

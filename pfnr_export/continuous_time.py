@@ -1,0 +1,24 @@
+"""Artifacts of continuous time: the session's time embedding as their input, in place of a table of N rows."""
+
+from __future__ import annotations
+
+from pfnr_runtime.errors import UsageError
+from pfnr_runtime.timetable import TimeEmbedding
+from pfnr_train.library import Library
+
+FRAMES, CONTINUOUS = "frames", "continuous"
+TIME_KINDS = {
+    FRAMES: "frame numbers in: the N frames of the video, the stem folded into a table of them",
+    CONTINUOUS: "the time embedding in: any time of the video, the whole stem in the graph",
+}
+
+
+def session_embedding(library: Library, index: int) -> TimeEmbedding:
+    """The formula behind a session's time table; a UsageError where the session has a table of its own."""
+    session, config = library.sessions[index], library.config
+    if session.time_table is not None:
+        raise UsageError(
+            f"session {index} ({session.record.video.name}) came with the time table it was trained with, another "
+            f"code's in float32, and our formula is not what lies between its rows; export it with --time {FRAMES}"
+        )
+    return TimeEmbedding(config.embed_base, config.embed_levels, session.record.scalar)
