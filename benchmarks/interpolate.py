@@ -62,14 +62,14 @@ def decoded(clip: Clip, epochs: int, preset: str) -> tuple[Pictures, Pictures]:
 def draw(rows: list[tuple[str, list[tuple[str, Pictures]]]], path: Path) -> None:
     """A row for each clip, a column for each way."""
     figure, axes = plt.subplots(
-        len(rows), len(rows[0][1]), figsize=(16, 2.5 * len(rows)), layout="constrained", squeeze=False
+        len(rows), len(rows[0][1]), figsize=(13, 2.1 * len(rows)), layout="constrained", squeeze=False
     )
     for line, (name, pictures) in zip(axes, rows, strict=True):
         for axis, (title, picture) in zip(line, pictures, strict=True):
             axis.imshow(picture)
             axis.set_axis_off()
             axis.set_title(f"{name}: {title}", fontsize=9)
-    figure.savefig(path, dpi=100, metadata={"Software": None})
+    figure.savefig(path, dpi=80, metadata={"Software": None})
     plt.close(figure)
 
 

@@ -18,6 +18,7 @@ from pfnr_runtime.artifact import ArtifactFile, open_artifact
 from pfnr_runtime.backends import Selection, open_backend
 from pfnr_runtime.backends.base import Stages
 from pfnr_runtime.contract import ArtifactContract
+from pfnr_runtime.device_frames import DeviceFrames
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.frames import Frame, FrameBatch
 from pfnr_runtime.sidecar import list_sidecars
@@ -147,6 +148,14 @@ class VideoDecoder:
     def iter_positions(self, positions: Iterable[float], *, batch_size: int | None = None) -> Iterator[FrameBatch]:
         """`iter` for places that may lie between frames; see `get_frame_at_position`."""
         return self._in_batches(self._places(positions), batch_size)
+
+    def device_frames(self, indices: Iterable[int]) -> DeviceFrames:
+        """Frames left in the GPU's memory, for DLPack or `__cuda_array_interface__`; a context manager.
+
+        In the artifact's own layout: uint8 [B, H, W, 3], or float32 [B, 3, H, W]. TensorRT lends as many as
+        `max_batch` at a time. A BackendError where the engine has no device; otherwise errors as `get_frames_at`.
+        """
+        return self._backend.decode_on_device(self._numbers(indices))
 
     def get_frame_played_at(self, seconds: float) -> Frame:
         """The frame on screen at `seconds`; a ValueError outside [0, duration)."""

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from pfnr_runtime.artifact import ArtifactFile
 from pfnr_runtime.contract import OUTPUT_NAME
+from pfnr_runtime.device_frames import DeviceFrames
+from pfnr_runtime.dlpack import CPU, CUDA
 from pfnr_runtime.errors import BackendError
 
 # The most output shapes kept at a time: a video's batch size and its tail, with room for a seek.
@@ -56,6 +58,25 @@ class BoundSession:
 
     def run(self, inputs: NDArray[Any]) -> NDArray[Any]:
         """The artifact's output for what its input takes, [B, ...]. BackendError."""
+        # On the CPU `numpy()` may share the output's memory, which the next run overwrites.
+        return np.array(self._run(inputs).numpy())
+
+    def run_on_device(self, inputs: NDArray[Any]) -> DeviceFrames:
+        """The same, complete, in memory of the device that no later run touches. BackendError."""
+        output = self._run(inputs)
+        del self._outputs[len(inputs)]  # the next run of this size makes another
+        owner, kind = [output], {"cpu": CPU, "cuda": CUDA}[self._device]
+        # `release` holds what owns the memory, until nobody has the frames any more.
+        return DeviceFrames(
+            output.data_ptr(),
+            tuple(output.shape()),
+            np.dtype(self._artifact.contract.output),
+            (kind, 0),
+            release=lambda: owner.clear(),
+        )
+
+    def _run(self, inputs: NDArray[Any]) -> Any:
+        """A run; its output's value, complete."""
         try:
             binding = self._session.io_binding()
             binding.bind_cpu_input(self._artifact.contract.input.name, inputs)
@@ -66,8 +87,7 @@ class BoundSession:
             self._session.run_with_iobinding(binding)
             binding.synchronize_outputs()
             self.computed_at = perf_counter()
-            # On the CPU `numpy()` may share the output's memory, which the next run overwrites.
-            return np.array(output.numpy())
+            return output
         except Exception as error:
             raise BackendError(
                 f"{self._artifact.path}: ONNX Runtime failed at {place(inputs)}: {one_line(error)}{_advice(error)}"

@@ -1,7 +1,7 @@
 """What a backend is: a context manager that turns frame numbers into pictures.
 
-Public methods check; a backend writes only `_decode_impl` and `_close_impl`, and `_switch_impl` if it runs
-shared graphs. One backend is one file in
+Public methods check; a backend writes only `_decode_impl` and `_close_impl`, `_switch_impl` if it runs shared
+graphs, and `_lend_impl` if it has a device. One backend is one file in
 this package with a `BACKEND` record (`BackendKind`); `pfnr_runtime.backends` finds it.
 """
 
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pfnr_runtime.artifact import ArtifactFile
+from pfnr_runtime.device_frames import DeviceFrames
 from pfnr_runtime.errors import BackendError
 from pfnr_runtime.sidecar import Sidecar
 
@@ -75,6 +76,17 @@ class Backend(ABC):
     def decode_batches(self, parts: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.uint8]]:
         """`decode` of each part in turn; an engine with a device of its own may compute one part ahead."""
         return map(self.decode, parts)
+
+    def decode_on_device(self, indices: NDArray[Any]) -> DeviceFrames:
+        """Frames by number left in device memory, as the artifact gives them; release them soon.
+
+        Errors as `decode`. A BackendError on an engine without a device of its own; a ValueError for no frames,
+        for more than `max_batch` of TensorRT, or while it has lent out others.
+        """
+        inputs = self._checked(indices)
+        if len(inputs) == 0:
+            raise ValueError("no frames to keep on the device; name one or more")
+        return self._lend_impl(inputs)
 
     def _checked(self, indices: NDArray[Any]) -> NDArray[Any]:
         """What the engine is fed for these frames."""
@@ -155,6 +167,13 @@ class Backend(ABC):
         computed = perf_counter()
         self._as_pictures(output, len(inputs))
         return Stages(computed - start, perf_counter() - computed)
+
+    def _lend_impl(self, inputs: NDArray[Any]) -> DeviceFrames:
+        """`_decode_impl` without the copy into the computer's memory."""
+        raise BackendError(
+            f"{self.name} decodes into the computer's own memory; frames stay on a GPU with --backend tensorrt, "
+            "tensorrt-rtx or onnxruntime-cuda"
+        )
 
     def _switch_impl(self, sidecar: Sidecar) -> None:
         """Take the inputs of another session, already checked against the graph."""

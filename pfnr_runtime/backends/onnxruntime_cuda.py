@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pfnr_runtime.artifact import ArtifactFile
 from pfnr_runtime.backends.base import Backend, BackendKind, Stages
+from pfnr_runtime.device_frames import DeviceFrames
 from pfnr_runtime.errors import BackendError
 from pfnr_runtime.lifted_graph import lift
 from pfnr_runtime.masked_weights import MaskedWeights
@@ -81,6 +82,10 @@ class OnnxRuntimeGpu(Backend):
         self._as_pictures(self._decode_impl(inputs), len(inputs))
         computed = self._session.computed_at
         return Stages(computed - start, perf_counter() - computed)
+
+    def _lend_impl(self, inputs: NDArray[Any]) -> DeviceFrames:
+        assert self._session is not None
+        return self._session.run_on_device(inputs)
 
     def _switch_impl(self, sidecar: Sidecar) -> None:
         self._load(sidecar)

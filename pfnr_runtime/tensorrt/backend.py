@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from pfnr_runtime.artifact import ArtifactFile
 from pfnr_runtime.backends.base import Backend, BackendKind, Stages
 from pfnr_runtime.console import say
+from pfnr_runtime.device_frames import DeviceFrames
 from pfnr_runtime.errors import BackendError
 from pfnr_runtime.sidecar import Sidecar
 from pfnr_runtime.tensorrt.api import Flavour, load_library, missing
 from pfnr_runtime.tensorrt.build import BuildOptions
 from pfnr_runtime.tensorrt.device import device_missing, open_device
-from pfnr_runtime.tensorrt.device_frames import DeviceFrames
 from pfnr_runtime.tensorrt.engine_run import EngineRun
 from pfnr_runtime.tensorrt.obtain import obtain_engine
 
@@ -72,13 +72,6 @@ class TensorRtBackend(Backend):
         for output in self._run.loop.decode_each(checked):
             yield self._as_pictures(output, len(output))
 
-    def decode_on_device(self, indices: NDArray[Any]) -> DeviceFrames:
-        """At most `max_batch` frames left in device memory, as the artifact gives them; release them soon.
-
-        Errors as `decode`; a ValueError for too many frames, or while others are lent out.
-        """
-        return self._run.loop.lend(self._checked(indices))
-
     def _decode_impl(self, inputs: NDArray[Any]) -> NDArray[Any]:
         return self._run.loop.decode(inputs)
 
@@ -91,6 +84,9 @@ class TensorRtBackend(Backend):
         self._as_pictures(self._decode_impl(inputs), len(inputs))
         whole = perf_counter() - computed
         return Stages(computed - start, max(0.0, whole - (computed - start)))
+
+    def _lend_impl(self, inputs: NDArray[Any]) -> DeviceFrames:
+        return self._run.loop.lend(inputs)
 
     def _switch_impl(self, sidecar: Sidecar) -> None:
         self._run.switch(sidecar)

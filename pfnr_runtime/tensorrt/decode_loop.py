@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pfnr_runtime.contract import FRAME_INDEX, ArtifactInput
+from pfnr_runtime.device_frames import DeviceFrames
 from pfnr_runtime.errors import BackendError
 from pfnr_runtime.tensorrt.device import Device
-from pfnr_runtime.tensorrt.device_frames import DeviceFrames
 from pfnr_runtime.tensorrt.step_graphs import StepGraphs
 
 BUFFER_SETS = 2
@@ -55,7 +55,7 @@ class Ticket:
 
 @dataclass
 class _Buffers:
-    """One of the sets that take turns. lent: a caller holds it."""
+    """One of the sets that take turns. lent: frames in it that a caller holds, or held last."""
 
     number: int
     inputs: int
@@ -67,7 +67,7 @@ class _Buffers:
     computed: Any
     copied: Any
     ticket: Ticket | None = None
-    lent: bool = False
+    lent: DeviceFrames | None = None
 
 
 class DecodeLoop:
@@ -93,12 +93,14 @@ class DecodeLoop:
         self._source = source
         self._device, self._engine = device, engine
         self._turn, self._open, self._broken = 0, True, ""
-        self._lent: DeviceFrames | None = None
         self._kept = contextlib.ExitStack()
+        self._sets: list[_Buffers] = []
+        self._outliving: set[int] = set()  # frames of a closed loop that somebody has
         try:
             self.stream = self._keep(device.create_stream(), device.destroy_stream)
             self._copy_stream = self._keep(device.create_stream(), device.destroy_stream)
-            self._sets = [self._make_buffers(number) for number in range(BUFFER_SETS)]
+            for number in range(BUFFER_SETS):
+                self._sets.append(self._make_buffers(number))
         except BaseException:
             self._kept.close()
             raise
@@ -137,29 +139,38 @@ class DecodeLoop:
                 self._abandon(ticket)
 
     def lend(self, inputs: NDArray[Any]) -> DeviceFrames:
-        """At most `max_batch` frames, left in device memory until released.
+        """At most `max_batch` frames, left in device memory until nobody has them any more.
 
-        A ValueError for more frames, or while other frames are lent out: decoding goes on with the other set
-        of buffers meanwhile.
+        A ValueError for more frames, or while others are in use: decoding goes on with the other set of buffers
+        meanwhile.
         """
         if not 1 <= len(inputs) <= self.max_batch:
             raise ValueError(
                 f"{len(inputs)} frames is outside 1 to {self.max_batch} for frames kept on the device"
             )
-        if self._lent is not None:
-            raise ValueError("frames on the device are lent out already; release them first")
+        if any(buffers.lent is not None and buffers.lent.in_use for buffers in self._sets):
+            raise ValueError(
+                "frames on the device are lent out already; release them first, and drop the arrays made of them"
+            )
         buffers = self._next_buffers()
         self._launch(buffers, inputs)
-        buffers.lent = True
 
-        def release() -> None:
-            buffers.lent = False
-            self._lent = None
-            self._device.synchronise()
+        def ready(stream: int | None) -> None:
+            if stream is None:
+                self._device.synchronise_event(buffers.computed)
+            else:
+                self._device.wait_event(stream, buffers.computed)
 
-        stream = self._device.stream_number(self.stream)
-        self._lent = DeviceFrames(buffers.frames, (len(inputs), *self.shape), self.dtype, stream, release)
-        return self._lent
+        buffers.lent = DeviceFrames(
+            buffers.frames,
+            (len(inputs), *self.shape),
+            self.dtype,
+            self._device.dlpack_device,
+            stream=self._device.stream_number(self.stream),
+            ready=ready,
+            release=lambda: self._take_back(buffers.frames),
+        )
+        return buffers.lent
 
     def forget_graphs(self) -> None:
         """Call after the engine's inputs or weights were exchanged: steps are recorded anew."""
@@ -180,8 +191,10 @@ class DecodeLoop:
         if not self._open:
             return
         self._open = False
-        lent = self._lent.release if self._lent is not None else self.wait
-        for action in (lent, self.wait, self._graphs.forget, self._kept.close):
+        for buffers in self._sets:
+            if buffers.lent is not None:
+                buffers.lent.release()
+        for action in (self._device.synchronise, self.wait, self._graphs.forget, self._kept.close):
             with contextlib.suppress(BackendError):
                 action()
 
@@ -239,8 +252,12 @@ class DecodeLoop:
         for _ in self._sets:
             buffers = self._sets[self._turn % BUFFER_SETS]
             self._turn += 1
-            if buffers.lent:
-                continue
+            if buffers.lent is not None:
+                if buffers.lent.in_use:
+                    continue
+                # Whoever had them may have put work on streams of its own that still reads them.
+                self._device.synchronise()
+                buffers.lent = None
             if buffers.ticket is not None:
                 self._land(buffers.ticket)
             return buffers
@@ -256,6 +273,20 @@ class DecodeLoop:
             self._device.synchronise_event(buffers.copied)
         ticket.out[:] = buffers.frames_view[: len(ticket.out)]
         ticket.buffers = buffers.ticket = None
+
+    def _take_back(self, address: int) -> None:
+        """Nobody has lent frames any more: free them if they outlived the loop."""
+        if address in self._outliving:
+            self._outliving.discard(address)
+            with contextlib.suppress(BackendError):
+                self._device.synchronise()
+            self._device.free(address)
+
+    def _free_frames(self, address: int) -> None:
+        """Free a set's frames, or leave that to `_take_back` while an array made of them lives."""
+        self._outliving.add(address)
+        if not any(b.frames == address and b.lent is not None and b.lent.in_use for b in self._sets):
+            self._take_back(address)
 
     def _check_open(self) -> None:
         if not self._open:
@@ -293,7 +324,8 @@ class DecodeLoop:
         frame_bytes = prod(self.shape) * self.dtype.itemsize
         row, kind = self._source.row, np.dtype(self._source.dtype)
         sizes = self.max_batch * prod(row) * kind.itemsize, self.max_batch * frame_bytes
-        inputs, frames = (self._keep(device.allocate(size), device.free) for size in sizes)
+        inputs = self._keep(device.allocate(sizes[0]), device.free)
+        frames = self._keep(device.allocate(sizes[1]), self._free_frames)
         pinned = []
         for size in sizes:
             address, view = device.allocate_host(size)

@@ -15,6 +15,7 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pfnr_runtime.dlpack import CUDA
 from pfnr_runtime.errors import BackendError
 
 
@@ -39,6 +40,11 @@ class Device(Protocol):
 
     @property
     def info(self) -> DeviceInfo: ...
+    @property
+    def dlpack_device(self) -> tuple[int, int]:
+        """DLPack's type and number of the device that `allocate` gives memory of."""
+        ...
+
     def allocate(self, size: int) -> int: ...
     def free(self, address: int) -> None: ...
     def allocate_host(self, size: int) -> tuple[int, NDArray[np.uint8]]:
@@ -58,7 +64,7 @@ class Device(Protocol):
     def record_event(self, event: Any, stream: Any) -> None: ...
     def synchronise_event(self, event: Any) -> None: ...
     def wait_event(self, stream: Any, event: Any) -> None:
-        """Work put on `stream` from now on starts after what `event` recorded last."""
+        """Work put on `stream`, ours or another's by its number, starts after what `event` recorded last."""
         ...
 
     def copy_in(self, address: int, host: int, size: int, stream: Any) -> None: ...
@@ -99,6 +105,10 @@ class CudaDevice:
     @property
     def info(self) -> DeviceInfo:
         return self._info
+
+    @property
+    def dlpack_device(self) -> tuple[int, int]:
+        return CUDA, 0
 
     def used_memory(self) -> int:
         """Bytes of the device's memory that are taken, by whichever process; a Jetson's is all of the board's."""

@@ -37,14 +37,15 @@ class StandInStream:
 
 
 class StandInDevice:
-    """Memory is a dictionary of arrays by address; a stream runs only when somebody waits for it.
+    """Memory is a dictionary of arrays by their real address; a stream runs only when somebody waits for it.
 
     scheduler: where random moments come from. fail_at: after this many calls that can fail on a real device,
     every further one does, until None. history: what was done, in order. alive: what was made and not given
-    back.
+    back. foreign_waits: streams of others, by number, that were told to wait, and for what.
     """
 
     info = DeviceInfo("stand-in", "0.0", "0.0", "0.0", 0)
+    dlpack_device = (2, 0)  # a test that hands its memory, which is ordinary memory, to NumPy says (1, 0)
 
     def __init__(self, scheduler: random.Random | None = None) -> None:
         self.scheduler = scheduler
@@ -55,6 +56,7 @@ class StandInDevice:
         self.fail_at: int | None = None
         self.streams: list[StandInStream] = []
         self.graphs_allowed = True
+        self.foreign_waits: list[tuple[int, StandInEvent]] = []
         self._next = 0x1000
 
     def allocate(self, size: int) -> int:
@@ -103,7 +105,11 @@ class StandInDevice:
         self._call("synchronise event")
         self._until(event[1], event[1].recorded)
 
-    def wait_event(self, stream: StandInStream, event: tuple[int, StandInEvent]) -> None:
+    def wait_event(self, stream: StandInStream | int, event: tuple[int, StandInEvent]) -> None:
+        if isinstance(stream, int):
+            self._call("foreign wait")
+            self.foreign_waits.append((stream, event[1]))
+            return
         turn = event[1].recorded
         self._put(stream, "wait", lambda: self._until(event[1], turn), event[1])
 
@@ -185,10 +191,13 @@ class StandInDevice:
 
     def _make(self, what: str, size: int) -> int:
         self._call(f"make {what}")
-        address, self._next = self._next, self._next + 0x1000
-        self.alive[address] = what
         if size:
-            self.memory[address] = np.full(size, 0xEE, np.uint8)
+            array = np.full(size, 0xEE, np.uint8)
+            address = array.ctypes.data
+            self.memory[address] = array
+        else:
+            address, self._next = self._next, self._next + 0x1000
+        self.alive[address] = what
         return address
 
     def _drop(self, address: int, what: str) -> None:

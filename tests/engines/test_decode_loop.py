@@ -279,3 +279,46 @@ def test_closing_takes_lent_frames_back() -> None:
     with pytest.raises(ValueError, match="released"):
         _ = frames.__cuda_array_interface__
     frames.release()
+
+
+def test_arrays_made_of_lent_frames_hold_them_until_they_are_gone() -> None:
+    loop, device = make(2)
+    device.dlpack_device = (1, 0)
+    frames = loop.lend(numbers(11, 12))
+    array = np.from_dlpack(frames)
+    assert (array == TABLE[[11, 12]]).all(), "taken when they were complete"
+    frames.release()
+    for i in range(4):
+        assert (loop.decode(numbers(i)) == TABLE[[i]]).all()
+    with pytest.raises(ValueError, match="drop the arrays made of them"):
+        loop.lend(numbers(1))
+    assert (array == TABLE[[11, 12]]).all()
+    del array
+    with loop.lend(numbers(5)) as again:
+        assert (np.from_dlpack(again) == TABLE[[5]]).all()
+    assert (loop.decode(numbers(1, 2, 3, 4, 5)) == TABLE[1:6]).all()
+    loop.close()
+    assert not device.alive
+
+
+def test_arrays_made_of_lent_frames_outlive_the_loop() -> None:
+    loop, device = make(2)
+    device.dlpack_device = (1, 0)
+    frames = loop.lend(numbers(11, 12))
+    array = np.from_dlpack(frames)
+    loop.close()
+    assert list(device.alive) == [frames.address]
+    assert (array == TABLE[[11, 12]]).all()
+    del array
+    assert not device.alive
+
+
+def test_a_stream_of_another_library_waits_for_the_frames() -> None:
+    loop, device = make()
+    frames = loop.lend(numbers(3))
+    frames.__dlpack__(stream=4711)
+    ((stream, event),) = device.foreign_waits
+    assert stream == 4711
+    assert event.recorded == 1
+    loop.close()
+    assert not device.alive

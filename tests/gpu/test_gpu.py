@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import subprocess
@@ -117,28 +118,37 @@ def test_sessions_switch(backend: str, artifacts: Path, table: Table) -> None:
     table(what="switch", backend=backend, median_ms=ms, frame_period_ms=round(period, 2))
 
 
-def test_frames_can_stay_on_the_device(tensorrt: str, artifacts: Path) -> None:
-    from pfnr_runtime.artifact import open_artifact
-    from pfnr_runtime.backends import open_backend
+def test_frames_can_stay_on_the_device(backend: str, artifacts: Path) -> None:
+    """The pointer holds the frames, and so does what PyTorch, where it is there for CUDA, makes of it."""
+    if backend.startswith("onnxruntime-cpu"):
+        pytest.skip("it has no device")
     from pfnr_runtime.tensorrt.device import open_device
 
-    opened, _ = open_backend(open_artifact(artifacts / "fp32.onnx"), tensorrt)
-    with opened:
-        expected: Any = opened.decode(np.array([5]))
-        device: Any = open_device()
-        lend: Any = opened
+    device: Any = open_device()
+    with open_it(artifacts / "fp32.onnx", backend, 2) as decoder:
+        expected = decoder.get_frames_at([5, 9]).data
         host, view = device.allocate_host(expected.nbytes)
         stream = device.create_stream()
         try:
-            with lend.decode_on_device(np.array([5])) as frames:
+            with decoder.device_frames([5, 9]) as frames:
                 assert frames.__cuda_array_interface__["shape"] == expected.shape
-                device.synchronise()
+                assert frames.__dlpack_device__() == (2, 0)
+                frames.__dlpack__(stream=int(stream))
                 device.copy_out(host, frames.address, expected.nbytes, stream)
                 device.synchronise_stream(stream)
-            assert (view.reshape(expected.shape) == expected).all()
+                assert (view.reshape(expected.shape) == expected).all()
+                with contextlib.suppress(ImportError):
+                    import torch
+
+                    if torch.cuda.is_available():
+                        tensor = torch.from_dlpack(frames)
+                        assert (tensor.cpu().numpy() == expected).all()
+                        assert (torch.as_tensor(frames, device="cuda").cpu().numpy() == expected).all()
+                        del tensor
         finally:
             device.free_host(host)
             device.destroy_stream(stream)
+        assert (decoder.get_frames_at([5, 9]).data == expected).all()
 
 
 def test_pictures_between_frames_are_those_of_the_cpu(backend: str, artifacts: Path, table: Table) -> None:
