@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -35,11 +36,17 @@ def weight_bound(name: str, shape: tuple[int, ...]) -> float:
     return 1 / math.sqrt(math.prod(shape[1:]))
 
 
-def new_scores(config: ModelConfig, generator: torch.Generator) -> dict[str, Tensor]:
-    """Fresh scores for a session, float32: uniform, bounded by 1/√fan-in."""
+def new_scores(start: str, weights: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    """Fresh scores for a session, float32.
+
+    start: `magnitude`, each weight's own, so that a session begins with the largest weights and reuses what
+    earlier sessions have trained; or `random`, uniform and bounded by 1/√fan-in.
+    """
+    if start == "magnitude":
+        return {name: w.detach().abs().cpu() for name, w in weights.items()}
     return {
-        name: _uniform(shape, 1 / math.sqrt(max(1, math.prod(shape[1:]))), generator)
-        for name, shape in config.tensor_shapes().items()
+        name: _uniform(tuple(w.shape), 1 / math.sqrt(max(1, math.prod(w.shape[1:]))), generator)
+        for name, w in weights.items()
     }
 
 

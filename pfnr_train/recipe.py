@@ -1,10 +1,14 @@
-"""How a session is trained: everything a person may turn, with its default."""
+"""How a session is trained: everything a person may turn, with its default, and the named recipes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from pfnr_runtime.errors import UsageError
+
+LOSSES = ("rmse", "l1-ssim")
+OPTIMISERS = ("soap", "adam")
+SCORE_STARTS = ("magnitude", "random")
 
 
 @dataclass(frozen=True)
@@ -13,8 +17,10 @@ class Recipe:
 
     epochs: passes over the frames. batch: frames a step. density: fraction of each tensor the masks keep,
     in (0, 1]. learning_rate: of weights, scores and head at its peak; it rises over the first `warmup`
-    fraction of all steps, then falls along a cosine. ssim_weight: the loss is
-    (1 − ssim_weight)·L1 + ssim_weight·(1 − SSIM). beta1, beta2: of Adam. seed: of scores, head and order.
+    fraction of all steps, then falls along a cosine. loss: `rmse`, each frame's root mean square error, or
+    `l1-ssim`, the paper's. ssim_weight: of (1 − SSIM) in either. optimiser: of the shared weights; scores and
+    head have Adam. beta1, beta2: of its two moments; of Adam's too. scores: what they start from, the weights'
+    magnitudes or random numbers. seed: of scores, head and order.
     """
 
     epochs: int = 100
@@ -22,9 +28,12 @@ class Recipe:
     density: float = 0.5
     learning_rate: float = 1e-2
     warmup: float = 0.2
-    ssim_weight: float = 0.3
-    beta1: float = 0.5
-    beta2: float = 0.999
+    loss: str = "rmse"
+    ssim_weight: float = 0.0
+    optimiser: str = "soap"
+    beta1: float = 0.9
+    beta2: float = 0.95
+    scores: str = "magnitude"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -34,11 +43,38 @@ class Recipe:
             "density": (self.density, 0 < self.density <= 1, "above 0, up to 1"),
             "learning rate": (self.learning_rate, 0 < self.learning_rate <= 1, "above 0, up to 1"),
             "warm-up": (self.warmup, 0 <= self.warmup < 1, "0 up to 1"),
+            "loss": (self.loss, self.loss in LOSSES, " or ".join(LOSSES)),
             "SSIM weight": (self.ssim_weight, 0 <= self.ssim_weight <= 1, "0 to 1"),
+            "optimiser": (self.optimiser, self.optimiser in OPTIMISERS, " or ".join(OPTIMISERS)),
             "beta1": (self.beta1, 0 <= self.beta1 < 1, "0 up to 1"),
             "beta2": (self.beta2, 0 <= self.beta2 < 1, "0 up to 1"),
+            "scores": (self.scores, self.scores in SCORE_STARTS, " or ".join(SCORE_STARTS)),
             "seed": (self.seed, 0 <= self.seed < 2**63, "0 to 2^63 − 1"),
         }
         for what, (value, fine, allowed) in checks.items():
             if not fine:
                 raise UsageError(f"{what} {value} is not allowed; choose {allowed}")
+
+
+# `paper` is the authors' (arXiv 2306.11305, section 4): Adam with β1 0.5 on all, 0.7·L1 + 0.3·(1 − SSIM).
+RECIPES: dict[str, Recipe] = {
+    "default": Recipe(),
+    "paper": Recipe(
+        epochs=150,
+        density=0.3,
+        learning_rate=5e-4,
+        loss="l1-ssim",
+        ssim_weight=0.3,
+        optimiser="adam",
+        beta1=0.5,
+        beta2=0.999,
+        scores="random",
+    ),
+}
+
+
+def named_recipe(name: str) -> Recipe:
+    """The recipe of this name; a UsageError lists the names there are."""
+    if name not in RECIPES:
+        raise UsageError(f"recipe {name!r} is none of {', '.join(RECIPES)}")
+    return RECIPES[name]

@@ -25,6 +25,7 @@ from pfnr_train.initialise import new_head, new_scores
 from pfnr_train.loss import FrameLoss
 from pfnr_train.masking import MaskedWeight, TopMask, kept_count
 from pfnr_train.network import Network
+from pfnr_train.optimisers import SessionOptimiser
 from pfnr_train.recipe import Recipe
 from pfnr_train.schedule import learning_rate_factor
 
@@ -80,18 +81,15 @@ class SessionTraining:
         self.free = {
             n: torch.from_numpy(~mask).to(self.device) if mask.any() else None for n, mask in frozen.items()
         }
-        self.scores = {n: self._leaf(s) for n, s in new_scores(config, self.generator).items()}
+        start = new_scores(recipe.scores, self.weights, self.generator)
+        self.scores = {n: self._leaf(s) for n, s in start.items()}
         self.head = {n: self._leaf(h) for n, h in new_head(config, self.generator).items()}
         self.top = {n: TopMask(kept_count(w.numel(), recipe.density)) for n, w in self.weights.items()}
         self.table = torch.from_numpy(table).to(self.device)
         self.frame_count = len(frames)
-        self.loss = FrameLoss(frames, recipe.ssim_weight, self.device)
-        self.optimiser = torch.optim.Adam(
-            [*self.weights.values(), *self.scores.values(), *self.head.values()],
-            lr=recipe.learning_rate,
-            betas=(recipe.beta1, recipe.beta2),
-            fused=True,
-        )
+        self.loss = FrameLoss(frames, recipe.loss, recipe.ssim_weight, self.device)
+        others = [*self.scores.values(), *self.head.values()]
+        self.optimiser = SessionOptimiser(recipe, self.weights, self.free, others)
         self.steps_per_epoch = math.ceil(len(frames) / recipe.batch)
         self.total_steps = self.steps_per_epoch * recipe.epochs
         self.step_count = 0
@@ -129,20 +127,18 @@ class SessionTraining:
         rate = self.recipe.learning_rate * learning_rate_factor(
             self.step_count, self.total_steps, self.recipe.warmup
         )
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
         own, counts = self.ranks.part(batch)
         decoded = self.network(self.table[own], self.masked_weights(), self.head)
         loss, squared_error = self.loss(decoded, own)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad()
         (loss * counts).backward()  # type: ignore[no-untyped-call]
-        moved = (p for group in self.optimiser.param_groups for p in group["params"])
+        moved = (leaf for kind in LEAVES for leaf in getattr(self, kind).values())
         value, squared_error = self.ranks.sum(moved, [float(loss.detach()) * counts, squared_error * counts])
         if not math.isfinite(value):
             raise TrainingError(
                 f"the loss became {value} at step {self.step_count + 1} of {self.total_steps}; {self._advice}"
             )
-        self.optimiser.step()
+        self.optimiser.step(rate)
         self.step_count += 1
         return StepResult(self.step_count, value, -10 * math.log10(max(squared_error, 1e-10)))
 

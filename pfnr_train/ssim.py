@@ -7,6 +7,8 @@ two small banded matrix products instead of a depthwise convolution, which CPUs 
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -56,14 +58,24 @@ def _join(parts: list[Tensor], axis: int) -> Tensor:
 
 
 class TargetStatistics:
-    """A target frame's part of SSIM: the frame, its local mean and local variance, each [3, ...]."""
+    """A target frame's part of SSIM: the frame, its local mean and local variance, each [3, ...].
 
-    __slots__ = ("frame", "mean", "variance")
+    The statistics are computed when first asked for.
+    """
 
     def __init__(self, frame: Tensor, blur: Blur) -> None:
         self.frame = frame
-        self.mean = blur(frame)
-        self.variance = blur(frame * frame) - self.mean**2
+        self._blur = blur
+
+    @cached_property
+    def mean(self) -> Tensor:
+        """Local means."""
+        return self._blur(self.frame)
+
+    @cached_property
+    def variance(self) -> Tensor:
+        """Local variances."""
+        return self._blur(self.frame * self.frame) - self.mean**2
 
 
 def ssim(decoded: Tensor, target: Tensor, mean_t: Tensor, variance_t: Tensor, blur: Blur) -> Tensor:

@@ -63,9 +63,7 @@ class TensorBoardLog:
     def _write_scalars(self, training: SessionTraining, step: int) -> None:
         for key, total in self._sums.items():
             self._writer.add_scalar(key, total / self._count, step)
-        for index, group in enumerate(training.optimiser.param_groups):
-            suffix = f"/{index}" if len(training.optimiser.param_groups) > 1 else ""
-            self._writer.add_scalar(f"train/learning_rate{suffix}", group["lr"], step)
+        self._writer.add_scalar("train/learning_rate", training.optimiser.learning_rate, step)
         self._sums, self._count = {}, 0
 
     def _write_picture(self, training: SessionTraining, step: int) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from pfnr_train.baselines.method import Array, DenseNetwork, Frames
 from pfnr_train.loss import FrameLoss
 from pfnr_train.network import Network
+from pfnr_train.optimisers import SessionOptimiser
 from pfnr_train.recipe import Recipe
 from pfnr_train.schedule import learning_rate_factor
 from pfnr_train.session_training import TrainingError
@@ -59,13 +60,10 @@ class DenseTraining:
         self.videos = torch.cat([torch.full((len(part.frames),), part.video) for part in parts])
         self.table = torch.from_numpy(np.concatenate([part.table for part in parts])).to(self.device)
         frames = np.concatenate([part.frames for part in parts])
-        self.loss = FrameLoss(frames, recipe.ssim_weight, self.device)
+        self.loss = FrameLoss(frames, recipe.loss, recipe.ssim_weight, self.device)
         trained = [head for video, head in self.heads.items() if (self.videos == video).any()]
-        self.optimiser = torch.optim.Adam(
-            [*self.weights.values(), *(w for head in trained for w in head.values())],
-            lr=recipe.learning_rate,
-            betas=(recipe.beta1, recipe.beta2),
-            fused=True,
+        self.optimiser = SessionOptimiser(
+            recipe, self.weights, dict.fromkeys(self.weights), [w for head in trained for w in head.values()]
         )
 
     def _leaf(self, array: Array) -> Tensor:
@@ -98,16 +96,14 @@ class DenseTraining:
 
     def _step(self, batch: Tensor, step: int, steps: int) -> None:
         rate = self.recipe.learning_rate * learning_rate_factor(step, steps, self.recipe.warmup)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
         loss, _ = self.loss(self.decode(batch), batch)
         if self.penalty is not None:
             loss = loss + self.penalty(self.weights)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if not math.isfinite(value := float(loss.detach())):
             raise TrainingError(f"the loss became {value} at step {step} of {steps}; try a lower learning rate")
-        self.optimiser.step()
+        self.optimiser.step(rate)
 
     @staticmethod
     def _array(tensor: Tensor) -> Array:

@@ -15,6 +15,15 @@ from pfnr_runtime.errors import UsageError
 from pfnr_runtime.frame_range import parse_frame_range
 from pfnr_train.add_session import free_name
 from pfnr_train.commands.options import JsonOption, LibraryOption, SaveEveryOption, TensorBoardOption
+from pfnr_train.commands.recipe_options import (
+    BatchOption,
+    DensityOption,
+    EpochsOption,
+    LearningRateOption,
+    RecipeOption,
+    SeedOption,
+    choose_recipe,
+)
 from pfnr_train.commands.watch import watch
 from pfnr_train.config import PRESETS
 from pfnr_train.execution import Execution
@@ -25,15 +34,12 @@ from pfnr_train.library_file import read_library
 from pfnr_train.model_options import ModelOptions, model_config
 from pfnr_train.parsing import parse_duration, parse_size
 from pfnr_train.ranks import join_ranks
-from pfnr_train.recipe import Recipe
 from pfnr_train.resumable import add_resumably, clear_finished_state, find_finished, hold_library
 from pfnr_train.state_keeper import Saving, find_state
 from pfnr_train.tensorboard_log import require_tensorboard
 from pfnr_train.threads import choose_device, set_threads
 from pfnr_train.time_budget import epochs_in
 from pfnr_train.training_state import state_path
-
-_DEFAULT = Recipe()
 
 
 @reports_errors
@@ -53,16 +59,15 @@ def add(
     fourier_channels: Annotated[int | None, typer.Option(help="Its channels with concat.")] = None,
     placement: Annotated[str | None, typer.Option(help="Its band placement: centered or reference.")] = None,
     bias: Annotated[bool | None, typer.Option("--bias/--no-bias", help="Biases in a new library.")] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Passes over the frames.", show_default=str(_DEFAULT.epochs))
-    ] = None,
+    recipe: RecipeOption = "default",
+    epochs: EpochsOption = None,
     time_budget: Annotated[
         str | None, typer.Option(help="Choose the epochs so that all is done in this time, such as 10m.")
     ] = None,
-    density: Annotated[float, typer.Option(help="Fraction of each tensor to use.")] = _DEFAULT.density,
-    batch: Annotated[int, typer.Option(help="Frames a step.")] = _DEFAULT.batch,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = _DEFAULT.learning_rate,
-    seed: Annotated[int, typer.Option(help="Seed of weights, scores and order.")] = _DEFAULT.seed,
+    density: DensityOption = None,
+    batch: BatchOption = None,
+    learning_rate: LearningRateOption = None,
+    seed: SeedOption = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="all")] = None,
     save_every: SaveEveryOption = "5m",
@@ -76,7 +81,9 @@ def add(
     budget = None if time_budget is None else parse_duration(time_budget)
     if budget is not None and epochs is not None:
         raise UsageError("--epochs and --time-budget are two ways to say how long to train; give one of them")
-    recipe = Recipe(_DEFAULT.epochs if epochs is None else epochs, batch, density, learning_rate, seed=seed)
+    chosen = choose_recipe(
+        recipe, epochs=epochs, density=density, batch=batch, learning_rate=learning_rate, seed=seed
+    )
     model = ModelOptions(preset, fourier, fourier_block, fourier_channels, placement, bias)
     wanted = None if size is None else parse_size(size)
     span = None if frames is None else parse_frame_range(frames)
@@ -97,7 +104,7 @@ def add(
             clear_finished_state(start, library)
         saved = find_state(state_path(library, len(start.sessions)), saving, ranks)
         if resume and saved is None:
-            finished = find_finished(start, taken, recipe, name, any_epochs=budget is not None)
+            finished = find_finished(start, taken, chosen, name, any_epochs=budget is not None)
             if finished is not None:
                 say("nothing to resume: the session is in the library")
                 _report(start, finished, library, json)
@@ -105,11 +112,11 @@ def add(
             say("nothing to resume: training from the start")
         session = free_name(start, name, taken)
         if budget is not None:
-            chosen = saved.epochs if saved else epochs_in(budget, started, start, taken, recipe, execution)
-            recipe = replace(recipe, epochs=chosen)
+            fitting = saved.epochs if saved else epochs_in(budget, started, start, taken, chosen, execution)
+            chosen = replace(chosen, epochs=fitting)
         say_lack_of_free_weights(start)
-        with watch(session, recipe, taken.frames, tensorboard if ranks.leads else None) as on_step:
-            start = add_resumably(start, library, taken, session, recipe, on_step, execution, saved, saving.every)
+        with watch(session, chosen, taken.frames, tensorboard if ranks.leads else None) as on_step:
+            start = add_resumably(start, library, taken, session, chosen, on_step, execution, saved, saving.every)
         if ranks.leads:
             _report(start, len(start.sessions) - 1, library, json)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from pfnr_runtime.errors import UsageError
 from pfnr_train.initialise import new_library, new_scores
 from pfnr_train.masking import top_mask
 from pfnr_train.network import Network
-from pfnr_train.recipe import Recipe
+from pfnr_train.recipe import RECIPES, Recipe, named_recipe
 from pfnr_train.schedule import learning_rate_factor
 from pfnr_train.session_training import SessionTraining, TrainingError, session_generator
 
@@ -40,16 +41,43 @@ def test_the_learning_rate_rises_linearly_then_falls_along_a_cosine(total: int, 
     assert all(0 <= factor <= 1 for factor in factors)
 
 
+def first_scores(start: str, seed: int, session: int) -> bytes:
+    weights = {n: torch.from_numpy(w) for n, w in new_library(small_config(), 0).weights.items()}
+    return new_scores(start, weights, session_generator(seed, session))["stem.0.weight"].numpy().tobytes()
+
+
 def test_every_session_has_random_numbers_of_its_own() -> None:
-    config = small_config()
-    drawn = {
-        (seed, session): new_scores(config, session_generator(seed, session))["stem.0.weight"].numpy().tobytes()
-        for seed in (0, 1, 2**63 - 1)
-        for session in (0, 1, 2)
-    }
+    drawn = {(e, k): first_scores("random", e, k) for e in (0, 1, 2**63 - 1) for k in (0, 1, 2)}
     assert len(set(drawn.values())) == len(drawn)
-    again = new_scores(config, session_generator(1, 2))["stem.0.weight"].numpy().tobytes()
-    assert again == drawn[1, 2]
+    assert first_scores("random", 1, 2) == drawn[1, 2]
+
+
+def test_scores_that_start_from_magnitudes_keep_the_largest_weights_first() -> None:
+    run = training(Recipe(density=0.3, scores="magnitude"))
+    for name, weight in run.weights.items():
+        keep = max(1, round(0.3 * weight.numel()))
+        assert torch.equal(run.top[name](run.scores[name]), top_mask(weight.detach().abs(), keep))
+    weight, score = run.weights["stem.0.weight"], run.scores["stem.0.weight"]
+    assert weight.data_ptr() != score.data_ptr()
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_every_recipe_leaves_frozen_weights_alone_to_the_bit_and_moves_the_others(recipe: Recipe) -> None:
+    config = small_config("add", bias=True)
+    weights = new_library(config, 0).weights
+    draw = np.random.default_rng(3)
+    frozen = {n: draw.random(w.shape) < 0.5 for n, w in weights.items()}
+    for name, weight in weights.items():
+        weight.reshape(-1)[::7] = -0.0
+        frozen[name].reshape(-1)[::7] = True
+    table = draw.uniform(-1, 1, (4, 160)).astype(np.float32)
+    recipe = replace(recipe, epochs=3, density=0.6)
+    run = SessionTraining(config, weights, frozen, made_clip(config, 0, 4).frames, table, recipe, 1)
+    list(run.run())
+    after = run.finish().weights
+    for name, weight in weights.items():
+        assert after[name][frozen[name]].tobytes() == weight[frozen[name]].tobytes()
+    assert not np.array_equal(after["stem.1.weight"], weights["stem.1.weight"])
 
 
 @pytest.mark.parametrize("combine", COMBINES)
@@ -113,6 +141,9 @@ def test_a_loss_that_is_no_number_stops_training_and_says_what_to_do() -> None:
         {"learning_rate": math.inf},
         {"warmup": 1},
         {"ssim_weight": -0.1},
+        {"loss": "l2"},
+        {"optimiser": "sgd"},
+        {"scores": "zero"},
         {"beta1": 1},
         {"seed": -1},
         {"seed": 2**63},
@@ -121,3 +152,20 @@ def test_a_loss_that_is_no_number_stops_training_and_says_what_to_do() -> None:
 def test_a_recipe_that_cannot_work_is_refused(wrong: dict) -> None:
     with pytest.raises(UsageError, match="is not allowed; choose"):
         Recipe(**wrong)
+
+
+def test_the_papers_recipe_is_the_papers() -> None:
+    paper = named_recipe("paper")
+    assert (paper.optimiser, paper.beta1, paper.beta2, paper.learning_rate) == ("adam", 0.5, 0.999, 5e-4)
+    assert (paper.loss, paper.ssim_weight, paper.scores, paper.epochs, paper.batch) == (
+        "l1-ssim",
+        0.3,
+        "random",
+        150,
+        1,
+    )
+
+
+def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="recipe 'fast' is none of default, paper"):
+        named_recipe("fast")

@@ -1,0 +1,62 @@
+"""What moves a session's tensors: one optimiser for the shared weights, Adam for everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pfnr_train.optimisers.soap import Soap
+from pfnr_train.recipe import Recipe
+
+
+class SessionOptimiser:
+    """The optimisers of one session's training, as one.
+
+    weights: shared tensors by name, trained by the recipe's optimiser. free: by name, which of their entries
+    may move; all, where it is None. others: scores and head, trained by Adam.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        weights: Mapping[str, Tensor],
+        free: Mapping[str, Tensor | None],
+        others: list[Tensor],
+    ) -> None:
+        self.learning_rate = recipe.learning_rate  # of the last step
+        rate, betas = recipe.learning_rate, (recipe.beta1, recipe.beta2)
+        # A vector of biases has no covariances worth a basis. Frozen entries get no gradient, so Adam leaves
+        # them alone by itself.
+        matrices = [n for n, w in weights.items() if w.dim() > 1 and recipe.optimiser == "soap"]
+        plain = [w for n, w in weights.items() if n not in matrices]
+        self._parts: list[torch.optim.Optimizer] = [
+            torch.optim.Adam([*plain, *others], lr=rate, betas=betas, fused=True)
+        ]
+        if matrices:
+            masks = {weights[n]: free[n] for n in matrices}
+            self._parts.append(Soap([weights[n] for n in matrices], masks, rate, betas))
+
+    def step(self, learning_rate: float) -> None:
+        """Move everything that has a gradient."""
+        self.learning_rate = learning_rate
+        for part in self._parts:
+            for group in part.param_groups:
+                group["lr"] = learning_rate
+            part.step()
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for part in self._parts:
+            part.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the optimisers remember, as nested dicts of tensors and plain values, not copied."""
+        return {str(i): part.state_dict() for i, part in enumerate(self._parts)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave; a KeyError or ValueError if it does not fit."""
+        for i, part in enumerate(self._parts):
+            part.load_state_dict(state[str(i)])
