@@ -7,6 +7,9 @@ and `l` at 720p. Also printed: where a step of ours goes.
 from __future__ import annotations
 
 import collections
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +19,7 @@ from report import interleaved, machine, parser, show, store, summarise
 from pfnr_runtime.timetable import time_table
 from pfnr_train.config import preset_config
 from pfnr_train.initialise import new_library
-from pfnr_train.recipe import Recipe
+from pfnr_train.recipe import named_recipe
 from pfnr_train.session_training import SessionTraining
 
 CASES = {"s": (320, 180), "l": (1280, 720)}
@@ -69,24 +72,26 @@ def main() -> None:
             continue
         width, height = CASES[preset]
         config = preset_config(preset, width, height)
-        recipe = Recipe(density=options.density, batch=options.batch, epochs=1000)
+        settings: dict[str, Any] = {"density": options.density, "batch": options.batch, "epochs": 1000}
+        paper, default = (replace(named_recipe(name), **settings) for name in ("paper", "default"))
         frames = smooth_frames(4, width, height)
         table = time_table(4, 0.5, config.embed_base, config.embed_levels).astype(np.float32)
         library = new_library(config, 0)
-        ours = SessionTraining(config, library.weights, library.used(), frames, table, recipe)
-        theirs = ReferenceTraining(config, frames, table, recipe)
-        batch = torch.arange(options.batch) % 4
-        times = interleaved(
-            {"authors' manner": lambda t=theirs, b=batch: t.step(b), "pfnr": lambda t=ours, b=batch: t.step(b)},
-            rounds,
+        ours, same = (
+            SessionTraining(config, library.weights, library.used(), frames, table, recipe)
+            for recipe in (default, paper)
         )
+        theirs = ReferenceTraining(config, frames, table, paper)
+        batch = torch.arange(options.batch) % 4
+        contenders = {"authors' manner": theirs, "pfnr, the paper's recipe": same, "pfnr": ours}
+        times = interleaved({who: partial(t.step, batch) for who, t in contenders.items()}, rounds)
         summary = summarise(times, "authors' manner")
         shares = where_time_goes(ours, batch, 2)
         name = f"{preset} at {width}x{height}"
         result["cases"][name] = {"steps": summary, "shares": shares}
         rows += [(name, who, f"{v['median_s'] * 1e3:.0f} ms", f"{v['ratio']:.2f}") for who, v in summary.items()]
         parts += [(name, kind, f"{share:.0%}") for kind, share in shares.items()]
-        del ours, theirs
+        del contenders, ours, same, theirs
     show("A training step", ("case", "who", "median", "ratio"), rows)
     show("Where a step of ours goes", ("case", "operations", "share"), parts)
     store(result, options.json)

@@ -9,7 +9,7 @@
     [network]                     # as the options of `pfnr-train add`
     preset = "tiny"
 
-    [recipe]                      # fields of `Recipe`
+    [recipe]                      # `name` of a recipe to start from, and fields of `Recipe`
     epochs = 20
 
     [[video]]
@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
@@ -36,7 +36,7 @@ from pfnr_runtime.frame_range import parse_frame_range
 from pfnr_train.config import ModelConfig
 from pfnr_train.model_options import ModelOptions, model_config
 from pfnr_train.parsing import parse_rate, parse_size
-from pfnr_train.recipe import Recipe
+from pfnr_train.recipe import Recipe, named_recipe
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -121,7 +121,7 @@ def _sequence(document: Mapping[str, Any]) -> Sequence:
     if not isinstance(folders, list) or not folders:
         raise UsageError(f"folders {folders!r} is not a list of folders below the data folder")
     rate = None if "fps" not in document else _rate(document["fps"], "fps")
-    options = _table(document["network"], ModelOptions, "[network]")
+    options = ModelOptions(**_checked(document["network"], ModelOptions, "[network]"))
     videos = document["video"]
     if not isinstance(videos, list) or not videos:
         raise UsageError("there must be at least one [[video]]")
@@ -162,14 +162,17 @@ def _video(value: Any, index: int, rate: Fraction | None) -> SequenceVideo:
 
 
 def _recipe(value: Any) -> Recipe:
-    return _table(value, Recipe, "[recipe]", without=("seed",))
+    named = isinstance(value, dict) and "name" in value
+    base = named_recipe(_text(value["name"], "[recipe] name")) if named else Recipe()
+    rest = {key: given for key, given in value.items() if key != "name"} if named else value
+    return replace(base, **_checked(rest, Recipe, "[recipe]", without=("seed",)))
 
 
-def _table(value: Any, cls: Callable[..., Any], where: str, without: tuple[str, ...] = ()) -> Any:
-    """A dataclass from a table with some of its fields, each of the field's type."""
+def _checked(value: Any, cls: Any, where: str, without: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A table whose keys are fields of a dataclass, each value of its field's type."""
     if not isinstance(value, dict):
         raise UsageError(f"{where} is not a table")
-    kinds = {f.name: str(f.type) for f in fields(cls) if f.name not in without}  # type: ignore[arg-type]
+    kinds = {f.name: str(f.type) for f in fields(cls) if f.name not in without}
     _check_keys(value, tuple(kinds), where)
     for key, given in value.items():
         kind = kinds[key].removesuffix(" | None")
@@ -177,7 +180,7 @@ def _table(value: Any, cls: Callable[..., Any], where: str, without: tuple[str, 
         if not isinstance(given, accepted) or (isinstance(given, bool) and kind != "bool"):
             words = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false"}[kind]
             raise UsageError(f"{where} {key} = {given!r} is not {words}")
-    return cls(**value)
+    return value
 
 
 def _check_keys(

@@ -21,6 +21,7 @@ from pfnr_train.commands.sequence_options import (
     OnlyOption,
     SeedOption,
     SequenceArgument,
+    SequenceRecipeOption,
     chosen_sequence,
 )
 from pfnr_train.comparison import NamedClip, compare
@@ -43,6 +44,7 @@ def compare_methods(
         Path | None, typer.Option(help="Write report.html, report.json and table.csv into this folder.")
     ] = None,
     only: OnlyOption = None,
+    recipe: SequenceRecipeOption = None,
     epochs: EpochsOption = None,
     density: DensityOption = None,
     frames: FramesOption = None,
@@ -66,7 +68,7 @@ def compare_methods(
     if report is not None:
         with needs_extra("--report", "report"):
             from pfnr_train.report.comparison_report import write_comparison
-    chosen = chosen_sequence(sequence, only, epochs, density, frames, seed)
+    chosen = chosen_sequence(sequence, only, epochs, density, frames, seed, recipe)
     set_threads(threads)
     found = find_clips(chosen, data_folder(data))
     describe_differences(chosen, found, say)

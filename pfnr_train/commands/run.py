@@ -20,6 +20,7 @@ from pfnr_train.commands.sequence_options import (
     OnlyOption,
     SeedOption,
     SequenceArgument,
+    SequenceRecipeOption,
     chosen_sequence,
 )
 from pfnr_train.commands.watch import watch
@@ -46,6 +47,7 @@ def run(
         Path | None, typer.Option("--library", "-l", help="The library file.", show_default="NAME.pfnr")
     ] = None,
     only: OnlyOption = None,
+    recipe: SequenceRecipeOption = None,
     epochs: EpochsOption = None,
     density: DensityOption = None,
     frames: FramesOption = None,
@@ -62,7 +64,7 @@ def run(
     Goes on at the first video that the library does not hold, and within it where its training was interrupted;
     a library that is not the beginning of this sequence is refused.
     """
-    chosen = chosen_sequence(sequence, only, epochs, density, frames, seed)
+    chosen = chosen_sequence(sequence, only, epochs, density, frames, seed, recipe)
     path = library or Path(f"{chosen.name}.pfnr")
     if tensorboard is not None:
         require_tensorboard()

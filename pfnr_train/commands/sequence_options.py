@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pfnr_train.recipe import RECIPES, named_recipe
 from pfnr_train.sequence import Sequence, read_sequence
 
 SequenceArgument = Annotated[
@@ -18,6 +19,14 @@ DataOption = Annotated[
 ]
 OnlyOption = Annotated[
     list[str] | None, typer.Option(help="Take only this video; may be given again.", show_default="all")
+]
+SequenceRecipeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        help=f"Train by another recipe, one of {', '.join(RECIPES)}; epochs, batch, density stay.",
+        show_default="the file's",
+    ),
 ]
 EpochsOption = Annotated[int | None, typer.Option(help="Passes over the frames.", show_default="the file's")]
 DensityOption = Annotated[
@@ -34,6 +43,7 @@ def chosen_sequence(
     density: float | None,
     frames: int | None,
     seed: int,
+    recipe_name: str | None = None,
 ) -> Sequence:
     """The sequence of a file as the options change it. Raises UsageError."""
     sequence = read_sequence(path)
@@ -42,5 +52,9 @@ def chosen_sequence(
     if frames is not None:
         sequence = sequence.first_frames(frames)
     given: dict[str, Any] = {"epochs": epochs, "density": density, "seed": seed}
-    recipe = replace(sequence.recipe, **{key: value for key, value in given.items() if value is not None})
+    recipe = sequence.recipe
+    if recipe_name is not None:
+        kept = {"epochs": recipe.epochs, "batch": recipe.batch, "density": recipe.density}
+        recipe = replace(named_recipe(recipe_name), **kept)  # type: ignore[arg-type]
+    recipe = replace(recipe, **{key: value for key, value in given.items() if value is not None})
     return replace(sequence, recipe=recipe)

@@ -26,7 +26,6 @@ class SessionOptimiser:
         free: Mapping[str, Tensor | None],
         others: list[Tensor],
     ) -> None:
-        self.learning_rate = recipe.learning_rate  # of the last step
         rate, betas = recipe.learning_rate, (recipe.beta1, recipe.beta2)
         # A vector of biases has no covariances worth a basis. Frozen entries get no gradient, so Adam leaves
         # them alone by itself.
@@ -39,9 +38,14 @@ class SessionOptimiser:
             masks = {weights[n]: free[n] for n in matrices}
             self._parts.append(Soap([weights[n] for n in matrices], masks, rate, betas))
 
+    @property
+    def learning_rate(self) -> float:
+        """Of the last step."""
+        rate: float = self._parts[0].param_groups[0]["lr"]
+        return rate
+
     def step(self, learning_rate: float) -> None:
         """Move everything that has a gradient."""
-        self.learning_rate = learning_rate
         for part in self._parts:
             for group in part.param_groups:
                 group["lr"] = learning_rate

@@ -70,7 +70,7 @@ def _update(state: dict[str, Any], gradient: Tensor, group: Mapping[str, Any]) -
             if gradient.shape[axis] <= group["largest"]:
                 covariance = _covariance(gradient, axis)
                 state[name] = covariance
-                state[f"{name}_basis"] = torch.linalg.eigh(covariance).eigenvectors.flip(-1).contiguous()
+                state[f"{name}_basis"] = _eigenvectors(covariance)
     state["step"] += 1
     step = state["step"]
     rotated = _rotate(state, gradient)
@@ -86,6 +86,12 @@ def _update(state: dict[str, Any], gradient: Tensor, group: Mapping[str, Any]) -
     if step % group["refresh"] == 0:
         _refresh(state)
     return update
+
+
+def _eigenvectors(covariance: Tensor) -> Tensor:
+    # One gradient's covariance is nearly always singular: LAPACK's float32 solver can fail on it.
+    vectors = torch.linalg.eigh(covariance.double()).eigenvectors
+    return vectors.flip(-1).to(covariance.dtype).contiguous()
 
 
 def _covariance(gradient: Tensor, axis: int) -> Tensor:
