@@ -82,6 +82,37 @@ class TopMask:
         self._low, self._high = threshold - self._half_width, threshold + self._half_width
 
 
+class SplitMask:
+    """The mask of the `new` largest scores of free weights and the `old` largest of frozen ones.
+
+    free: bool, the tensor's shape, with True and False in it.
+    """
+
+    def __init__(self, new: int, old: int, free: Tensor) -> None:
+        self._parts = [
+            (TopMask(keep), where.flatten().nonzero().flatten())
+            for keep, where in ((new, free), (old, ~free))
+            if keep
+        ]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where both searches stand."""
+        return {str(i): top.state_dict() for i, (top, _) in enumerate(self._parts)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where other searches stood."""
+        for i, (top, _) in enumerate(self._parts):
+            top.load_state_dict(state[str(i)])
+
+    def __call__(self, scores: Tensor) -> Tensor:
+        """Bool mask."""
+        flat = scores.detach().flatten()
+        mask = torch.zeros_like(flat, dtype=torch.bool)
+        for top, places in self._parts:
+            mask[places] = top(flat[places])
+        return mask.view_as(scores)
+
+
 class MaskedWeight(torch.autograd.Function):
     """weight ∘ mask, with a straight-through gradient to the scores and none to frozen weights.
 

@@ -9,15 +9,18 @@ from pfnr_runtime.errors import UsageError
 LOSSES = ("rmse", "l1-ssim")
 OPTIMISERS = ("soap", "adam")
 SCORE_STARTS = ("magnitude", "random")
+SPREADS = ("by-kind", "uniform")
 
 
 @dataclass(frozen=True)
 class Recipe:
     """One session's training. Raises UsageError for values that cannot work.
 
-    epochs: passes over the frames. batch: frames a step. density: fraction of each tensor the masks keep,
-    in (0, 1]. learning_rate: of weights, scores and head at its peak; it rises over the first `warmup`
-    fraction of all steps, then falls along a cosine. loss: `rmse`, each frame's root mean square error, or
+    epochs: passes over the frames. batch: frames a step. density: fraction of all shared weights that the masks
+    keep, in (0, 1]. spread: over tensors, `by-kind` or `uniform` (see `pfnr_train.allocation`). planned: videos
+    the library is meant for, which share its weights evenly; more can follow, and 0 lets the scores choose.
+    learning_rate: of weights and head at its peak, score_rate: of scores; they rise over the first `warmup`
+    fraction of all steps, then fall along a cosine. loss: `rmse`, each frame's root mean square error, or
     `l1-ssim`, the paper's. ssim_weight: of (1 − SSIM) in either. optimiser: of the shared weights; scores and
     head have Adam. beta1, beta2: of its two moments; of Adam's too. scores: what they start from, the weights'
     magnitudes or random numbers. seed: of scores, head and order.
@@ -26,7 +29,10 @@ class Recipe:
     epochs: int = 100
     batch: int = 1
     density: float = 0.5
+    spread: str = "by-kind"
+    planned: int = 8
     learning_rate: float = 1e-2
+    score_rate: float = 3e-3
     warmup: float = 0.2
     loss: str = "rmse"
     ssim_weight: float = 0.0
@@ -41,6 +47,9 @@ class Recipe:
             "epochs": (self.epochs, 1 <= self.epochs <= 100_000, "1 to 100000"),
             "batch": (self.batch, 1 <= self.batch <= 1024, "1 to 1024"),
             "density": (self.density, 0 < self.density <= 1, "above 0, up to 1"),
+            "spread": (self.spread, self.spread in SPREADS, " or ".join(SPREADS)),
+            "number of planned videos": (self.planned, 0 <= self.planned <= 65536, "0 to 65536"),
+            "score rate": (self.score_rate, 0 <= self.score_rate <= 1, "0 to 1"),
             "learning rate": (self.learning_rate, 0 < self.learning_rate <= 1, "above 0, up to 1"),
             "warm-up": (self.warmup, 0 <= self.warmup < 1, "0 up to 1"),
             "loss": (self.loss, self.loss in LOSSES, " or ".join(LOSSES)),
@@ -62,7 +71,10 @@ RECIPES: dict[str, Recipe] = {
     "paper": Recipe(
         epochs=150,
         density=0.3,
+        spread="uniform",
+        planned=0,
         learning_rate=5e-4,
+        score_rate=5e-4,
         loss="l1-ssim",
         ssim_weight=0.3,
         optimiser="adam",

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pfnr_runtime.errors import TrainingError
+from pfnr_train.allocation import allocate
 from pfnr_train.config import ModelConfig
 from pfnr_train.execution import DEFAULT, Execution
 from pfnr_train.initialise import new_head, new_scores
 from pfnr_train.loss import FrameLoss
-from pfnr_train.masking import MaskedWeight, TopMask, kept_count
+from pfnr_train.masking import MaskedWeight, SplitMask, TopMask
 from pfnr_train.network import Network
 from pfnr_train.optimisers import SessionOptimiser
 from pfnr_train.recipe import Recipe
@@ -84,17 +85,30 @@ class SessionTraining:
         start = new_scores(recipe.scores, self.weights, self.generator)
         self.scores = {n: self._leaf(s) for n, s in start.items()}
         self.head = {n: self._leaf(h) for n, h in new_head(config, self.generator).items()}
-        self.top = {n: TopMask(kept_count(w.numel(), recipe.density)) for n, w in self.weights.items()}
+        self.top = self._mask_searches(session)
         self.table = torch.from_numpy(table).to(self.device)
         self.frame_count = len(frames)
         self.loss = FrameLoss(frames, recipe.loss, recipe.ssim_weight, self.device)
-        others = [*self.scores.values(), *self.head.values()]
-        self.optimiser = SessionOptimiser(recipe, self.weights, self.free, others)
+        self.optimiser = SessionOptimiser(
+            recipe, self.weights, self.free, list(self.head.values()), list(self.scores.values())
+        )
         self.steps_per_epoch = math.ceil(len(frames) / recipe.batch)
         self.total_steps = self.steps_per_epoch * recipe.epochs
         self.step_count = 0
         self.order = torch.empty(0, dtype=torch.int64)  # of the frames in the epoch that is running
         self._checked_step = -CHECK_EVERY
+
+    def _mask_searches(self, session: int) -> dict[str, TopMask | SplitMask]:
+        sizes = {n: w.numel() for n, w in self.weights.items()}
+        free = {n: sizes[n] if (mask := self.free[n]) is None else int(mask.sum()) for n in sizes}
+        found: dict[str, TopMask | SplitMask] = {}
+        for name, kept in allocate(sizes, free, self.recipe, session).items():
+            mask = self.free[name]
+            if kept.new is None or mask is None:
+                found[name] = TopMask(kept.all)
+            else:
+                found[name] = SplitMask(kept.new, kept.all - kept.new, mask)
+        return found
 
     def _leaf(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device).requires_grad_()
@@ -124,9 +138,7 @@ class SessionTraining:
 
     def step(self, batch: Tensor) -> StepResult:
         """One optimiser step on the frames with these indices, int64 [B]."""
-        rate = self.recipe.learning_rate * learning_rate_factor(
-            self.step_count, self.total_steps, self.recipe.warmup
-        )
+        factor = learning_rate_factor(self.step_count, self.total_steps, self.recipe.warmup)
         own, counts = self.ranks.part(batch)
         decoded = self.network(self.table[own], self.masked_weights(), self.head)
         loss, squared_error = self.loss(decoded, own)
@@ -138,7 +150,7 @@ class SessionTraining:
             raise TrainingError(
                 f"the loss became {value} at step {self.step_count + 1} of {self.total_steps}; {self._advice}"
             )
-        self.optimiser.step(rate)
+        self.optimiser.step(factor)
         self.step_count += 1
         return StepResult(self.step_count, value, -10 * math.log10(max(squared_error, 1e-10)))
 

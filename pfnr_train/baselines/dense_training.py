@@ -95,7 +95,7 @@ class DenseTraining:
         return torch.stack([frame for frame in decoded if frame is not None])
 
     def _step(self, batch: Tensor, step: int, steps: int) -> None:
-        rate = self.recipe.learning_rate * learning_rate_factor(step, steps, self.recipe.warmup)
+        factor = learning_rate_factor(step, steps, self.recipe.warmup)
         loss, _ = self.loss(self.decode(batch), batch)
         if self.penalty is not None:
             loss = loss + self.penalty(self.weights)
@@ -103,7 +103,7 @@ class DenseTraining:
         loss.backward()  # type: ignore[no-untyped-call]
         if not math.isfinite(value := float(loss.detach())):
             raise TrainingError(f"the loss became {value} at step {step} of {steps}; try a lower learning rate")
-        self.optimiser.step(rate)
+        self.optimiser.step(factor)
 
     @staticmethod
     def _array(tensor: Tensor) -> Array:

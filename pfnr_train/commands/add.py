@@ -20,6 +20,7 @@ from pfnr_train.commands.recipe_options import (
     DensityOption,
     EpochsOption,
     LearningRateOption,
+    PlanOption,
     RecipeOption,
     SeedOption,
     choose_recipe,
@@ -65,6 +66,7 @@ def add(
         str | None, typer.Option(help="Choose the epochs so that all is done in this time, such as 10m.")
     ] = None,
     density: DensityOption = None,
+    plan: PlanOption = None,
     batch: BatchOption = None,
     learning_rate: LearningRateOption = None,
     seed: SeedOption = 0,
@@ -82,7 +84,7 @@ def add(
     if budget is not None and epochs is not None:
         raise UsageError("--epochs and --time-budget are two ways to say how long to train; give one of them")
     chosen = choose_recipe(
-        recipe, epochs=epochs, density=density, batch=batch, learning_rate=learning_rate, seed=seed
+        recipe, epochs=epochs, density=density, planned=plan, batch=batch, learning_rate=learning_rate, seed=seed
     )
     model = ModelOptions(preset, fourier, fourier_block, fourier_channels, placement, bias)
     wanted = None if size is None else parse_size(size)

@@ -13,7 +13,14 @@ _SHOWN = "the recipe's"
 
 RecipeOption = Annotated[str, typer.Option(help=f"How to train: one of {', '.join(RECIPES)}.")]
 EpochsOption = Annotated[int | None, typer.Option(help="Passes over the frames.", show_default=_SHOWN)]
-DensityOption = Annotated[float | None, typer.Option(help="Fraction of each tensor to use.", show_default=_SHOWN)]
+DensityOption = Annotated[float | None, typer.Option(help="Fraction of the weights to use.", show_default=_SHOWN)]
+PlanOption = Annotated[
+    int | None,
+    typer.Option(
+        help="Videos the library is meant for: they share its weights evenly. 0: as the scores choose.",
+        show_default=_SHOWN,
+    ),
+]
 BatchOption = Annotated[int | None, typer.Option(help="Frames a step.", show_default=_SHOWN)]
 LearningRateOption = Annotated[float | None, typer.Option(help="Peak learning rate.", show_default=_SHOWN)]
 SeedOption = Annotated[int, typer.Option(help="Seed of weights, scores and order.")]

@@ -16,7 +16,7 @@ class SessionOptimiser:
     """The optimisers of one session's training, as one.
 
     weights: shared tensors by name, trained by the recipe's optimiser. free: by name, which of their entries
-    may move; all, where it is None. others: scores and head, trained by Adam.
+    may move; all, where it is None. heads, scores: trained by Adam, the scores at a rate of their own.
     """
 
     def __init__(
@@ -24,31 +24,34 @@ class SessionOptimiser:
         recipe: Recipe,
         weights: Mapping[str, Tensor],
         free: Mapping[str, Tensor | None],
-        others: list[Tensor],
+        heads: list[Tensor],
+        scores: list[Tensor] | None = None,
     ) -> None:
-        rate, betas = recipe.learning_rate, (recipe.beta1, recipe.beta2)
+        betas = (recipe.beta1, recipe.beta2)
         # A vector of biases has no covariances worth a basis. Frozen entries get no gradient, so Adam leaves
         # them alone by itself.
         matrices = [n for n, w in weights.items() if w.dim() > 1 and recipe.optimiser == "soap"]
         plain = [w for n, w in weights.items() if n not in matrices]
-        self._parts: list[torch.optim.Optimizer] = [
-            torch.optim.Adam([*plain, *others], lr=rate, betas=betas, fused=True)
-        ]
+        groups: list[dict[str, Any]] = [{"params": [*plain, *heads], "peak": recipe.learning_rate}]
+        if scores:
+            groups.append({"params": scores, "peak": recipe.score_rate})
+        self._parts: list[torch.optim.Optimizer] = [torch.optim.Adam(groups, betas=betas, fused=True)]
         if matrices:
             masks = {weights[n]: free[n] for n in matrices}
-            self._parts.append(Soap([weights[n] for n in matrices], masks, rate, betas))
+            group = {"params": [weights[n] for n in matrices], "peak": recipe.learning_rate}
+            self._parts.append(Soap([group], masks, betas=betas))
 
     @property
     def learning_rate(self) -> float:
-        """Of the last step."""
+        """Of weights and heads at the last step."""
         rate: float = self._parts[0].param_groups[0]["lr"]
         return rate
 
-    def step(self, learning_rate: float) -> None:
-        """Move everything that has a gradient."""
+    def step(self, factor: float) -> None:
+        """Move everything that has a gradient, at this fraction of the peak rates."""
         for part in self._parts:
             for group in part.param_groups:
-                group["lr"] = learning_rate
+                group["lr"] = group["peak"] * factor
             part.step()
 
     def zero_grad(self) -> None:

@@ -31,9 +31,9 @@ class Soap(torch.optim.Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
         free: Mapping[Tensor, Tensor | None],
-        lr: float,
+        lr: float = 3e-3,
         betas: tuple[float, float] = (0.9, 0.95),
         eps: float = 1e-8,
         refresh: int = 10,

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfnr_train.masking import MaskedWeight, TopMask, kept_count, kth_largest, top_mask
+from pfnr_train.masking import MaskedWeight, SplitMask, TopMask, kept_count, kth_largest, top_mask
 
 
 @pytest.mark.parametrize(
@@ -103,3 +103,19 @@ def test_gradients_go_straight_through_to_scores_and_never_to_frozen_weights(wit
     if free is not None:
         assert int((weight.grad[mask & ~free] == 0).all())
         assert not torch.equal(weight.grad, up * mask)
+
+
+@pytest.mark.parametrize(("new", "old"), [(3, 5), (0, 5), (3, 0), (20, 1)])
+def test_a_split_mask_keeps_so_many_new_and_so_many_old_as_scores_move(new: int, old: int) -> None:
+    draw = torch.Generator().manual_seed(0)
+    free = torch.rand(6, 7, generator=draw) < 0.6
+    scores = torch.randn(6, 7, generator=draw)
+    mask = SplitMask(new, old, free)
+    for _ in range(20):
+        found = mask(scores)
+        assert int((found & free).sum()) == new
+        assert int((found & ~free).sum()) == old
+        for part, keep in ((free, new), (~free, old)):
+            kept, left = scores[part & found], scores[part & ~found]
+            assert not keep or not len(left) or kept.min() > left.max()
+        scores = scores + 0.3 * torch.randn(6, 7, generator=draw)

@@ -11,7 +11,7 @@ import torch
 
 from pfnr_runtime.errors import UsageError
 from pfnr_train.initialise import new_library, new_scores
-from pfnr_train.masking import top_mask
+from pfnr_train.masking import TopMask, top_mask
 from pfnr_train.network import Network
 from pfnr_train.recipe import RECIPES, Recipe, named_recipe
 from pfnr_train.schedule import learning_rate_factor
@@ -55,8 +55,9 @@ def test_every_session_has_random_numbers_of_its_own() -> None:
 def test_scores_that_start_from_magnitudes_keep_the_largest_weights_first() -> None:
     run = training(Recipe(density=0.3, scores="magnitude"))
     for name, weight in run.weights.items():
-        keep = max(1, round(0.3 * weight.numel()))
-        assert torch.equal(run.top[name](run.scores[name]), top_mask(weight.detach().abs(), keep))
+        search = run.top[name]
+        assert isinstance(search, TopMask)
+        assert torch.equal(search(run.scores[name]), top_mask(weight.detach().abs(), search.keep))
     weight, score = run.weights["stem.0.weight"], run.scores["stem.0.weight"]
     assert weight.data_ptr() != score.data_ptr()
 
@@ -101,7 +102,7 @@ def test_training_lowers_the_loss() -> None:
 
 
 def test_a_finished_session_has_the_masks_of_its_scores_and_of_its_density() -> None:
-    run = training(Recipe(epochs=2, density=0.3))
+    run = training(Recipe(epochs=2, density=0.3, spread="uniform"))
     list(run.run())
     done = run.finish()
     for name, scores in run.scores.items():
