@@ -49,17 +49,25 @@ class Watched(NoScreen):
         self._seek_every, self._shown, self._target, self._asked = seek_every, 0, -1, 0.0
         self._rng = np.random.default_rng(0)
         self._end = time.monotonic() + seconds if seconds else None
+        self._seek_at: float | None = None
 
     def wait(self, seconds: float | None) -> list[str]:
+        if self._seek_at is not None:
+            until = max(0.0, self._seek_at - time.monotonic())
+            seconds = until if seconds is None else min(seconds, until)
         super().wait(seconds)
         now = time.monotonic()
         if not self.memory or now - self.memory[-1][0] >= 1.0:
             self.memory.append((now, resident_bytes() or 0))
         if self._end is not None and now >= self._end:
             return ["q"]
-        if self._seek_every and self._shown >= self._seek_every:
-            self._shown = 0
+        if self._seek_at is not None and now >= self._seek_at:
+            self._seek_at = None
             self._seek()
+        elif self.playback is not None and self._target < 0 and 0 < self._seek_every <= self._shown:
+            self._shown = 0
+            # At any moment of a decode: what is under way then is a part of what a seek takes.
+            self._seek_at = now + self._rng.uniform(0, self.playback.statistics.decode.mean)
         return []
 
     def show(self, frame: Frame | None, text: object) -> None:
