@@ -56,7 +56,5 @@ def chosen_sequence(
     if recipe_name is not None:
         kept = {"epochs": recipe.epochs, "batch": recipe.batch, "density": recipe.density}
         recipe = replace(named_recipe(recipe_name), **kept)  # type: ignore[arg-type]
-    if recipe.planned:
-        recipe = replace(recipe, planned=len(sequence.videos))
     recipe = replace(recipe, **{key: value for key, value in given.items() if value is not None})
     return replace(sequence, recipe=recipe)

@@ -14,10 +14,13 @@ from .running import FRAMES, TRAIN, run_here
 
 @pytest.fixture(scope="session")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with six clips and the library.pfnr trained from them."""
+    """A folder with six clips and the library.pfnr trained from them.
+
+    Frames are large enough that one sample of one step is within the share that parity allows.
+    """
     folder = tmp_path_factory.mktemp("films")
     for k in range(6):
-        write_lossless(folder / f"clip{k}.mkv", moving_pattern(FRAMES, 40, 24, k))
+        write_lossless(folder / f"clip{k}.mkv", moving_pattern(FRAMES, 80, 48, k))
         done = run_here("pfnr-train", "add", folder / f"clip{k}.mkv", "-l", folder / "library.pfnr", *TRAIN)
         assert (done.code, done.stdout.split(":")[0]) == (0, f"session {k} (clip{k})")
     return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from .running import TRAIN, run_here, run_process
 def test_the_command_of_the_readme_in_a_folder_with_a_library(folder: Path) -> None:
     done = run_process("pfnr-export", "--session", "5", "-o", "v5.onnx", cwd=folder)
     assert (done.code, done.stderr) == (0, "")
-    assert done.stdout.startswith("session 5 (clip5): 5 frames of 40x24, fp32")
+    assert done.stdout.startswith("session 5 (clip5): 5 frames of 80x48, fp32")
     by_name = run_here("pfnr-export", "--session", "clip5", "-o", "named.onnx")
     assert by_name.code == 0
     assert Path("named.onnx").read_bytes() == Path("v5.onnx").read_bytes()
@@ -48,7 +49,8 @@ def test_a_library_elsewhere_is_found_through_the_environment(
 def test_results_are_json_where_asked_for(folder: Path) -> None:
     info = run_here("pfnr-train", "info", "--json").json
     assert [s["video"]["name"] for s in info["sessions"]] == [f"clip{k}" for k in range(6)]
-    assert all(0.9 < used < 1 for used in info["used"].values())  # six sessions at half density
+    # Six of eight planned sessions at half density: a half, and five sevenths of the other.
+    assert all(0.8 < used < 0.95 for used in info["used"].values())
     assert info["bytes"] == Path("library.pfnr").stat().st_size
     evaluated = run_here("pfnr-train", "eval", "--json", "--threads", 1).json
     assert [s["change"] for s in evaluated["sessions"]] == [0.0] * 6
@@ -80,7 +82,7 @@ def test_progress_and_what_was_done_to_the_clip_go_to_stderr(folder: Path) -> No
     write_lossless(folder / "wide.mkv", moving_pattern(3, 80, 36))
     done = run_here("pfnr-train", "add", "wide.mkv", *TRAIN)
     lines = done.stderr.splitlines()
-    assert lines[0] == "wide.mkv: cropped 80×36 to 60×36 and scaled to 40×24 (Lanczos)"
+    assert lines[0] == "wide.mkv: cropped 80×36 to 60×36 and scaled to 80×48 (Lanczos)"
     assert lines[1] == "training wide: 3 steps"
     assert lines[-1].startswith("training wide: step 3 of 3, PSNR ")
     assert len(done.stdout.splitlines()) == 1
@@ -140,7 +142,7 @@ def test_export_never_writes_over_a_library(output: str, folder: Path) -> None:
 def test_a_locked_library_is_read_but_not_written(folder: Path) -> None:
     with lock_library(Path("library.pfnr")):
         done = run_here("pfnr-train", "add", "clip0.mkv", *TRAIN)
-        assert (done.code, "library.pfnr is locked: another process" in done.error) == (1, True)
+        assert (done.code, f"library.pfnr is locked: process {os.getpid()}" in done.error) == (1, True)
         assert run_here("pfnr-train", "info").code == 0
         assert run_here("pfnr-export", "-s", 0, "-o", "v.onnx").code == 0
 

@@ -26,7 +26,7 @@ def evaluate(*arguments: object) -> dict:
 
 def true_psnr(k: int) -> float:
     decoded = decode_all(read_library(Path("library.pfnr")).session_weights(k))
-    source = moving_pattern(FRAMES, 40, 24, k)
+    source = moving_pattern(FRAMES, 80, 48, k)
     return float(np.mean([psnr(a, b) for a, b in zip(decoded, source, strict=True)]))
 
 
@@ -43,7 +43,7 @@ def test_figures_come_from_decoding_and_not_from_memory(folder: Path) -> None:
         assert row["psnr"] == pytest.approx(true_psnr(k), abs=1e-9)
         assert row["psnr_when_trained"] == 99.0
         assert row["change"] == pytest.approx(row["psnr"] - 99)
-        assert row["ms_ssim"] is None  # frames of 40x24 are too small for five scales
+        assert row["ms_ssim"] is None  # frames of 80x48 are too small for five scales
     assert report["mean_psnr"] == pytest.approx(np.mean([true_psnr(k) for k in range(6)]))
     # Over the sessions that had a later one.
     assert report["backward_transfer"] == pytest.approx(np.mean([true_psnr(k) - 99 for k in range(5)]))
@@ -83,7 +83,7 @@ def test_a_wrong_clip_is_refused(folder: Path) -> None:
     assert done.json["sessions"][2]["psnr"] is None
     assert "clip3.mkv: frames 0:5 are not those that 'clip2' was trained on" in done.stderr
     # A clip that changed under its name is as wrong.
-    write_lossless(folder / "clip4.mkv", moving_pattern(FRAMES, 40, 24, 99))
+    write_lossless(folder / "clip4.mkv", moving_pattern(FRAMES, 80, 48, 99))
     assert evaluate()["sessions"][4]["psnr"] is None
 
 

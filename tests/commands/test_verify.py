@@ -49,7 +49,7 @@ def test_a_good_artifact_verifies_with_a_full_report(frames: str, folder: Path) 
         FRAMES,
         "fp32",
     )
-    assert report["samples"] == FRAMES * 40 * 24 * 3
+    assert report["samples"] == FRAMES * 80 * 48 * 3
     assert report["largest_difference"] <= 1
     assert report["differing_samples"] <= 0.0002 * report["samples"]
     assert len(report["per_frame"]) == FRAMES
