@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import av
 import httpx
 import numpy as np
 import pytest
@@ -199,6 +200,14 @@ def test_a_browser_sees_a_part_as_soon_as_it_is_sent(server: Serving) -> None:
         assert got.count(b"X-Frame:") == 1
     finally:
         connection.close()
+
+
+def test_ffmpeg_plays_a_stream(server: Serving) -> None:
+    address = f"{server.url}/api/sessions/0/stream?loop=1"
+    with av.open(address, format="mpjpeg", timeout=20) as container:
+        for frame in itertools.islice(container.decode(video=0), 5):
+            shown = frame.to_ndarray(format="rgb24").astype(int)
+            assert np.abs(TABLES[0] - shown).mean(axis=(1, 2, 3)).min() < 3
 
 
 def test_an_old_client_gets_a_stream_too(server: Serving) -> None:

@@ -14,8 +14,8 @@ export class Player extends EventTarget {
   kind = "jpg";
   skipped = 0; // by the server, since the stream began: never decoded
   dropped = 0; // decoded too late
+  overtaken = 0; // here, by a newer one, before it was drawn
   shown = 0;
-  decodeMs = 0;
 
   #canvas;
   #context;
@@ -112,7 +112,7 @@ export class Player extends EventTarget {
   #restart() {
     this.#stop();
     this.#wanted = null;
-    this.skipped = this.dropped = this.shown = 0;
+    this.skipped = this.dropped = this.overtaken = this.shown = 0;
     this.#times = [];
     this.#stream = new AbortController();
     this.#run(this.session, this.#stream.signal);
@@ -126,28 +126,49 @@ export class Player extends EventTarget {
   async #run(session, signal) {
     const query = new URLSearchParams({ start: this.frame, speed: this.speed, loop: this.loop ? 1 : 0, format: this.kind });
     const kind = this.kind;
-    try {
-      const response = await fetch(`${session.stream}?${query}`, { signal });
-      if (!response.ok) throw await failure(response);
-      for await (const { headers, data } of readParts(response.body)) {
+    let newest = null; // the part to draw next: one that comes while another is drawn takes its place
+    let drawing = false;
+    let drawn = null; // settles when nothing is left to draw
+    const draw = async () => {
+      drawing = true;
+      while (newest !== null) {
+        const { headers, data } = newest;
+        newest = null;
         const picture = await bitmap(new Blob([data], { type: headers.get("content-type") }));
         if (signal.aborted) return;
         this.frame = Number(headers.get("x-frame"));
         this.skipped = Number(headers.get("x-skipped"));
         this.dropped = Number(headers.get("x-dropped"));
-        this.decodeMs = Number(headers.get("x-decode-ms"));
         this.shown += 1;
         this.#times.push(performance.now());
         this.#draw(picture, session, this.frame, kind);
         this.#changed();
       }
+      drawing = false;
+    };
+    try {
+      const response = await fetch(`${session.stream}?${query}`, { signal });
+      if (!response.ok) throw await failure(response);
+      for await (const part of readParts(response.body)) {
+        if (signal.aborted) return;
+        if (newest !== null) this.overtaken += 1;
+        newest = part;
+        if (!drawing) drawn = draw().catch((error) => this.#broke(error, signal));
+      }
+      await drawn;
       if (!signal.aborted) this.pause();
     } catch (error) {
-      if (signal.aborted) return;
-      this.playing = false;
-      this.#failed(error);
-      this.#changed();
+      this.#broke(error, signal);
     }
+  }
+
+  // The stream of `signal` failed, unless it was to end anyway.
+  #broke(error, signal) {
+    if (signal.aborted) return;
+    this.playing = false;
+    this.#stop();
+    this.#failed(error);
+    this.#changed();
   }
 
   #draw(picture, session, frame, kind) {

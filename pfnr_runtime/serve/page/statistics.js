@@ -29,7 +29,7 @@ export class Statistics {
 
   #playback(player) {
     const rate = player.rate;
-    const lost = player.skipped + player.dropped;
+    const lost = player.skipped + player.dropped + player.overtaken;
     const due = player.shown + lost;
     element("fps").textContent = player.playing ? rate.toFixed(1) : "paused";
     element("fps-note").textContent = `of ${tidy(player.session.fps * player.speed)}`;
