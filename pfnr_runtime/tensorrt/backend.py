@@ -13,13 +13,14 @@ from pfnr_runtime.artifact import ArtifactFile
 from pfnr_runtime.backends.base import Backend, BackendKind, Stages
 from pfnr_runtime.console import say
 from pfnr_runtime.device_frames import DeviceFrames
-from pfnr_runtime.errors import BackendError
+from pfnr_runtime.errors import BackendError, UsageError
 from pfnr_runtime.sidecar import Sidecar
 from pfnr_runtime.tensorrt.api import Flavour, load_library, missing
 from pfnr_runtime.tensorrt.build import BuildOptions
 from pfnr_runtime.tensorrt.device import device_missing, open_device
 from pfnr_runtime.tensorrt.engine_run import EngineRun
 from pfnr_runtime.tensorrt.obtain import obtain_engine
+from pfnr_runtime.tensorrt.switching import INPUTS, REFIT, STRATEGIES, SwitchingRun
 
 
 class TensorRtBackend(Backend):
@@ -27,7 +28,8 @@ class TensorRtBackend(Backend):
 
     max_batch: frames a run at most, 1 by default: then every frame is computed alike, whatever it is asked
     for together with. tf32: let fp32 products round their inputs. cuda_graph: record a step as a CUDA graph
-    where the engine allows it. report: gets what a person should see of a build; stderr by default.
+    where the engine allows it. switching: one of `STRATEGIES`, how a shared graph's sessions are switched. report:
+    gets what a person should see of a build; stderr by default. A UsageError for another strategy.
 
     A shared graph runs with its masks taken out, like in ONNX Runtime: masked weights are uploaded at a switch.
     """
@@ -40,31 +42,45 @@ class TensorRtBackend(Backend):
         max_batch: int = 1,
         tf32: bool = False,
         cuda_graph: bool = True,
+        switching: str = INPUTS,
         report: Callable[[str], None] = say,
     ) -> None:
         super().__init__(artifact)
         self.name = flavour.name
-        options = BuildOptions(max_batch, tf32)
+        if switching not in STRATEGIES:
+            raise UsageError(f"switching {switching!r} is none of {', '.join(STRATEGIES)}")
         library, device = load_library(flavour), open_device()
-        made = obtain_engine(library, device, artifact, options, report=report)
-        self._run = EngineRun(
-            library,
-            device,
-            made.engine,
-            artifact,
-            made.weights,
-            max_batch=max_batch,
-            cuda_graph=cuda_graph,
-        )
+        types: list[str] = []
+
+        def open_run(artifact: ArtifactFile, refit: bool) -> EngineRun:
+            options = BuildOptions(max_batch, tf32, refit=refit)
+            made = obtain_engine(library, device, artifact, options, report=report)
+            types[:] = [str(made.types)]
+            return EngineRun(
+                library,
+                device,
+                made.engine,
+                artifact,
+                made.weights,
+                max_batch=max_batch,
+                cuda_graph=cuda_graph,
+                constants=made.constants,
+            )
+
+        self._switching = SwitchingRun(artifact, open_run, refit=switching == REFIT, report=report)
         self.preferred_batch = max_batch
         rounding = "TF32" if tf32 else "no TF32"
         self.brief = device.info.name
-        self._about = f"{library} on {device.info}, {made.types}, {rounding}, batch {max_batch}"
+        self._about = f"{library} on {device.info}, {types[0]}, {rounding}, batch {max_batch}"
 
     @property
     def description(self) -> str:  # type: ignore[override]
         """What runs; whether steps are CUDA graphs shows after the first frames."""
-        return f"{self._about}, {self._run.loop.note}"
+        return f"{self._about}, {self._run.loop.note}{self._switching.note}"
+
+    @property
+    def _run(self) -> EngineRun:
+        return self._switching.run
 
     def decode_batches(self, parts: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.uint8]]:
         """`decode` of each part, the next one computing on the device while one is in the caller's hands."""
@@ -89,10 +105,10 @@ class TensorRtBackend(Backend):
         return self._run.loop.lend(inputs)
 
     def _switch_impl(self, sidecar: Sidecar) -> None:
-        self._run.switch(sidecar)
+        self._switching.switch(sidecar)
 
     def _close_impl(self) -> None:
-        self._run.close()
+        self._switching.close()
 
 
 def backend_kind(flavour: Flavour, preference: int) -> BackendKind:
@@ -111,6 +127,6 @@ def backend_kind(flavour: Flavour, preference: int) -> BackendKind:
         probe=lambda: missing(flavour),
         device=device_missing,
         open=open_it,
-        options=frozenset({"max_batch", "tf32", "cuda_graph"}),
+        options=frozenset({"max_batch", "tf32", "cuda_graph", "switching"}),
         shared=True,
     )

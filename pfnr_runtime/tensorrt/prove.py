@@ -13,12 +13,14 @@ from pfnr_runtime.tensorrt.decode_loop import DecodeLoop
 
 
 def golden_beside(artifact: ArtifactFile) -> Golden | None:
-    """The golden file `v5.golden` beside `v5.onnx`, or None: a shared graph has none, and few files do.
+    """The golden file beside an artifact, or None: `v5.golden` of `v5.onnx`, `library.2.golden` of the sidecar
+    `library.2.safetensors`.
 
     An ArtifactError or VerificationError if it is damaged or another video's: then nothing proves anything.
     """
-    path = artifact.path.with_suffix(SUFFIX)
-    return read_golden(path, artifact.contract) if artifact.graph is None and path.exists() else None
+    video = artifact.path if artifact.sidecar is None else artifact.sidecar.path
+    path = video.with_suffix(SUFFIX)
+    return read_golden(path, artifact.contract) if path.exists() else None
 
 
 def prove(loop: DecodeLoop, artifact: ArtifactFile, golden: Golden) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,31 +25,13 @@ from pfnr_export.shared.export_shared import export_shared
 from pfnr_runtime import VideoDecoder
 from pfnr_runtime.artifact import open_artifact
 from pfnr_runtime.errors import ArtifactError, BackendError
-from pfnr_runtime.tensorrt import api, backend
-from pfnr_runtime.tensorrt.api import TENSORRT, EngineLog, Library
+from pfnr_runtime.tensorrt.api import TENSORRT, Library
 from pfnr_runtime.tensorrt.backend import TensorRtBackend
 from pfnr_runtime.tensorrt.engine_cache import default_folder
 from pfnr_train.library import weights_digest
 
 from .stand_in import StandInDevice
 from .stand_in_trt import StandInTensorRt
-
-
-@pytest.fixture
-def device() -> StandInDevice:
-    return StandInDevice()
-
-
-@pytest.fixture
-def trt(device: StandInDevice, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StandInTensorRt]:
-    module: Any = StandInTensorRt(device)
-    log = EngineLog()
-    library = Library(module, TENSORRT, module.__version__, log, api._make_logger(module, log))
-    monkeypatch.setattr(backend, "load_library", lambda flavour: library)
-    monkeypatch.setattr(backend, "open_device", lambda: device)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    yield module
-    assert not device.alive, "everything was given back"
 
 
 def open_it(
@@ -216,13 +197,6 @@ def test_frames_can_stay_on_the_device(trt: StandInTensorRt, device: StandInDevi
             assert (opened.decode(np.array([1])) == picture_table()[[1]]).all()
         with pytest.raises(IndexError):
             opened.decode_on_device(np.array([12]))
-
-
-@pytest.fixture
-def shared(tmp_path: Path) -> Path:
-    library = made_library(small_config(), 3, frames=4)
-    export_shared(library, [0, 1, 2], tmp_path / "library.onnx", SharedOptions())
-    return tmp_path / "library.onnx"
 
 
 @pytest.mark.parametrize("max_batch", [1, 2])
