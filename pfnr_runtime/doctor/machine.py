@@ -78,7 +78,10 @@ def engine_cache() -> dict[str, Any]:
     """
     from pfnr_runtime.tensorrt.engine_cache import default_folder
 
-    folder = default_folder()
+    try:
+        folder = default_folder()
+    except BackendError as error:
+        return {"folder": None, "exists": False, "problem": str(error)}
     found: dict[str, Any] = {"folder": str(folder), "exists": folder.is_dir()}
     if not found["exists"]:
         parent = next(above for above in folder.parents if above.exists())

@@ -96,7 +96,7 @@ def _display(display: dict[str, Any]) -> str:
 
 def _cache(cache: dict[str, Any]) -> str:
     if "problem" in cache:
-        return f"{cache['folder']}: {cache['problem']}"
+        return f"{cache['folder'] or 'none'}: {cache['problem']}"
     if not cache["exists"]:
         return f"{cache['folder']}: not there yet; the first TensorRT engine makes it"
     return f"{cache['folder']}: {cache['engines']} kept, {cache['bytes'] / 1e6:.1f} MB, mode {cache['mode']}"

@@ -61,6 +61,8 @@ def try_engine(kind: BackendKind, artifact: Path = ARTIFACT, golden: Path = GOLD
             description = decoder.backend.description
     except BackendError as error:
         return Trial(kind.name, FAILED, str(error))
+    except ImportError as error:  # PyAV, which reads the pictures to compare with
+        return Trial(kind.name, FAILED, f"cannot be checked: {error}; pip install {error.name or 'av'}")
     seconds = time.perf_counter() - start
     if not report.passed:
         return Trial(kind.name, WRONG, f"{'; '.join(report.problems)}; {description}", seconds, report)

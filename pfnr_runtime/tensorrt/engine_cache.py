@@ -26,9 +26,17 @@ FORMAT = 1
 
 
 def default_folder() -> Path:
-    """$XDG_CACHE_HOME/pfnr/engines, or ~/.cache/pfnr/engines where that is unset or no absolute path."""
+    """$XDG_CACHE_HOME/pfnr/engines, or ~/.cache/pfnr/engines where that is unset or no absolute path.
+
+    A BackendError for a user without a home, as in a container.
+    """
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "pfnr" / "engines"
+    if os.path.isabs(base):
+        return Path(base) / "pfnr" / "engines"
+    try:
+        return Path.home() / ".cache" / "pfnr" / "engines"
+    except RuntimeError:
+        raise BackendError("this user has no home folder to keep engines in; set XDG_CACHE_HOME to one") from None
 
 
 @dataclass(frozen=True)

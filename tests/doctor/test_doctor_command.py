@@ -38,6 +38,13 @@ def test_it_says_what_is_here_and_decodes_on_it() -> None:
     assert done.stderr == ""
 
 
+def test_without_pyav_it_says_that_nothing_could_be_checked() -> None:
+    done = doctor(without=("av", "pygame", "torch"))
+    assert done.returncode == 4
+    assert "onnxruntime-cpu: failed: cannot be checked: " in done.stdout
+    assert "pip install av" in done.stdout
+
+
 def test_without_any_engine_it_exits_with_4_and_says_what_would_install_one() -> None:
     done = doctor(without=("onnxruntime", "pygame", "torch", "onnx", "tensorrt", "tensorrt_rtx"))
     assert done.returncode == 4

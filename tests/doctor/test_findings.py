@@ -132,6 +132,16 @@ def test_a_cache_that_cannot_be_made_is_a_problem(tmp_path: Path, monkeypatch: p
     assert "cannot be written to" in machine.engine_cache()["problem"]
 
 
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    told = dict(lines(findings(RIGHT, engine_cache=machine.engine_cache())))
+    assert told["engines"] == "none: this user has no home folder to keep engines in; set XDG_CACHE_HOME to one"
+
+
 def test_this_machine_can_be_told_of() -> None:
     assert json.loads(json.dumps(machine.system()))["processors"] >= 1
     assert machine.codecs()["writes"]["h264"] is True
