@@ -56,7 +56,9 @@ demo: $(STAMP) ## two real clips: train, export, verify, decode, look; results i
 bench: $(STAMP) ## the figures in docs/benchmarks.md, in about a quarter of an hour
 	$(BIN)/python benchmarks/decode.py --json out/bench/decode.json
 	$(BIN)/python benchmarks/train_step.py --json out/bench/train_step.json
-	$(BIN)/python benchmarks/import_time.py --json out/bench/import_time.json
+	$(BIN)/python benchmarks/import_time.py --json > out/bench/import_time.json
+	$(BIN)/python benchmarks/playback.py --json out/bench/playback.json
+	$(BIN)/python benchmarks/memory.py --json out/bench/memory.json
 
 clean: ## remove what make made
 	rm -rf $(VENV) out build *.egg-info

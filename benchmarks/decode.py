@@ -29,6 +29,7 @@ from train_step import smooth_frames
 
 from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_runtime import VideoDecoder
+from pfnr_runtime.bench.h264 import H264Reader
 from pfnr_train.config import preset_config
 from pfnr_train.library_file import read_library, write_library
 from pfnr_train.network import MaskedSession, to_uint8
@@ -37,6 +38,7 @@ from pfnr_train.network import MaskedSession, to_uint8
 COLD = {
     "file in ONNX Runtime": """
 from pfnr_runtime import VideoDecoder
+from pfnr_runtime.bench.h264 import H264Reader
 with VideoDecoder({artifact!r}, threads={threads}) as decoder:
     frame = decoder[0].data
 """,
@@ -56,12 +58,10 @@ from pfnr_train.library_file import read_library
 export_session(read_library(Path({library!r})), 0, Path({artifact!r}), ExportOptions())
 """,
 }
-# Not getrusage: what it calls the peak is inherited from the process that started this one.
 AUTHORS = "masked PyTorch, authors' layout"
 PEAK = """
-from pathlib import Path
-status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-print(int(status["VmHWM"].split()[0]) * 1024)
+from pfnr_runtime.bench.memory import peak_bytes
+print(peak_bytes())
 """
 
 
@@ -96,12 +96,9 @@ def h264_clip(path: Path, frames: np.ndarray) -> None:
 
 def decode_h264(path: Path, threads: int) -> float:
     """Frames a second of a software H.264 decode to RGB."""
-    start, count = perf_counter(), 0
-    with av.open(str(path)) as container:
-        container.streams.video[0].codec_context.thread_count = threads
-        for frame in container.decode(video=0):
-            frame.to_ndarray(format="rgb24")
-            count += 1
+    start = perf_counter()
+    with H264Reader(path, threads=threads) as reader:
+        count = sum(1 for _ in reader.pictures())
     return count / (perf_counter() - start)
 
 

@@ -15,17 +15,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from pfnr_runtime.doctor.machine import processor
+
 
 def machine() -> dict[str, Any]:
     """The machine, in words."""
-    model = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
     return {
-        "cpu": model,
+        "cpu": processor(),
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
         "load_average_at_start": round(os.getloadavg()[0], 2),
