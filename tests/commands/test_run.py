@@ -157,6 +157,14 @@ def test_a_clip_of_another_size_is_said(folder: Path) -> None:
     assert done.code == 0
 
 
+def test_a_clip_scaled_by_averaging_is_found_again(folder: Path) -> None:
+    write_lossless(folder / "c.mkv", moving_pattern(5, 60, 36, 2))
+    Path("three.toml").write_text(SEQUENCE.replace('size = "40x24"', 'size = "40x24"\nscaling = "average"'))
+    run("--only", "c")
+    evaluated = run_here("pfnr-train", "eval", "-l", "three.pfnr", "--threads", 1, "--json").json
+    assert evaluated["sessions"][0]["change"] == 0
+
+
 def test_tensorboard_sees_scalars_and_pictures_and_changes_nothing(folder: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     run("--only", "a", "--only", "b", "--epochs", 2)
