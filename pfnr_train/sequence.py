@@ -108,6 +108,18 @@ def read_sequence(path: Path) -> Sequence:
         raise UsageError(f"{path}: {error}") from None
 
 
+def recipe_setting(text: str) -> dict[str, Any]:
+    """'learning_rate=0.01' as {'learning_rate': 0.01}, as in a file's [recipe]; a UsageError for what is not."""
+    key, equals, value = text.partition("=")
+    try:
+        given = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        given = {key.strip(): value.strip()}  # a text without its quotes
+    if not equals or len(given) != 1:
+        raise UsageError(f"--set {text!r} is not KEY=VALUE, such as learning_rate=0.01")
+    return _checked(given, Recipe, "--set", without=("seed",))
+
+
 def _sequence(document: Mapping[str, Any]) -> Sequence:
     _check_keys(document, SEQUENCE_KEYS, "the file", required=("name", "size", "network", "video"))
     name = _text(document["name"], "name")

@@ -22,6 +22,7 @@ from pfnr_train.commands.sequence_options import (
     SeedOption,
     SequenceArgument,
     SequenceRecipeOption,
+    SetOption,
     chosen_sequence,
 )
 from pfnr_train.comparison import NamedClip, compare
@@ -45,6 +46,7 @@ def compare_methods(
     ] = None,
     only: OnlyOption = None,
     recipe: SequenceRecipeOption = None,
+    change: SetOption = None,
     epochs: EpochsOption = None,
     density: DensityOption = None,
     frames: FramesOption = None,
@@ -68,7 +70,7 @@ def compare_methods(
     if report is not None:
         with needs_extra("--report", "report"):
             from pfnr_train.report.comparison_report import write_comparison
-    chosen = chosen_sequence(sequence, only, epochs, density, frames, seed, recipe)
+    chosen = chosen_sequence(sequence, only, epochs, density, frames, seed, recipe, change)
     set_threads(threads)
     found = find_clips(chosen, data_folder(data))
     describe_differences(chosen, found, say)

@@ -21,6 +21,7 @@ from pfnr_train.commands.sequence_options import (
     SeedOption,
     SequenceArgument,
     SequenceRecipeOption,
+    SetOption,
     chosen_sequence,
 )
 from pfnr_train.commands.watch import watch
@@ -48,6 +49,7 @@ def run(
     ] = None,
     only: OnlyOption = None,
     recipe: SequenceRecipeOption = None,
+    change: SetOption = None,
     epochs: EpochsOption = None,
     density: DensityOption = None,
     frames: FramesOption = None,
@@ -64,7 +66,7 @@ def run(
     Goes on at the first video that the library does not hold, and within it where its training was interrupted;
     a library that is not the beginning of this sequence is refused.
     """
-    chosen = chosen_sequence(sequence, only, epochs, density, frames, seed, recipe)
+    chosen = chosen_sequence(sequence, only, epochs, density, frames, seed, recipe, change)
     path = library or Path(f"{chosen.name}.pfnr")
     if tensorboard is not None:
         require_tensorboard()

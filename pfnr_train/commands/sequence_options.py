@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from pfnr_train.recipe import RECIPES, named_recipe
-from pfnr_train.sequence import Sequence, read_sequence
+from pfnr_train.sequence import Sequence, read_sequence, recipe_setting
 
 SequenceArgument = Annotated[
     Path, typer.Argument(help="A sequence file, such as benchmarks/sequences/uvg8mini.toml.", show_default=False)
@@ -32,6 +32,10 @@ EpochsOption = Annotated[int | None, typer.Option(help="Passes over the frames."
 DensityOption = Annotated[
     float | None, typer.Option(help="Fraction of each tensor to use.", show_default="the file's")
 ]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="KEY=VALUE of the recipe, such as learning_rate=0.01; may be given again."),
+]
 FramesOption = Annotated[int | None, typer.Option(help="Only the first frames of each video.", show_default="all")]
 SeedOption = Annotated[int, typer.Option(help="Seed of weights, scores and order.")]
 
@@ -44,6 +48,7 @@ def chosen_sequence(
     frames: int | None,
     seed: int,
     recipe_name: str | None = None,
+    changes: list[str] | None = None,
 ) -> Sequence:
     """The sequence of a file as the options change it. Raises UsageError."""
     sequence = read_sequence(path)
@@ -56,5 +61,7 @@ def chosen_sequence(
     if recipe_name is not None:
         kept = {"epochs": recipe.epochs, "batch": recipe.batch, "density": recipe.density}
         recipe = replace(named_recipe(recipe_name), **kept)  # type: ignore[arg-type]
+    for text in changes or []:
+        recipe = replace(recipe, **recipe_setting(text))
     recipe = replace(recipe, **{key: value for key, value in given.items() if value is not None})
     return replace(sequence, recipe=recipe)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pfnr_runtime.errors import UsageError
-from pfnr_train.sequence import read_sequence
+from pfnr_train.sequence import read_sequence, recipe_setting
 
 SHIPPED = Path(__file__).resolve().parents[2] / "benchmarks" / "sequences"
 VALID = """
@@ -128,6 +128,33 @@ def test_a_mistake_is_named(old: str, new: str, says: str, tmp_path: Path) -> No
         read_sequence(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "setting"),
+    [
+        ("learning_rate=0.01", {"learning_rate": 0.01}),
+        ("optimiser=adam", {"optimiser": "adam"}),
+        ('optimiser = "adam"', {"optimiser": "adam"}),
+        ("epochs=3", {"epochs": 3}),
+    ],
+)
+def test_a_recipes_value_can_be_set_by_a_text(text: str, setting: dict[str, object]) -> None:
+    assert recipe_setting(text) == setting
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("epochs", "--set 'epochs' is not KEY=VALUE"),
+        ("epoch=3", "--set has unknown epoch; allowed: epochs, batch"),
+        ("epochs=many", "--set epochs = 'many' is not a whole number"),
+        ("seed=1", "--set has unknown seed"),
+    ],
+)
+def test_a_wrong_setting_is_named(text: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        recipe_setting(text)
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"\x00" * 10, b"x" * (1 << 20) + b"yy"])
