@@ -62,6 +62,15 @@ def summarise(times: dict[str, list[float]], base: str) -> dict[str, dict[str, f
     }
 
 
+def peak_memory() -> int:
+    """Most bytes of memory this process ever held, threads and libraries included.
+
+    Not getrusage: what it calls the peak is inherited from the process that started this one.
+    """
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) * 1024
+
+
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table."""
     table = Table(*columns, title=title, title_justify="left")

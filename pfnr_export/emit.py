@@ -8,8 +8,8 @@ from onnx import TensorProto, helper
 
 from pfnr_export.graph import IR_VERSION, OPSET, Graph
 from pfnr_export.layers import Decoder, OutputActivation, emit_all
-from pfnr_export.passes.head_before_shuffle import SubpixelShuffle
 from pfnr_export.passes.rewrite import replace_run
+from pfnr_export.passes.subpixel import SubpixelShuffle
 from pfnr_runtime.contract import FRAME_INDEX, METADATA_KEY, OUTPUT_NAME, ArtifactContract, ArtifactInput
 from pfnr_runtime.errors import UsageError
 
@@ -32,7 +32,7 @@ def emit_graph(
     """
     height, width = size
     if output == "uint8":
-        last = _emit_pixels(decoder, graph, size, source.name)
+        last = _emit_pixels(decoder, graph, source.name)
         kind, shape = TensorProto.UINT8, ("batch", height, width, 3)
     else:
         last = emit_all(decoder, graph, source.name)
@@ -65,8 +65,8 @@ def as_model(proto: onnx.GraphProto, contract: str) -> onnx.ModelProto:
     return model
 
 
-def _emit_pixels(decoder: Decoder, graph: Graph, size: tuple[int, int], source: str) -> str:
-    """Layers, then scale, Round, Clip, to channels-last, Cast: uint8 [B, H, W, 3]."""
+def _emit_pixels(decoder: Decoder, graph: Graph, source: str) -> str:
+    """Layers, then scale, Round, Clip, to channels last, Cast: uint8 [B, H, W, 3]."""
     layers = decoder.layers()
     activation = layers[-1]
     assert isinstance(activation, OutputActivation)
@@ -83,20 +83,12 @@ def _emit_pixels(decoder: Decoder, graph: Graph, size: tuple[int, int], source: 
         x = graph.node("Add", [x, graph.scalar(127.5)])
     x = graph.node("Round", [x])
     x = graph.node("Clip", [x, graph.scalar(0.0), graph.scalar(255.0)])
-    x = _to_channels_last(graph, x, shuffle, size)
+    x = graph.transpose(x, (0, 2, 3, 1))
+    if shuffle is not None:
+        x = shuffle.emit_pixels(graph, x)
     x = graph.node("Cast", [x], to=TensorProto.UINT8)
     graph.scope = ""
     return x
-
-
-def _to_channels_last(graph: Graph, x: str, shuffle: SubpixelShuffle | None, size: tuple[int, int]) -> str:
-    if shuffle is None:
-        return graph.transpose(x, (0, 2, 3, 1))
-    # Shuffle and transposition in one move: [B, r, r, 3, h, w] -> [B, h, r, w, r, 3].
-    r = shuffle.stride
-    h, w = size[0] // r, size[1] // r
-    x = graph.transpose(graph.reshape(x, (-1, r, r, 3, h, w)), (0, 4, 1, 5, 2, 3))
-    return graph.reshape(x, (-1, h * r, w * r, 3))
 
 
 def serialise(model: onnx.ModelProto) -> bytes:

@@ -126,11 +126,11 @@ class Conv(Layer):
 
 
 class PixelShuffle(Layer):
-    """[B, C·r², h, w] → [B, C, r·h, r·w], channel order (C, r, r)."""
+    """[B, C·r², h, w] → [B, C, r·h, r·w], channel order (C, r, r). size: h and w."""
 
-    def __init__(self, stride: int) -> None:
+    def __init__(self, stride: int, size: tuple[int, int]) -> None:
         super().__init__()
-        self.stride = stride
+        self.stride, self.size = stride, size
 
     def forward(self, x: Tensor) -> Tensor:
         return F.pixel_shuffle(x, self.stride)

@@ -62,7 +62,7 @@ def _block(
     fourier: OrderedDict[str, nn.Module] = OrderedDict()
     if block.conv_channels:
         conv[f"{scope}_conv"] = Conv(weights[f"{name}.conv.weight"], weights.get(f"{name}.conv.bias"))
-        conv[f"{scope}_shuffle"] = PixelShuffle(block.stride)
+        conv[f"{scope}_shuffle"] = PixelShuffle(block.stride, (block.rows, block.columns))
     if block.fourier_channels:
         plan = spectral_plan(config, block)
         fourier[f"{scope}_fourier"] = lowering(plan, weights[f"{name}.fourier.weight"])

@@ -7,6 +7,7 @@ returns an equal decoder, or None where it does not apply.
 from __future__ import annotations
 
 from pfnr_export.layers import Decoder, Pass
+from pfnr_export.passes.activation_before_shuffle import activation_before_shuffle
 from pfnr_export.passes.head_before_shuffle import head_before_shuffle
 from pfnr_export.passes.stem_table import stem_hidden_table, stem_table
 
@@ -14,12 +15,13 @@ PASSES: dict[str, Pass] = {
     "stem-hidden-table": stem_hidden_table,
     "stem-table": stem_table,
     "head-before-shuffle": head_before_shuffle,
+    "activation-before-shuffle": activation_before_shuffle,
 }
 
 
 # What a shared graph can have: its structure must not depend on a session's length, nor fold shared weights
 # into what is a session's own. (The stem's first layer may be: its rows are far smaller than its weights.)
-SHARED_PASSES: dict[str, Pass] = {name: PASSES[name] for name in ("stem-hidden-table", "head-before-shuffle")}
+SHARED_PASSES: dict[str, Pass] = {name: PASSES[name] for name in PASSES if name != "stem-table"}
 
 
 def run_passes(decoder: Decoder, passes: dict[str, Pass] = PASSES) -> tuple[Decoder, tuple[str, ...]]:

@@ -19,7 +19,7 @@ from pfnr_export.precisions.fp16 import FOURIER_SCOPE
 from pfnr_export.precisions.int8_graph import equalised, quantised, rescaled
 from pfnr_export.precisions.int8_ranges import candidates, channel_rms, choose, magnitudes, samples
 from pfnr_export.precisions.judge import Judge
-from pfnr_export.precisions.onnx_edit import attribute, consumers, conv_macs, shapes, stored
+from pfnr_export.precisions.onnx_edit import conv_macs, shapes, stored
 from pfnr_runtime.errors import UsageError
 
 SAMPLE_FRAMES = 8
@@ -61,17 +61,12 @@ def _convert(subject: Subject) -> Converted:
 def channel_gains(
     model: onnx.ModelProto, convs: list[onnx.NodeProto], frames: list[int]
 ) -> dict[str, NDArray[np.float32]]:
-    """By layer, the relative size of each of its channels after the shuffle: float32 [C], the largest 1."""
-    readers = consumers(model)
+    """By layer, the relative size of each of its output channels: float32 [C], the largest 1."""
     found = channel_rms(model, [conv.output[0] for conv in convs], frames)
     gains = {}
     for conv in convs:
-        power, after = np.square(found[conv.output[0]]), readers[conv.output[0]]
-        if len(after) == 1 and after[0].op_type == "DepthToSpace":
-            r = int(attribute(after[0], "blocksize"))
-            crd = attribute(after[0], "mode", b"DCR") == b"CRD"
-            power = power.reshape(-1, r * r).mean(axis=1) if crd else power.reshape(r * r, -1).mean(axis=0)
-        relative = np.sqrt(power / max(float(power.max()), np.finfo(np.float32).tiny))
+        rms = found[conv.output[0]]
+        relative = rms / max(float(rms.max()), np.finfo(np.float32).tiny)
         gains[conv.name] = np.maximum(relative, LEAST_GAIN).astype(np.float32)
     return gains
 

@@ -3,20 +3,19 @@
 The quantising is ONNX Runtime's own quantiser, given the ranges. Before it, an exact rewrite of the float
 graph around each convolution that becomes int8:
 
-    conv ─ DepthToSpace (CRD) ─ SiLU        becomes
-    conv/g ─ to channels last ─ shuffle of whole pixels ─ to channels first ─ ·g ─ SiLU
+    conv ─ SiLU     becomes     conv/g ─ ·g ─ SiLU
 
-- ONNX Runtime keeps int8 convolutions channels last. With sub-pixels before channels, the shuffle in that
-  layout moves r·C neighbouring bytes at a time, and every other transposition cancels out.
 - g holds a gain for each channel, so that all channels use the whole range of the one scale that a tensor has.
 - A value that is read twice, as by SiLU, makes ONNX Runtime duplicate its DequantizeLinear, and no int8
   convolution is left before it. The product with g is its single reader.
+
+ONNX Runtime keeps int8 convolutions channels last, where the shuffles of whole pixels between them
+(`pfnr_export.passes.subpixel`) move r·C neighbouring bytes at a time and all other transpositions cancel out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import onnx
@@ -25,12 +24,9 @@ from onnx import helper, numpy_helper
 
 from pfnr_export.precisions.onnx_edit import (
     add_constant,
-    attribute,
-    consumers,
     copied,
     drop_unused,
     replace_nodes,
-    shapes,
     sort_nodes,
     stored,
 )
@@ -46,7 +42,7 @@ def quantised(
 ) -> onnx.ModelProto:
     """The model with the convolutions named `layers` in int8.
 
-    gains: by layer, a positive factor for each channel after its shuffle. limits: by value (inputs of these
+    gains: by layer, a positive factor for each of its output channels. limits: by value (inputs of these
     convolutions, and outputs divided by the gains), the magnitude that becomes ±127. Weights are
     symmetric per output channel; activations symmetric per tensor with zero-point 0, as TensorRT requires.
     """
@@ -105,69 +101,26 @@ def equalised(
 ) -> onnx.ModelProto:
     """The float model with the rewrite that the module describes around each convolution of `layers`."""
     result = copied(model)
-    readers, tensors, sizes = consumers(result), stored(result), shapes(model)
-    shuffles: dict[str, tuple[onnx.NodeProto, int]] = {}
-    behind: dict[str, str] = {}
-    for conv in result.graph.node:
-        if conv.name not in layers:
-            continue
-        after, r, crd, value = readers.get(conv.output[0], []), 1, False, conv.output[0]
-        if len(after) == 1 and after[0].op_type == "DepthToSpace":
-            [shuffle] = after
-            r, crd = int(attribute(shuffle, "blocksize")), attribute(shuffle, "mode", b"DCR") == b"CRD"
-            shuffles[shuffle.name], value = (shuffle, r), shuffle.output[0]
-        behind[value] = f"{value}/gained"
-        add_constant(result, f"{value}/gain", gains[conv.name].reshape(1, -1, 1, 1))
-        for name in conv.input[1:]:
-            _scale_channels(tensors[name], gains[conv.name], r, crd)
+    tensors = stored(result)
+    gained = {node.output[0] for node in result.graph.node if node.name in layers}
     nodes: list[onnx.NodeProto] = []
     for node in result.graph.node:
         for i, name in enumerate(node.input):
-            node.input[i] = behind.get(name, name)
-        if node.name in shuffles:
-            nodes += _pixel_shuffle_nodes(result, node, sizes[node.input[0]], shuffles[node.name][1])
-        else:
-            nodes.append(node)
-        if (value := node.output[0]) in behind:
-            nodes.append(helper.make_node("Mul", [value, f"{value}/gain"], [behind[value]], name=behind[value]))
+            node.input[i] = f"{name}/gained" if name in gained else name
+        nodes.append(node)
+        if (value := node.output[0]) in gained:
+            gain = add_constant(result, f"{value}/gain", gains[node.name].reshape(1, -1, 1, 1))
+            for name in node.input[1:]:
+                _divide_channels(tensors[name], gains[node.name])
+            nodes.append(helper.make_node("Mul", [value, gain], [f"{value}/gained"], name=f"{value}/gained"))
     replace_nodes(result, nodes)
     return result
 
 
-def _scale_channels(tensor: onnx.TensorProto, gain: NDArray[np.float32], r: int, crd: bool) -> None:
-    """Output channels from order (C, r²) to (r², C) if `crd`, each divided by the gain of its C."""
+def _divide_channels(tensor: onnx.TensorProto, gain: NDArray[np.float32]) -> None:
     value = numpy_helper.to_array(tensor)
-    grouped = value.reshape(-1, r * r, *value.shape[1:]).swapaxes(0, 1) if crd else value
-    grouped = grouped.reshape(r * r, len(gain), *value.shape[1:])
-    scaled = grouped / gain.reshape(1, -1, *[1] * (value.ndim - 1))
-    tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(scaled.reshape(value.shape)), tensor.name))
-
-
-def _pixel_shuffle_nodes(
-    model: onnx.ModelProto, node: onnx.NodeProto, size: tuple[int | None, ...], r: int
-) -> list[onnx.NodeProto]:
-    _, channels, rows, columns = size
-    assert channels is not None
-    assert rows is not None
-    assert columns is not None
-    name, C = node.output[0], channels // r**2
-    values = [node.input[0], *(f"{name}/{step}" for step in ("nhwc", "split", "moved", "joined")), name]
-
-    def shape(*dims: int) -> str:
-        return add_constant(model, "shape/" + "x".join(map(str, dims)), np.array(dims, np.int64))
-
-    steps: list[tuple[str, list[str], dict[str, Any]]] = [
-        ("Transpose", [], {"perm": [0, 2, 3, 1]}),
-        # [B·h, w, r, r·C]: batch and rows, columns, rows of a block, columns and channels of a block.
-        ("Reshape", [shape(-1, columns, r, r * C)], {}),
-        ("Transpose", [], {"perm": [0, 2, 1, 3]}),
-        ("Reshape", [shape(-1, rows * r, columns * r, C)], {}),
-        ("Transpose", [], {"perm": [0, 3, 1, 2]}),
-    ]
-    return [
-        helper.make_node(op, [values[i], *more], [values[i + 1]], name=values[i + 1], **attributes)
-        for i, (op, more, attributes) in enumerate(steps)
-    ]
+    divided = value / gain.reshape(-1, *[1] * (value.ndim - 1))
+    tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(divided), tensor.name))
 
 
 def _restore_other_readers(

@@ -11,7 +11,8 @@ from pfnr_export.layers import Conv, Decoder, Head, Linear, PixelShuffle, Relu, 
 from pfnr_export.lowerings import LOWERINGS
 from pfnr_export.materialise import materialise
 from pfnr_export.passes import PASSES, run_passes
-from pfnr_export.passes.head_before_shuffle import SubpixelHead, SubpixelShuffle
+from pfnr_export.passes.head_before_shuffle import SubpixelHead
+from pfnr_export.passes.subpixel import SubpixelShuffle
 from pfnr_train.config import ModelConfig
 
 from .networks import networks, random_session
@@ -44,9 +45,10 @@ def test_a_pass_leaves_every_frame_as_it_was(name: str, config: ModelConfig) -> 
 
 
 def test_passes_are_named_in_the_order_they_ran() -> None:
-    config = small_config("replace", fourier=fourier_config("replace", 0))
+    config = small_config("replace", strides=(2, 2, 3), fourier=fourier_config("replace", 0))
     decoder, applied = run_passes(decoder_of(config))
     assert applied == tuple(PASSES)
+    assert PixelShuffle not in kinds(decoder)
     assert Linear not in kinds(decoder)
     assert kinds(decoder)[-3:-1] == [SubpixelHead, SubpixelShuffle]
 
@@ -111,3 +113,16 @@ def test_the_head_moves_only_in_front_of_a_plain_last_shuffle(config: ModelConfi
         assert kinds(after)[-5:-1] == [Conv, Silu, SubpixelHead, SubpixelShuffle]
         # Bit for bit: the same sums in the same order, only elsewhere.
         torch.testing.assert_close(after(FRAMES), before(FRAMES), atol=1e-15, rtol=0)
+
+
+@pytest.mark.parametrize("combine", ["none", "add", "concat"])
+def test_shuffles_of_single_numbers_become_shuffles_of_whole_pixels(combine: str) -> None:
+    before = decoder_of(small_config(combine, bias=True))
+    after = PASSES["activation-before-shuffle"](before)
+    assert after is not None
+    assert not [module for module in after.modules() if isinstance(module, PixelShuffle)]
+    shuffles = [module for module in after.modules() if isinstance(module, SubpixelShuffle)]
+    assert len(shuffles) == len([module for module in before.modules() if isinstance(module, PixelShuffle)])
+    assert torch.equal(after(FRAMES), before(FRAMES))
+    if combine == "none":
+        assert kinds(after)[-5:-1] == [Conv, Silu, SubpixelShuffle, Head]

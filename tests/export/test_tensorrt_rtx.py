@@ -25,7 +25,7 @@ from pfnr_export.lowerings import LOWERINGS
 from pfnr_export.precisions import PRECISIONS
 from pfnr_export.precisions.fp16 import FOURIER_SCOPE
 from pfnr_export.precisions.int8_graph import quantised
-from pfnr_export.precisions.onnx_edit import consumers, shapes
+from pfnr_export.precisions.onnx_edit import shapes
 from pfnr_export.shared.build import SharedOptions, generations, shared_model
 from pfnr_runtime.errors import BackendError
 from pfnr_train.config import FourierConfig, ModelConfig, preset_config
@@ -119,14 +119,10 @@ def preset_l(size: tuple[int, int], lowering: str) -> ModelConfig:
 def build_int8_with_made_up_ranges(config: ModelConfig, lowering: str) -> onnx.ModelProto:
     """The int8 graph of every convolution: measured ranges change its numbers, not what it is made of."""
     model = build_video("fp32", lowering)(config)
-    sizes, readers = shapes(model), consumers(model)
+    sizes = shapes(model)
     convs = [node for node in model.graph.node if node.op_type == "Conv" and FOURIER_SCOPE not in node.name]
     limits = {name: 1.0 for conv in convs for name in (conv.input[0], conv.output[0])}
-    gains = {}
-    for conv in convs:
-        shuffles = [n for n in readers[conv.output[0]] if n.op_type == "DepthToSpace"]
-        r = next(a.i for a in shuffles[0].attribute if a.name == "blocksize") if shuffles else 1
-        gains[conv.name] = np.ones(sizes[conv.output[0]][1] // r**2, np.float32)
+    gains = {conv.name: np.ones(sizes[conv.output[0]][1], np.float32) for conv in convs}
     return quantised(model, frozenset(conv.name for conv in convs), limits, gains)
 
 
