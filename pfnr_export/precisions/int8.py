@@ -66,7 +66,7 @@ def channel_gains(
     gains = {}
     for conv in convs:
         rms = found[conv.output[0]]
-        relative = rms / max(float(rms.max()), np.finfo(np.float32).tiny)
+        relative = rms / max(float(rms.max()), float(np.finfo(np.float32).tiny))
         gains[conv.name] = np.maximum(relative, LEAST_GAIN).astype(np.float32)
     return gains
 
