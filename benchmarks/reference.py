@@ -2,7 +2,8 @@
 
 What they do as they do it: masks multiplied in at every forward; in training every mask by a k-th value over
 the whole score tensor; mode mixing through rfft2/irfft2 with weights laid out modes last; every channel
-shuffled before the head; SSIM from depthwise convolutions over both frames; Adam without a fused kernel.
+shuffled before the head; SSIM from depthwise convolutions over both frames; frames decoded
+from PNG at every step (from memory here); Adam without a fused kernel.
 Network, densities, loss and batch are the same as ours.
 """
 
@@ -10,11 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from io import BytesIO
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from PIL import Image
 from pytorch_msssim import ssim
 from torch import Tensor
 
@@ -117,15 +120,24 @@ class ReferenceDecoder:
         )
 
 
+def _png(frame: NDArray[np.uint8]) -> bytes:
+    file = BytesIO()
+    Image.fromarray(frame).save(file, "png")
+    return file.getvalue()
+
+
 class ReferenceTraining:
-    """The same session as `SessionTraining`, stepped their way. frames: uint8 [N, H, W, 3]; table: [N, 4L]."""
+    """The same session as `SessionTraining`, stepped their way: every step decodes its frames from PNG files.
+
+    frames: uint8 [N, H, W, 3]; table: [N, 4L].
+    """
 
     def __init__(
         self, config: ModelConfig, frames: NDArray[np.uint8], table: NDArray[np.float32], recipe: Recipe
     ) -> None:
         torch.manual_seed(recipe.seed)
         self.config, self.recipe = config, recipe
-        self.frames, self.table = torch.from_numpy(frames), torch.from_numpy(table)
+        self.files, self.table = [_png(frame) for frame in frames], torch.from_numpy(table)
         shapes = shapes_modes_last(config)
         self.weights = {name: self._draw(shape) for name, shape in shapes.items()}
         self.scores = {name: self._draw(shape) for name, shape in shapes.items()}
@@ -148,7 +160,8 @@ class ReferenceTraining:
 
     def step(self, batch: Tensor) -> float:
         """One step on frames `batch`, int64 [B]; returns the loss."""
-        target = self.frames[batch].permute(0, 3, 1, 2).float() / 255
+        frames = np.stack([np.asarray(Image.open(BytesIO(self.files[i]))) for i in batch.tolist()])
+        target = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
         decoded = forward(self.config, self.table[batch], self._masked, self.head)
         similarity = ssim(decoded, target, data_range=1, size_average=True)
         loss = 0.7 * (decoded - target).abs().mean() + 0.3 * (1 - similarity)

@@ -32,7 +32,7 @@ class Recipe:
     spread: str = "by-kind"
     planned: int = 8
     learning_rate: float = 1e-2
-    score_rate: float = 3e-3
+    score_rate: float = 1e-2
     warmup: float = 0.2
     loss: str = "rmse"
     ssim_weight: float = 0.0

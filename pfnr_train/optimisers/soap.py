@@ -51,10 +51,10 @@ class Soap(torch.optim.Optimizer):
                 if leaf.grad is None:
                     continue
                 update = _update(self.state[leaf], as_matrices(leaf.grad), group)
-                moved = leaf - group["lr"] * update.reshape(leaf.shape)
+                update = update.reshape(leaf.shape).mul_(-group["lr"])
                 free = self._free.get(leaf)
-                # A product with a 0/1 mask would turn a frozen −0 into +0.
-                leaf.copy_(moved if free is None else torch.where(free, moved, leaf))
+                # Only −0 can be added to a frozen weight that may be −0 itself and leave its bits.
+                leaf.add_(update if free is None else torch.where(free, update, -0.0))
 
 
 def as_matrices(weight: Tensor) -> Tensor:
