@@ -8,10 +8,10 @@ STAMP := $(VENV)/.ready
 # Two test processes of one thread each make better use of two cores than one of two threads.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: help setup test test-fast test-gpu engines engines-full lint format types demo bench clean
+.PHONY: help setup test test-fast test-gpu test-aarch64 engines engines-full lint format types demo bench clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## a virtual environment with everything
 
@@ -41,10 +41,15 @@ engines: $(STAMP) ## compile every kind of artifact with TensorRT-RTX (230 MB), 
 engines-full: engines ## the same for preset l at 720p and 1080p, every kind: a quarter of an hour
 	$(PYTEST) -m full_size
 
-lint: $(STAMP) ## ruff and mypy
+test-aarch64: $(STAMP) ## the runtime in a Debian arm64 root under qemu, as root: half an hour the first time
+	PYTHONPATH=.:tests $(BIN)/python -m aarch64
+
+lint: $(STAMP) ## ruff, mypy, hadolint and the compose file's schema
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint docker/*.Dockerfile
+	$(BIN)/check-jsonschema -q --builtin-schema vendor.compose-spec docker/compose.yaml
 
 format: $(STAMP) ## rewrite the code in the house style
 	$(BIN)/ruff check --fix .
