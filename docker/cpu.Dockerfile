@@ -11,7 +11,7 @@ COPY pfnr_runtime/ pfnr_runtime/
 COPY pfnr_export/ pfnr_export/
 COPY pfnr_train/ pfnr_train/
 RUN python3 -m venv "$VIRTUAL_ENV" \
-    && "$VIRTUAL_ENV/bin/pip" install --only-binary :all: --constraint constraints.txt '.[ort]' \
+    && "$VIRTUAL_ENV/bin/pip" install --only-binary :all: --constraint constraints.txt '.[ort,serve]' \
     && "$VIRTUAL_ENV/bin/pip" check \
     && "$VIRTUAL_ENV/bin/pip" uninstall --yes pip
 

@@ -130,11 +130,15 @@ class Container:
                 done = self.run(["/bin/sh", "-c", self.inside(value)])
                 assert done.returncode == 0, f"RUN {value}\n{done.stdout}\n{done.stderr}"
 
-    def run(self, command: list[str], **more: str) -> subprocess.CompletedProcess[str]:
+    def run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         """A program in the container's environment."""
         return subprocess.run(
-            command, cwd=self.work, env=self.environment | more, capture_output=True, text=True, check=False
+            command, cwd=self.work, env=self.environment, capture_output=True, text=True, check=False
         )
+
+    def start(self, command: list[str]) -> subprocess.Popen[str]:
+        """The same, left running."""
+        return subprocess.Popen(command, cwd=self.work, env=self.environment, stdout=subprocess.DEVNULL, text=True)
 
     def _copy(self, source: str, target: str) -> None:
         origin, place = ROOT / source, self.work / target

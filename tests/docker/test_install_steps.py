@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from runtime.tiny_artifacts import picture_table, save, table_model
 
-from .images import ROOT, Container, read
+from .images import ROOT, Container, Image, health_check, read
 
 pytestmark = pytest.mark.slow
 
@@ -28,6 +31,31 @@ def test_the_cpu_images_environment_decodes_without_torch_or_onnx(tmp_path: Path
     for absent in ("torch", "onnx", "pip"):
         found = container.run(["python", "-c", f"import {absent}"])
         assert found.returncode == 1, f"{absent} is in the image"
+    _serves_and_is_found_healthy(image, container)
+
+
+def _serves_and_is_found_healthy(image: Image, container: Container) -> None:
+    """The image's CMD and HEALTHCHECK, on a free port and, unlike a container, on this machine's address alone."""
+    save(table_model(), container.work / "library.onnx")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+
+    def here(command: list[str]) -> list[str]:
+        return [word.replace("8080", port).replace("0.0.0.0", "127.0.0.1") for word in command]
+
+    check = here(health_check(image.final))
+    assert container.run(check).returncode != 0, "healthy without a server"
+    server = container.start(here(json.loads(image.final.value("CMD"))))
+    try:
+        found = container.run(check)
+        while found.returncode and server.poll() is None:
+            time.sleep(0.5)
+            found = container.run(check)
+        assert found.returncode == 0, found.stderr
+    finally:
+        server.terminate()
+        server.wait(30)
 
 
 # JetPack 6 has glibc 2.35, JetPack 7 and NVIDIA's images have 2.39.
