@@ -32,6 +32,20 @@ PIP = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
 NAMESPACE = "PFNR_AARCH64_NAMESPACE"
 
 
+# Orin's core in the kernel's files, and for qemu the nearest that it knows, which has the same instructions.
+CPU_MODEL = "cortex-a76"
+CPU_INFO = """\
+processor\t: 0
+Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp
+CPU implementer\t: 0x41
+CPU architecture: 8
+CPU variant\t: 0x0
+CPU part\t: 0xd42
+CPU revision\t: 1
+
+"""
+
+
 def enter_namespace() -> None:
     """Continue in a mount and process namespace of our own; `SystemExit` names what is missing here."""
     if os.environ.get(NAMESPACE):
@@ -98,6 +112,7 @@ class ArmRoot:
             "LANG": "C.UTF-8",
             "COLUMNS": "200",
             "OMP_NUM_THREADS": "1",
+            "QEMU_CPU": CPU_MODEL,
         }
         return subprocess.run(
             ["chroot", *spec, str(self._system), *command],
@@ -143,9 +158,19 @@ class ArmRoot:
         self._finish("system", f"{self.suite} {self.mirror}")
 
     def _mount(self) -> None:
+        """What programs expect to be mounted. The kernel's own files tell of this machine's x86-64, on which the
+        aarch64 build of ONNX Runtime ends in a segmentation fault; those made here tell of an aarch64 core.
+        """
         _call("mount", "-t", "proc", "proc", str(self._system / "proc"))
-        _call("mount", "-t", "sysfs", "-o", "ro", "sysfs", str(self._system / "sys"))
-        _call("mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", str(self._system / "tmp"))
+        for folder in ("sys", "tmp"):
+            _call("mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", str(self._system / folder))
+        cpu_info = self.folder / "cpuinfo"
+        cpu_info.write_text(CPU_INFO)
+        _call("mount", "--bind", str(cpu_info), str(self._system / "proc/cpuinfo"))
+        cores = self._system / "sys/devices/system/cpu"
+        cores.mkdir(parents=True)
+        for name in ("possible", "present"):
+            (cores / name).write_text("0\n")
 
     def _make_distribution(self) -> Path:
         """The project's own wheel."""
