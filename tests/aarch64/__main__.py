@@ -44,7 +44,7 @@ def main() -> None:
 
         from aarch64.checks import Checks
 
-        make_artifacts(artifacts, "tiny", frames=8)
+        make_artifacts(artifacts, "tiny", frames=4)
         rows = []
         for row in Checks(root, artifacts, out).rows():
             rows.append(row)

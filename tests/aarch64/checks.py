@@ -60,14 +60,15 @@ class Checks:
         yield self._python("packages, without torch and onnx", packages)
         if self._root.has("pfnr-doctor"):
             yield self._doctor()
-        for precision in PRECISIONS:
-            name = f"{precision}.onnx"
-            yield self._inspect(name)
-            yield from self._decode(name)
+        videos = [f"{precision}.onnx" for precision in PRECISIONS]
+        for name in videos:
             yield self._verify(name)
-        yield self._inspect("library.onnx")
+        for name in videos:
+            yield from self._decode(name)
         for session in SESSIONS:
             yield from self._decode("library.onnx", session)
+        for name in (*videos, "library.onnx"):
+            yield self._inspect(name)
 
     def _run(self, command: str) -> tuple[int, str, str, float]:
         """Exit code, stdout, stderr and seconds of a command line in the root."""
@@ -113,9 +114,22 @@ class Checks:
         yield Row(f"{decode} md5:", out.strip() == expected, out.strip() or error.strip(), seconds)
 
         code, out, error, seconds = self._run(f"{decode} {OUT}/frames.y4m")
-        same = code == 0 and (self._out / "frames.y4m").read_bytes() == self._y4m_here(name, session, raw)
-        result = "bytes as this machine's sink writes these frames" if same else f"other bytes {error.strip()}"
-        yield Row(f"{decode} .y4m", same, result, seconds)
+        yield self._y4m(f"{decode} .y4m", name, session, raw, error if code else "", seconds)
+
+    def _y4m(self, command: str, name: str, session: int | None, raw: bytes, error: str, seconds: float) -> Row:
+        """swscale's code for one processor rounds a few samples otherwise than that for another."""
+        if error:
+            return Row(command, False, error.strip(), seconds)
+        there = np.frombuffer((self._out / "frames.y4m").read_bytes(), np.uint8).astype(int)
+        here = np.frombuffer(self._y4m_here(name, session, raw), np.uint8)
+        if there.size != here.size:
+            return Row(command, False, f"{there.size:,} bytes, not {here.size:,}", seconds)
+        off = np.abs(there - here)
+        count, most = np.count_nonzero(off), int(off.max())
+        result = (
+            f"{count:,} of {off.size:,} bytes differ from what x86-64 writes of these frames, by {most} at most"
+        )
+        return Row(command, most <= 1 and count <= 0.002 * off.size, result, seconds)
 
     def _against_here(self, command: str, name: str, session: int | None, raw: bytes, seconds: float) -> Row:
         """The frames against this machine's. No rule but sense: precision's own rules hold against PyTorch, in
