@@ -111,6 +111,12 @@ def frame_digest(frame: NDArray[np.uint8]) -> str:
     return hashlib.sha256(np.ascontiguousarray(frame).tobytes()).hexdigest()
 
 
+def check_whole(whole: int) -> None:
+    """A UsageError for a number of whole frames that a golden file cannot hold."""
+    if not 0 <= whole <= MAX_WHOLE_FRAMES:
+        raise UsageError(f"{whole} golden frames is outside 0 to {MAX_WHOLE_FRAMES}")
+
+
 def make_golden(
     frames: Iterable[NDArray[np.uint8]], contract: ArtifactContract, whole: int = WHOLE_FRAMES
 ) -> Golden:
@@ -118,8 +124,7 @@ def make_golden(
 
     whole: how many frames to keep whole, evenly spaced, both ends among them.
     """
-    if not 0 <= whole <= MAX_WHOLE_FRAMES:
-        raise UsageError(f"{whole} golden frames is outside 0 to {MAX_WHOLE_FRAMES}")
+    check_whole(whole)
     video = contract.video
     count = min(whole, video.frames)
     kept = sorted({round(i * (video.frames - 1) / max(count - 1, 1)) for i in range(count)})

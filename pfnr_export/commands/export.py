@@ -79,7 +79,10 @@ def export(
         int | None, typer.Option(help="Frames, evenly chosen, that set int8 ranges.", show_default="all")
     ] = None,
     golden: Annotated[
-        bool, typer.Option("--golden", help="Write a .golden file beside it, for pfnr-verify without the library.")
+        bool,
+        typer.Option(
+            "--golden", help="Write a .golden file beside each video, for pfnr-verify without the library."
+        ),
     ] = False,
     golden_frames: Annotated[int, typer.Option(help="Whole frames in the golden file.")] = WHOLE_FRAMES,
     check: Annotated[
@@ -122,9 +125,8 @@ def export(
     opened = read_library(library)
     if session is None:
         assert output is not None
-        if golden:
-            raise UsageError("--golden goes with --session; export the session's own file for one")
-        run_shared(opened, sessions or "all", output, SharedOptions(fourier, frames, options.checks), json)
+        whole = golden_frames if golden else None
+        run_shared(opened, sessions or "all", output, SharedOptions(fourier, frames, options.checks), json, whole)
         return
     index = opened.find(session)
     clip = None

@@ -6,9 +6,12 @@ from pathlib import Path
 
 from pfnr_export.checks import say_checks
 from pfnr_export.shared.build import PRECISION, SharedOptions
-from pfnr_export.shared.export_shared import SharedExport, export_shared
-from pfnr_runtime.console import print_json
+from pfnr_export.shared.export_shared import ExportedSidecar, SharedExport, export_shared
+from pfnr_runtime.console import print_json, say
 from pfnr_runtime.errors import UsageError
+from pfnr_runtime.golden import SUFFIX, check_whole, make_golden, write_golden
+from pfnr_runtime.sidecar import read_record
+from pfnr_train.decode import decode_frames
 from pfnr_train.library import Library
 
 
@@ -22,12 +25,34 @@ def find_sessions(library: Library, text: str) -> list[int]:
     return sorted({library.find(part) for part in parts})
 
 
-def run_shared(library: Library, sessions: str, output: Path, options: SharedOptions, json: bool) -> None:
-    """Export and tell what was written, and which files somebody with the last export needs."""
+def run_shared(
+    library: Library, sessions: str, output: Path, options: SharedOptions, json: bool, golden_frames: int | None
+) -> None:
+    """Export and tell what was written, and which files somebody with the last export needs.
+
+    golden_frames: also write a golden file beside each sidecar, with so many frames whole.
+    """
     if output.suffix != ".onnx":
         raise UsageError(f"{output}: a shared graph is named *.onnx, its sidecars after it: library.onnx")
+    if golden_frames is not None:
+        check_whole(golden_frames)
     done = export_shared(library, find_sessions(library, sessions), output, options)
-    print_json(_as_json(done)) if json else _print_text(done)
+    golden = [] if golden_frames is None else [_write_golden(library, s, golden_frames) for s in done.sidecars]
+    if json:
+        print_json(_as_json(done) | {"golden": [str(path) for path in golden]})
+        return
+    _print_text(done)
+    for path in golden:
+        print(f"golden file -> {path}")
+
+
+def _write_golden(library: Library, sidecar: ExportedSidecar, whole: int) -> Path:
+    """What PyTorch decodes of a session, beside its sidecar."""
+    contract, path = read_record(sidecar.path).contract, sidecar.path.with_suffix(SUFFIX)
+    say(f"golden file of session {sidecar.session}: PyTorch decodes {contract.video.frames} frames")
+    pictures = (frame for batch in decode_frames(library.session_weights(sidecar.session)) for frame in batch)
+    write_golden(make_golden(pictures, contract, whole), path)
+    return path
 
 
 def _as_json(done: SharedExport) -> dict[str, object]:

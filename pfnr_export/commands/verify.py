@@ -59,9 +59,9 @@ def verify(
         beside = artifact.with_suffix(SUFFIX)
         golden = beside if beside.exists() else None
     if golden is not None:
-        if library is not None or source is not None or session is not None or every:
-            raise UsageError("--golden stands for the library: it goes without --library, --source and --session")
-        with VideoDecoder(artifact, backend=backend, threads=threads) as decoder:
+        if library is not None or source is not None or every:
+            raise UsageError("--golden stands for the library: it goes without --library, --source and --all")
+        with VideoDecoder(artifact, session=session, backend=backend, threads=threads) as decoder:
             run_golden(decoder, artifact, golden, _rule(decoder, max_step, max_fraction), json)
         return
     # torch takes a second to import: `--help` and usage errors do without it.

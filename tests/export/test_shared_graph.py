@@ -12,7 +12,10 @@ import pytest
 from hypothesis import given, settings
 from numpy.typing import NDArray
 from train.makers import COMBINES, made_library, made_record, small_config, trained
+from typer.testing import CliRunner
 
+from pfnr_export.commands.export import app as export_app
+from pfnr_export.commands.verify import app as verify_app
 from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_export.shared.build import SharedOptions
 from pfnr_export.shared.export_shared import SharedExport, export_shared
@@ -21,6 +24,7 @@ from pfnr_runtime.artifact import SharedFile, examine_artifact
 from pfnr_runtime.errors import ArtifactError, UsageError
 from pfnr_train.config import ModelConfig, preset_config
 from pfnr_train.library import Library, Session, weights_digest
+from pfnr_train.library_file import write_library
 from pfnr_train.recipe import Recipe
 
 from .networks import networks
@@ -269,3 +273,19 @@ def test_no_sessions_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no sessions to export"):
         export(made_library(small_config(), 0), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_golden_files_beside_sidecars_verify_without_the_library(tmp_path: Path) -> None:
+    write_library(made_library(small_config(), 2), tmp_path / "library.pfnr")
+    graph = tmp_path / "library.onnx"
+    common = ["-l", str(tmp_path / "library.pfnr"), "--shared", "-o", str(graph), "--golden"]
+    done = CliRunner().invoke(export_app, [*common, "--golden-frames", "65"])
+    assert (done.exit_code, graph.exists()) == (2, False)
+    done = CliRunner().invoke(export_app, common)
+    assert done.exit_code == 0, done.output
+    golden = [tmp_path / f"library.{k}.golden" for k in range(2)]
+    assert all(str(path) in done.stdout for path in golden)
+    (tmp_path / "library.pfnr").unlink()
+    for session, file, code in (("1", golden[1], 0), ("0", golden[0], 0), ("1", golden[0], 3)):
+        done = CliRunner().invoke(verify_app, [str(graph), "-s", session, "--golden", str(file)])
+        assert done.exit_code == code, done.output
