@@ -22,10 +22,11 @@ from typing import Any
 import matplotlib
 import numpy as np
 import torch
-from report import machine, parser, peak_memory, show, store
+from report import machine, parser, show, store
 
 from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_runtime import VideoDecoder
+from pfnr_runtime.bench.memory import peak_bytes
 from pfnr_runtime.clips import Clip, read_clip
 from pfnr_runtime.errors import PfnrError
 from pfnr_runtime.metrics import psnr
@@ -78,7 +79,7 @@ def measure_all(preset: str, precision: str, options: argparse.Namespace) -> Non
         name = clip.info.path.stem
         if name not in found["sessions"]:
             found["sessions"][name] = measure(library, index, clip, precision, options)
-            found["peak_bytes"] = max(found.get("peak_bytes", 0), peak_memory())
+            found["peak_bytes"] = max(found.get("peak_bytes", 0), peak_bytes())
             store(found, path)
             print(f"{preset}: {name} {precision} {found['sessions'][name].get('psnr', 0):.2f} dB", flush=True)
 

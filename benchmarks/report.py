@@ -37,16 +37,22 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def interleaved(
-    contenders: dict[str, Callable[[], object]], rounds: int, warm_up: int = 1
+    contenders: dict[str, Callable[[], object]],
+    rounds: int,
+    warm_up: int = 1,
+    clock: Callable[[], float] = perf_counter,
 ) -> dict[str, list[float]]:
-    """Seconds of each contender, by name: all take turns in every round, so noise hits them alike."""
+    """Seconds of each contender, by name: all take turns in every round, so noise hits them alike.
+
+    clock: `time.process_time` counts this process's own work, for a machine that others keep busy.
+    """
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for count in range(warm_up + rounds):
         for name, run in contenders.items():
-            start = perf_counter()
+            start = clock()
             run()
             if count >= warm_up:
-                times[name].append(perf_counter() - start)
+                times[name].append(clock() - start)
     return times
 
 
@@ -60,15 +66,6 @@ def summarise(times: dict[str, list[float]], base: str) -> dict[str, dict[str, f
         }
         for name, values in times.items()
     }
-
-
-def peak_memory() -> int:
-    """Most bytes of memory this process ever held, threads and libraries included.
-
-    Not getrusage: what it calls the peak is inherited from the process that started this one.
-    """
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status["VmHWM"].split()[0]) * 1024
 
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
