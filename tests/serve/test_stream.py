@@ -148,6 +148,18 @@ def test_a_viewer_that_does_not_read_loses_frames_and_holds_up_nobody(large: Pat
             slow.close()
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux gives up on such a connection")
+def test_a_viewer_that_reads_nothing_for_long_is_given_up(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pfnr_runtime.serve.listen.STALLED_MS", 300)
+    with serving([large]) as server, server.client() as client:
+        stalled = raw_request(server, "/api/sessions/0/stream?format=png&loop=1&speed=4", buffer=4096)
+        deadline = time.monotonic() + 30
+        while server.frames.cache.misses == 0 or client.get("/api/statistics").json()["streams"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        stalled.close()
+
+
 def test_a_viewer_that_goes_away_ends_its_stream(server: Serving) -> None:
     with server.client() as client:
         for _ in range(3):

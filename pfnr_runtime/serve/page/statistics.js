@@ -52,7 +52,7 @@ export class Statistics {
     const names = [...new Set(backends.map((backend) => backend.name))];
     const { median, p95 } = decoding.decode_ms;
     element("decode").textContent = decoding.decoded ? `${tidy(median)} ms` : "–";
-    element("decode-note").textContent = decoding.decoded ? `95 % under ${tidy(p95)} ms` : "";
+    element("decode-note").textContent = decoding.decoded ? `p95 ${tidy(p95)} ms` : "";
     element("backend").textContent = names.join(", ");
     element("engine").textContent = [...new Set(backends.map((backend) => backend.description))].join("; ");
     const asked = cache.hits + cache.misses;
