@@ -232,7 +232,8 @@ def test_an_unknown_method_is_named(text: str, says: str) -> None:
 
 
 def test_densities_and_blocks_are_those_asked_for() -> None:
-    setting = replace(made_setting(videos=1), recipe=Recipe(epochs=1, density=0.4))
+    recipe = Recipe(epochs=1, density=0.4, spread="uniform", planned=0)
+    setting = replace(made_setting(videos=1), recipe=recipe)
     for name, block, density in (("wsn", None, 0.4), ("pfnr-f2@0.1", 0, 0.1), ("pfnr-f3@0.9", 1, 0.9)):
         method = make_method(name, setting)
         method.learn(0, pictures(0))
