@@ -15,8 +15,8 @@ from pfnr_runtime.timetable import session_scalar
 from pfnr_runtime.video_record import VideoRecord
 from pfnr_train.decode import decode_all
 from pfnr_train.execution import DEFAULT, Execution
+from pfnr_train.failures import explains_failures
 from pfnr_train.library import Library, Session, session_table, weights_digest
-from pfnr_train.memory import explains_lack_of_memory
 from pfnr_train.quality import Quality, measure_quality
 from pfnr_train.recipe import Recipe
 from pfnr_train.session_record import SessionRecord
@@ -94,7 +94,7 @@ def train_session(
     steps: runs the training to its end, yielding after every step.
     """
     record = new_record(library, clip, name, source_path, recipe)
-    with explains_lack_of_memory(recipe.batch, execution.device):
+    with explains_failures(recipe.batch, execution.device):
         training = new_training(library, clip, recipe, execution)
         for result in steps(training):
             on_step(training, result)

@@ -9,10 +9,14 @@ from pfnr_train.ranks import ALONE, Ranks
 
 @dataclass(frozen=True)
 class Execution:
-    """device: of this process, as PyTorch names it. ranks: the processes that train together."""
+    """device: of this process, as PyTorch names it. ranks: the processes that train together.
+
+    compile: the network through torch.compile, which takes a C++ compiler on a CPU.
+    """
 
     device: str = "cpu"
     ranks: Ranks = ALONE
+    compile: bool = False
 
 
 DEFAULT = Execution()

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pfnr_train.config import BlockShape, ModelConfig
+from pfnr_train.mixed_precision import kept_exact
 from pfnr_train.spectral import MatmulMixer, SpectralPlan, mix_by_definition
 
 Mixer = Callable[[Tensor, Tensor], Tensor]
@@ -93,7 +94,8 @@ class Network(nn.Module):
 
     def _mix(self, block: BlockShape, x: Tensor, weight: Tensor) -> Tensor:
         if self.fast:
-            mixed: Tensor = self.mixers[str(block.index)](x, weight)
+            with kept_exact(x.device):
+                mixed: Tensor = self.mixers[str(block.index)](x.to(weight.dtype), weight)
             return mixed.contiguous(memory_format=torch.channels_last)
         return mix_by_definition(x, weight, spectral_plan(self.config, block))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pfnr_runtime.errors import UsageError
+from pfnr_train.mixed_precision import PRECISIONS
 
 LOSSES = ("rmse", "l1-ssim")
 OPTIMISERS = ("soap", "adam")
@@ -24,6 +25,7 @@ class Recipe:
     `l1-ssim`, the paper's. ssim_weight: of (1 − SSIM) in either. optimiser: of the shared weights; scores and
     head have Adam. beta1, beta2: of its two moments; of Adam's too. scores: what they start from, the weights'
     magnitudes or random numbers. seed: of scores, head and order.
+    precision: of the passes through the network (see `pfnr_train.mixed_precision`).
     """
 
     epochs: int = 100
@@ -41,6 +43,7 @@ class Recipe:
     beta2: float = 0.95
     scores: str = "magnitude"
     seed: int = 0
+    precision: str = "fp32"
 
     def __post_init__(self) -> None:
         checks = {
@@ -58,6 +61,7 @@ class Recipe:
             "beta1": (self.beta1, 0 <= self.beta1 < 1, "0 up to 1"),
             "beta2": (self.beta2, 0 <= self.beta2 < 1, "0 up to 1"),
             "scores": (self.scores, self.scores in SCORE_STARTS, " or ".join(SCORE_STARTS)),
+            "precision": (self.precision, self.precision in PRECISIONS, " or ".join(PRECISIONS)),
             "seed": (self.seed, 0 <= self.seed < 2**63, "0 to 2^63 − 1"),
         }
         for what, (value, fine, allowed) in checks.items():

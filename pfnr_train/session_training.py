@@ -25,6 +25,7 @@ from pfnr_train.execution import DEFAULT, Execution
 from pfnr_train.initialise import new_head, new_scores
 from pfnr_train.loss import FrameLoss
 from pfnr_train.masking import MaskedWeight, SplitMask, TopMask
+from pfnr_train.mixed_precision import lowered
 from pfnr_train.network import Network
 from pfnr_train.optimisers import SessionOptimiser
 from pfnr_train.recipe import Recipe
@@ -74,10 +75,11 @@ class SessionTraining:
         session: int = 0,
         execution: Execution = DEFAULT,
     ) -> None:
-        self.config, self.recipe, self.ranks = config, recipe, execution.ranks
+        self.config, self.recipe, self.execution, self.ranks = config, recipe, execution, execution.ranks
         self.device = torch.device(execution.device)
         self.generator = session_generator(recipe.seed, session)
-        self.network = Network(config, fast=True).to(self.device)
+        network = Network(config, fast=True).to(self.device)
+        self.network = torch.compile(network, dynamic=False) if execution.compile else network
         self.weights = {n: self._leaf(torch.from_numpy(w.copy())) for n, w in weights.items()}
         self.free = {
             n: torch.from_numpy(~mask).to(self.device) if mask.any() else None for n, mask in frozen.items()
@@ -140,7 +142,8 @@ class SessionTraining:
         """One optimiser step on the frames with these indices, int64 [B]."""
         factor = learning_rate_factor(self.step_count, self.total_steps, self.recipe.warmup)
         own, counts = self.ranks.part(batch)
-        decoded = self.network(self.table[own], self.masked_weights(), self.head)
+        with lowered(self.recipe.precision, self.device):
+            decoded = self.network(self.table[own], self.masked_weights(), self.head).float()
         loss, squared_error = self.loss(decoded, own)
         self.optimiser.zero_grad()
         (loss * counts).backward()  # type: ignore[no-untyped-call]

@@ -96,7 +96,7 @@ class StateKeeper:
             raise LibraryError(f"{self.path} does not fit this training ({error}); {RESTART}") from None
         self._saved_step = training.step_count
         say(f"resuming after step {training.step_count} of {training.total_steps}")
-        then, now = self._saved.machine, machine_of(str(training.device))
+        then, now = self._saved.machine, machine_of(training.execution)
         if changed := [f"{k} {then.get(k)} then, {now[k]} now" for k in now if then.get(k) != now[k]]:
             say(f"the last bits may differ from an unbroken training's: {', '.join(changed)}")
         self._saved = None
@@ -107,7 +107,7 @@ class StateKeeper:
             return False
         if training.step_count <= self._saved_step:
             return False
-        machine = machine_of(str(training.device))
+        machine = machine_of(training.execution)
         tree = training.state_dict()
         write_state(SavedState(self.identity, machine, training.step_count, training.total_steps, tree), self.path)
         self._saved_step = training.step_count

@@ -18,8 +18,8 @@ from pfnr_runtime.errors import UsageError
 from pfnr_train.add_session import new_training
 from pfnr_train.decode import decode_all
 from pfnr_train.execution import Execution
+from pfnr_train.failures import explains_failures
 from pfnr_train.library import Library
-from pfnr_train.memory import explains_lack_of_memory
 from pfnr_train.network import SessionWeights
 from pfnr_train.quality import measure_quality
 from pfnr_train.recipe import Recipe
@@ -41,7 +41,7 @@ def epochs_in(
     A UsageError if that is not one.
     """
     timed = min(MOST_TIMED, max(LEAST_TIMED, TIMED_PART * seconds))
-    with explains_lack_of_memory(recipe.batch, execution.device):
+    with explains_failures(recipe.batch, execution.device):
         training = new_training(library, clip, replace(recipe, epochs=LONG), execution)
         first, step = _time_steps(training, timed)
     epoch = step * training.steps_per_epoch

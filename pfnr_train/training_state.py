@@ -8,7 +8,7 @@ whose metadata has one key, `pfnr_training`, with JSON
 
 and the tensors of `SessionTraining.state_dict` (see `pfnr_train.tensor_tree`). No pickle. The identity is all
 that decides the session's bytes besides the machine: a state of anything else is refused. Going on with other
-threads, on another device or with another PyTorch is allowed, and said, since it moves the last bits.
+threads or processes, on another device or with another PyTorch is allowed, and said, since it moves the last bits.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from pfnr_runtime import __version__
 from pfnr_runtime.atomic_file import write_atomically
 from pfnr_runtime.clips import Clip
 from pfnr_runtime.errors import LibraryError
+from pfnr_train.execution import Execution
 from pfnr_train.library import Library
 from pfnr_train.library_file import real_path
 from pfnr_train.recipe import Recipe
@@ -105,9 +106,15 @@ class SavedState:
         return epochs
 
 
-def machine_of(device: str) -> dict[str, Any]:
+def machine_of(execution: Execution) -> dict[str, Any]:
     """What decides the last bits of a training besides its identity."""
-    return {"device": device, "threads": torch.get_num_threads(), "torch": torch.__version__}
+    return {
+        "device": execution.device,
+        "processes": execution.ranks.size,
+        "threads": torch.get_num_threads(),
+        "compiled": execution.compile,
+        "torch": torch.__version__,
+    }
 
 
 def state_path(library_path: Path, session: int) -> Path:

@@ -14,13 +14,20 @@ from pfnr_runtime.console import print_json, reports_errors, say
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.frame_range import parse_frame_range
 from pfnr_train.add_session import free_name
-from pfnr_train.commands.options import JsonOption, LibraryOption, SaveEveryOption, TensorBoardOption
+from pfnr_train.commands.options import (
+    CompileOption,
+    JsonOption,
+    LibraryOption,
+    SaveEveryOption,
+    TensorBoardOption,
+)
 from pfnr_train.commands.recipe_options import (
     BatchOption,
     DensityOption,
     EpochsOption,
     LearningRateOption,
     PlanOption,
+    PrecisionOption,
     RecipeOption,
     SeedOption,
     choose_recipe,
@@ -72,6 +79,8 @@ def add(
     seed: SeedOption = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="all")] = None,
+    precision: PrecisionOption = None,
+    compile: CompileOption = False,
     save_every: SaveEveryOption = "5m",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was interrupted.")] = False,
     discard: Annotated[bool, typer.Option("--discard", help="Drop a training that was interrupted.")] = False,
@@ -84,7 +93,14 @@ def add(
     if budget is not None and epochs is not None:
         raise UsageError("--epochs and --time-budget are two ways to say how long to train; give one of them")
     chosen = choose_recipe(
-        recipe, epochs=epochs, density=density, planned=plan, batch=batch, learning_rate=learning_rate, seed=seed
+        recipe,
+        epochs=epochs,
+        density=density,
+        planned=plan,
+        batch=batch,
+        learning_rate=learning_rate,
+        precision=precision,
+        seed=seed,
     )
     model = ModelOptions(preset, fourier, fourier_block, fourier_channels, placement, bias)
     wanted = None if size is None else parse_size(size)
@@ -94,7 +110,7 @@ def add(
         require_tensorboard()
     set_threads(threads)
     with join_ranks(choose_device(device)) as ranks, hold_library(library, ranks):
-        execution = Execution(ranks.device, ranks)
+        execution = Execution(ranks.device, ranks, compile)
         before = read_library(library) if library.exists() else None
         source = probe(clip)
         config = model_config(model, before, wanted, (source.width, source.height))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pfnr_train.mixed_precision import PRECISIONS
 from pfnr_train.recipe import RECIPES, Recipe, named_recipe
 
 _SHOWN = "the recipe's"
@@ -23,9 +24,13 @@ PlanOption = Annotated[
 ]
 BatchOption = Annotated[int | None, typer.Option(help="Frames a step.", show_default=_SHOWN)]
 LearningRateOption = Annotated[float | None, typer.Option(help="Peak learning rate.", show_default=_SHOWN)]
+PrecisionOption = Annotated[
+    str | None,
+    typer.Option(help=f"Of the passes through the network: {' or '.join(PRECISIONS)}.", show_default=_SHOWN),
+]
 SeedOption = Annotated[int, typer.Option(help="Seed of weights, scores and order.")]
 
 
-def choose_recipe(name: str, **given: float | None) -> Recipe:
+def choose_recipe(name: str, **given: float | str | None) -> Recipe:
     """The recipe of this name with the values given that are not None; UsageErrors name bad ones."""
     return replace(named_recipe(name), **{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]

@@ -1,22 +1,31 @@
-"""What to do when a training does not fit the memory there is."""
+"""What can go wrong in a training's own machinery, and what to do about it."""
 
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 
 import torch
 
-from pfnr_runtime.errors import TrainingError
+from pfnr_runtime.errors import BackendError, TrainingError
 from pfnr_train.config import PRESETS
 
 
 @contextlib.contextmanager
-def explains_lack_of_memory(batch: int, device: str) -> Iterator[None]:
-    """Turn a lack of memory inside the block, the GPU's or the machine's, into a TrainingError with advice."""
+def explains_failures(batch: int, device: str) -> Iterator[None]:
+    """Turn a lack of memory in the block into a TrainingError, and a failed torch.compile into a BackendError.
+
+    The memory may be the GPU's or the machine's. Every other error stays itself.
+    """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
+        # Never imported where nothing was compiled.
+        dynamo = sys.modules.get("torch._dynamo.exc")
+        if dynamo is not None and isinstance(error, dynamo.TorchDynamoException):
+            reason = " ".join(str(error).split("\n\n")[0].split())[:300]
+            raise BackendError(f"torch.compile fails here ({reason}); leave out --compile") from None
         # PyTorch has a class of its own for a GPU's memory, and a RuntimeError for the machine's.
         on_cpu = isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
         if not on_cpu and not isinstance(error, torch.OutOfMemoryError):
