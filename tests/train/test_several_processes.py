@@ -67,24 +67,26 @@ def parts(library: Library) -> dict[str, np.ndarray]:
     return found | {f"head {n}": h.numpy() for n, h in weights.head.items()}
 
 
-def test_two_processes_train_what_one_does_with_the_same_batch(folder: Path) -> None:
+# Sums in another order move the last bits, and with them scores that lie at the threshold. SOAP's bases turn
+# such a difference into a larger one within a few steps, Adam does not.
+@pytest.mark.parametrize(("recipe", "moved"), [("paper", 0.01), ("default", 0.1)])
+def test_two_processes_train_what_one_does_with_the_same_batch(recipe: str, moved: float, folder: Path) -> None:
     before = (folder / "library.pfnr").read_bytes()
-    train(folder, *ADD)
+    train(folder, *ADD, "--recipe", recipe)
     alone = read_library(folder / "library.pfnr")
     (folder / "library.pfnr").write_bytes(before)
     old = read_library(folder / "library.pfnr")
-    pair = start_pair(folder, *ADD)
+    pair = start_pair(folder, *ADD, "--recipe", recipe)
     assert codes(pair) == [0, 0], log(folder, "log0") + log(folder, "log1")
     together = read_library(folder / "library.pfnr")
     assert re.search(r"^session 2 \(clip\): 7 frames, PSNR", log(folder, "log0"), re.MULTILINE)
     assert log(folder, "log1") == ""  # only one of them talks and writes
     for name, used in old.used().items():  # freezing intact, to the bit
         assert together.weights[name][used].tobytes() == old.weights[name][used].tobytes()
-    # Sums in another order move the last bits, and with them a score that lies at the threshold.
     for name, expected in parts(alone).items():
         found = parts(together)[name]
         if name.startswith("mask"):
-            assert np.mean(found != expected) < 0.01, name
+            assert np.mean(found != expected) < moved, name
             assert found.sum() == expected.sum(), name
     a, b = alone.sessions[2].record.psnr, together.sessions[2].record.psnr
     assert a is not None
