@@ -17,7 +17,7 @@ COPY pfnr_train/ pfnr_train/
 # TensorRT is the image's own, seen through --system-site-packages: pip must neither bring nor replace it.
 RUN python3 -m venv --system-site-packages "$VIRTUAL_ENV" \
     && "$VIRTUAL_ENV/bin/pip" install --only-binary :all: --constraint constraints.txt '.[jetson,ort,serve]' \
-    && "$VIRTUAL_ENV/bin/python" -c "import importlib.util as u, sys; s = u.find_spec('tensorrt'); sys.exit(s is None or s.origin.startswith(sys.prefix))" \
+    && "$VIRTUAL_ENV/bin/python" -c "import importlib.util as u, sys; s = u.find_spec('tensorrt'); sys.exit(None if s and not s.origin.startswith(sys.prefix) else 'TensorRT must come with the base image, and does not')" \
     && "$VIRTUAL_ENV/bin/pip" uninstall --yes pip
 
 FROM ${BASE_IMAGE}
