@@ -159,9 +159,9 @@ class Checks:
         if code not in (0, 3):
             return Row(command, False, error.strip(), seconds)
         found: dict[str, Any] = json.loads(out)
-        likeness = "" if found["psnr"] is None else f", at least {found['psnr']:.1f} dB"
+        likeness = "" if found["psnr_between"] is None else f", at least {found['psnr_between']:.1f} dB"
         identical = f"{found['identical_frames']} of {found['frames']} frames are PyTorch's"
-        result = f"{identical}, others differ by {found['largest']} at most{likeness}"
+        result = f"{identical}, others differ by {found['largest_difference']} at most{likeness}"
         return Row(command, code == 0 and found["passed"], result, seconds)
 
 
