@@ -70,7 +70,7 @@ def to_ycbcr(data: NDArray[np.uint8], colour: Colour, pixel_format: str) -> av.V
     rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(data), format="rgb24")
     frame = rgb.reformat(
         format=pixel_format,
-        interpolation="BICUBIC",
+        interpolation=_exact_bicubic(),
         src_color_range=FULL,
         dst_colorspace=SWSCALE_MATRIX[colour.matrix],
         dst_color_range=range_number(colour),
@@ -79,6 +79,14 @@ def to_ycbcr(data: NDArray[np.uint8], colour: Colour, pixel_format: str) -> av.V
     frame.color_range = range_number(colour)
     frame.colorspace = tags.matrix
     return frame
+
+
+def _exact_bicubic() -> int:
+    """swscale's flags for bicubic chroma that rounds alike on every processor, where PyAV has them (18)."""
+    from av.video.reformatter import Interpolation
+
+    known = Interpolation.__members__
+    return sum(int(known[name]) for name in ("BICUBIC", "ACCURATE_RND", "BITEXACT") if name in known)
 
 
 def planes(frame: av.VideoFrame) -> list[NDArray[np.uint8]]:
