@@ -9,6 +9,8 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+_UINT8 = np.dtype(np.uint8)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Frame:
@@ -96,7 +98,7 @@ class FrameBatch:
 def _check_pictures(data: object, rank: int, what: str) -> None:
     if (
         not isinstance(data, np.ndarray)
-        or data.dtype != np.uint8
+        or data.dtype != _UINT8
         or data.ndim != rank
         or data.shape[-1] != 3
         or 0 in data.shape[-3:]

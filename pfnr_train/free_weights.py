@@ -28,8 +28,8 @@ def lack_of_free_weights(library: Library) -> str | None:
         head = sum(w.size for w in library.sessions[-1].head.values())
         return (
             f"warning: none of this library's {total:,} weights is free, {sessions} froze them all: this one "
-            f"trains only its masks over them and the {head} weights of its head. Earlier sessions of a lower "
-            "--density would have left it some; another library has all of its own"
+            f"trains only its masks over them and the {head} weights of its head. Sessions trained with a larger "
+            "--plan, or with a lower --density, would have left it some; another library has all of its own"
         )
     free = total - sum(int(mask.sum()) for mask in used.values())
     return f"{sessions} froze all weights of {', '.join(full)}; {free:,} of the library's {total:,} are free"

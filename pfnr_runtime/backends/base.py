@@ -22,6 +22,9 @@ from pfnr_runtime.device_frames import DeviceFrames
 from pfnr_runtime.errors import BackendError
 from pfnr_runtime.sidecar import Sidecar
 
+# Compared with a dtype at every frame: a name or a scalar type would be parsed each time.
+_INT64, _FLOAT64, _UINT8 = np.dtype(np.int64), np.dtype(np.float64), np.dtype(np.uint8)
+
 
 @dataclass(frozen=True)
 class Stages:
@@ -92,16 +95,21 @@ class Backend(ABC):
         """What the engine is fed for these frames."""
         self._check_open()
         indices, contract = np.asarray(indices), self.artifact.contract
-        allowed = ("int64",) if contract.time_embedding is None else ("int64", "float64")
-        if indices.ndim != 1 or indices.dtype not in allowed:
-            raise ValueError(
-                f"frame indices must be {' or '.join(allowed)} [B], not {indices.dtype} {list(indices.shape)}"
-            )
+        whole = indices.dtype == _INT64
+        if indices.ndim != 1 or not (whole or (indices.dtype == _FLOAT64 and contract.time_embedding is not None)):
+            allowed = "int64" if contract.time_embedding is None else "int64 or float64"
+            raise ValueError(f"frame indices must be {allowed} [B], not {indices.dtype} {list(indices.shape)}")
         video = contract.video
-        # Minimum and maximum first: this is a part of what decoding costs beyond the engine.
-        if len(indices) and not (indices.min() >= 0 and indices.max() <= video.frames - 1):
-            outside = indices[~((indices >= 0) & (indices <= video.frames - 1))]
-            raise IndexError(f"frame {outside[0]} is outside 0 to {video.frames - 1} of {video.name!r}")
+        # One frame at a time is what players ask for, and NumPy's reductions are slow when the engine has just
+        # had the processor's caches to itself.
+        last = video.frames - 1
+        if len(indices) == 1:
+            inside = 0 <= indices.item() <= last
+        else:
+            inside = not len(indices) or (indices.min() >= 0 and indices.max() <= last)
+        if not inside:
+            outside = indices[~((indices >= 0) & (indices <= last))]
+            raise IndexError(f"frame {outside[0]} is outside 0 to {last} of {video.name!r}")
         return contract.inputs_at(indices)
 
     def _no_frames(self) -> NDArray[np.uint8]:
@@ -113,7 +121,7 @@ class Backend(ABC):
         video = self.artifact.contract.video
         pictures = output if self.artifact.contract.output == "uint8" else to_pictures(output)
         expected = (count, video.height, video.width, 3)
-        if pictures.dtype != np.uint8 or pictures.shape != expected:
+        if pictures.dtype != _UINT8 or pictures.shape != expected:
             raise BackendError(
                 f"{self.name} gave {pictures.dtype} {list(pictures.shape)} where uint8 {list(expected)} "
                 "was promised; export the session again"
