@@ -43,6 +43,11 @@ class TopMask:
         self._low: Tensor | None = None
         self._high: Tensor | None = None
 
+    @property
+    def reads_scores(self) -> bool:
+        """Whether the mask depends on scores."""
+        return True
+
     def state_dict(self) -> dict[str, Any]:
         """Where the search stands; without it the same masks are found, only later."""
         return dict(vars(self))
@@ -95,6 +100,11 @@ class SplitMask:
             if keep
         ]
 
+    @property
+    def reads_scores(self) -> bool:
+        """Whether the mask depends on scores."""
+        return True
+
     def state_dict(self) -> dict[str, Any]:
         """Where both searches stand."""
         return {str(i): top.state_dict() for i, (top, _) in enumerate(self._parts)}
@@ -109,7 +119,7 @@ class SplitMask:
         flat = scores.detach().flatten()
         mask = torch.zeros_like(flat, dtype=torch.bool)
         for top, places in self._parts:
-            mask[places] = top(flat[places])
+            mask.index_copy_(0, places, top(flat.index_select(0, places)))
         return mask.view_as(scores)
 
 

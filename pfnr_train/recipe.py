@@ -20,6 +20,8 @@ class Recipe:
     epochs: passes over the frames. batch: frames a step. density: fraction of all shared weights that the masks
     keep, in (0, 1]. spread: over tensors, `by-kind` or `uniform` (see `pfnr_train.allocation`). planned: videos
     the library is meant for, which share its weights evenly; more can follow, and 0 lets the scores choose.
+    anneal: part of a session's training over which its new weights are thinned out from all free ones (see
+    `pfnr_train.annealing`), in [0, 1]; 0 lets the scores choose them.
     learning_rate: of weights and head at its peak, score_rate: of scores; they rise over the first `warmup`
     fraction of all steps, then fall along a cosine. loss: `rmse`, each frame's root mean square error, or
     `l1-ssim`, the paper's. ssim_weight: of (1 − SSIM) in either. optimiser: of the shared weights; scores and
@@ -33,6 +35,7 @@ class Recipe:
     density: float = 0.5
     spread: str = "by-kind"
     planned: int = 8
+    anneal: float = 0.6
     learning_rate: float = 1e-2
     score_rate: float = 1e-2
     warmup: float = 0.2
@@ -52,6 +55,7 @@ class Recipe:
             "density": (self.density, 0 < self.density <= 1, "above 0, up to 1"),
             "spread": (self.spread, self.spread in SPREADS, " or ".join(SPREADS)),
             "number of planned videos": (self.planned, 0 <= self.planned <= 65536, "0 to 65536"),
+            "annealed part": (self.anneal, 0 <= self.anneal <= 1, "0 to 1"),
             "score rate": (self.score_rate, 0 <= self.score_rate <= 1, "0 to 1"),
             "learning rate": (self.learning_rate, 0 < self.learning_rate <= 1, "above 0, up to 1"),
             "warm-up": (self.warmup, 0 <= self.warmup < 1, "0 up to 1"),
@@ -77,6 +81,7 @@ RECIPES: dict[str, Recipe] = {
         density=0.3,
         spread="uniform",
         planned=0,
+        anneal=0.0,
         learning_rate=5e-4,
         score_rate=5e-4,
         loss="l1-ssim",

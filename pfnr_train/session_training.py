@@ -20,6 +20,7 @@ from torch import Tensor
 
 from pfnr_runtime.errors import TrainingError
 from pfnr_train.allocation import allocate
+from pfnr_train.annealing import AnnealedMask
 from pfnr_train.config import ModelConfig
 from pfnr_train.execution import DEFAULT, Execution
 from pfnr_train.initialise import new_head, new_scores
@@ -88,26 +89,31 @@ class SessionTraining:
         self.scores = {n: self._leaf(s) for n, s in start.items()}
         self.head = {n: self._leaf(h) for n, h in new_head(config, self.generator).items()}
         self.top = self._mask_searches(session)
+        self._start = weights
         self.table = torch.from_numpy(table).to(self.device)
         self.frame_count = len(frames)
         self.loss = FrameLoss(frames, recipe.loss, recipe.ssim_weight, self.device)
-        self.optimiser = SessionOptimiser(
-            recipe, self.weights, self.free, list(self.head.values()), list(self.scores.values())
-        )
+        scores = [s for n, s in self.scores.items() if self.top[n].reads_scores]
+        self.optimiser = SessionOptimiser(recipe, self.weights, self.free, list(self.head.values()), scores)
         self.steps_per_epoch = math.ceil(len(frames) / recipe.batch)
         self.total_steps = self.steps_per_epoch * recipe.epochs
         self.step_count = 0
         self.order = torch.empty(0, dtype=torch.int64)  # of the frames in the epoch that is running
         self._checked_step = -CHECK_EVERY
 
-    def _mask_searches(self, session: int) -> dict[str, TopMask | SplitMask]:
+    def _mask_searches(self, session: int) -> dict[str, TopMask | SplitMask | AnnealedMask]:
         sizes = {n: w.numel() for n, w in self.weights.items()}
         free = {n: sizes[n] if (mask := self.free[n]) is None else int(mask.sum()) for n in sizes}
-        found: dict[str, TopMask | SplitMask] = {}
+        found: dict[str, TopMask | SplitMask | AnnealedMask] = {}
         for name, kept in allocate(sizes, free, self.recipe, session).items():
-            mask = self.free[name]
-            if kept.new is None or mask is None:
+            mask, until = self.free[name], self.recipe.anneal
+            if until and mask is None:
+                everything = torch.ones_like(self.weights[name], dtype=torch.bool)
+                found[name] = AnnealedMask(kept.all, 0, everything, until)
+            elif kept.new is None or mask is None:
                 found[name] = TopMask(kept.all)
+            elif until:
+                found[name] = AnnealedMask(kept.new, kept.all - kept.new, mask, until)
             else:
                 found[name] = SplitMask(kept.new, kept.all - kept.new, mask)
         return found
@@ -153,8 +159,13 @@ class SessionTraining:
             raise TrainingError(
                 f"the loss became {value} at step {self.step_count + 1} of {self.total_steps}; {self._advice}"
             )
-        self.optimiser.step(factor)
         self.step_count += 1
+        for name, search in self.top.items():
+            if isinstance(search, AnnealedMask) and not search.done:
+                change = self.scores[name].grad
+                assert change is not None
+                search.observe(change, self.step_count / self.total_steps)
+        self.optimiser.step(factor)
         return StepResult(self.step_count, value, -10 * math.log10(max(squared_error, 1e-10)))
 
     @property
@@ -190,12 +201,13 @@ class SessionTraining:
                     leaf.copy_(state["leaves"][kind][name])
         self.optimiser.load_state_dict(state["optimiser"])
         for name, top in self.top.items():
-            found = state["top"][name]
-            top.load_state_dict({k: self._here(v) for k, v in found.items()})
+            top.load_state_dict(self._here(state["top"][name]))
         self.generator.set_state(state["generator"])
         self.step_count, self.order = int(state["step_count"]), state["order"]
 
     def _here(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: self._here(inner) for key, inner in value.items()}
         return value.to(self.device) if isinstance(value, Tensor) else value
 
     def finish(self) -> Trained:
@@ -206,9 +218,13 @@ class SessionTraining:
                     f"{name} is no longer all numbers after step {self.step_count} of {self.total_steps}; "
                     f"{self._advice}"
                 )
-        masks = {name: self.top[name](scores).cpu().numpy() for name, scores in self.scores.items()}
+        masks = {name: self.top[name](scores).cpu().numpy().copy() for name, scores in self.scores.items()}
+        weights = {name: w.detach().cpu().numpy().copy() for name, w in self.weights.items()}
+        if self.recipe.anneal:
+            # It has moved all free weights; those that are not the session's stay as the next one needs them.
+            weights = {name: np.where(masks[name], w, self._start[name]) for name, w in weights.items()}
         return Trained(
-            {name: w.detach().cpu().numpy().copy() for name, w in self.weights.items()},
+            weights,
             masks,
             {name: h.detach().cpu().numpy().copy() for name, h in self.head.items()},
         )

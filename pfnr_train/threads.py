@@ -1,4 +1,4 @@
-"""Where training runs: CPU threads and device."""
+"""Where training runs: CPU threads, their memory, and the device."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import torch
 
 from pfnr_runtime.errors import BackendError, UsageError
+from pfnr_train.heap import keep_freed_memory
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -18,6 +19,7 @@ def set_threads(count: int | None) -> int:
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     chosen = count or (int(wanted) if wanted.isdecimal() and int(wanted) else len(os.sched_getaffinity(0)))
     torch.set_num_threads(chosen)
+    keep_freed_memory()
     return chosen
 
 

@@ -12,6 +12,7 @@ m = Σ F_k θ*_k / F. So the memory does not grow with the videos, and no inform
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
@@ -81,10 +82,13 @@ class Springs:
 
 
 class ElasticWeightConsolidation(FineTuning):
-    """Fine-tuning with springs on the shared weights; heads are each video's own and need none."""
+    """Fine-tuning with springs on the shared weights; heads are each video's own and need none.
+
+    Always by Adam: a spring holds single weights, and steps in a turned basis overshoot the stiff ones.
+    """
 
     def __init__(self, setting: Setting, strength: float = STRENGTH) -> None:
-        super().__init__(setting)
+        super().__init__(replace(setting, recipe=replace(setting.recipe, optimiser="adam")))
         self.springs = Springs(strength)
 
     def penalty(self) -> Penalty | None:

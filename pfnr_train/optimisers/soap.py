@@ -1,24 +1,34 @@
-"""SOAP: Adam in the eigenbasis of a matrix' gradient covariances (Vyas et al. 2024, arXiv 2409.11321).
+"""SOAP: Adam in the eigenbases of a gradient's covariances (Vyas et al. 2024, arXiv 2409.11321), the cheap way.
 
 For a weight seen as a batch of matrices W [b, m, n] with gradient G:
 
-    L ← β·L + (1−β)·G Gᵀ,   R ← β·R + (1−β)·Gᵀ G          one pair a matrix
+    L ← β·L + (1−β)·Σ_b G Gᵀ,   R ← β·R + (1−β)·Σ_b Gᵀ G     one pair for all of the batch
     Q_L, Q_R: their eigenvectors, kept up to date by one step of power iteration and QR every few steps
     W ← W − lr · Q_L · Adam(Q_Lᵀ G Q_R) · Q_Rᵀ
 
-A side longer than `largest` keeps the identity for a basis. What the views are: a linear layer is one matrix,
-a convolution [O, I, 3, 3] one matrix O×9I, and a Fourier weight [K, C, 2·O] is K matrices, one a mode.
+What the views are: a linear layer is one matrix, a convolution [O, I, 3, 3] one matrix O×9I, and a Fourier
+weight [K, C, 2·O] is K matrices, one a mode. The smaller side of a matrix is turned, and the larger one too where
+it is short; of a batch the smaller one only. All other sides keep the identity for a basis. Bases for all sides,
+and for every mode its own, take up to twice a training step and win nothing that more steps do not win.
+
+Adam's ε is relative to the gradient's own size. Many directions of the basis have no gradient at all at batch 1,
+and an absolute ε small enough for all layers would divide their rounding noise by itself.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
 
-LEFT, RIGHT = -2, -1
+Bits = tuple[Tensor, Tensor]
+
+SIDES = {"left": -2, "right": -1}
+LEAST_EPS = 1e-20  # where there is no gradient at all
 
 
 class Soap(torch.optim.Optimizer):
@@ -26,7 +36,8 @@ class Soap(torch.optim.Optimizer):
 
     params: leaves, float32 or float64. free: by leaf, a bool mask of the entries that may move; all, where it
     has none. lr: learning rate. betas: of Adam's two moments in the eigenbasis; the second is that of the
-    covariances too. refresh: steps between two updates of the bases. largest: longest side that gets a basis.
+    covariances too. eps: Adam's ε over the root mean square of the gradient's entries. refresh: steps between two
+    updates of the bases. largest, short: longest smaller and longest larger side of a matrix that get a basis.
     """
 
     def __init__(
@@ -35,12 +46,14 @@ class Soap(torch.optim.Optimizer):
         free: Mapping[Tensor, Tensor | None],
         lr: float = 3e-3,
         betas: tuple[float, float] = (0.9, 0.95),
-        eps: float = 1e-8,
+        eps: float = 0.02,
         refresh: int = 10,
         largest: int = 1024,
+        short: int = 256,
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "refresh": refresh, "largest": largest})
-        self._free = free
+        settings = {"eps": eps, "refresh": refresh, "largest": largest, "short": short}
+        super().__init__(params, {"lr": lr, "betas": betas} | settings)
+        self._bits = {leaf: _bits(mask, leaf.dtype) for leaf, mask in free.items() if mask is not None}
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -50,11 +63,10 @@ class Soap(torch.optim.Optimizer):
             for leaf in group["params"]:
                 if leaf.grad is None:
                     continue
-                update = _update(self.state[leaf], as_matrices(leaf.grad), group)
-                update = update.reshape(leaf.shape).mul_(-group["lr"])
-                free = self._free.get(leaf)
-                # Only −0 can be added to a frozen weight that may be −0 itself and leave its bits.
-                leaf.add_(update if free is None else torch.where(free, update, -0.0))
+                update = _update(self.state[leaf], as_matrices(leaf.grad), group).reshape(leaf.shape)
+                if leaf in self._bits:
+                    _silence(update, self._bits[leaf])
+                leaf.add_(update)
 
 
 def as_matrices(weight: Tensor) -> Tensor:
@@ -62,30 +74,68 @@ def as_matrices(weight: Tensor) -> Tensor:
     return weight if weight.dim() == 3 else weight.flatten(1)[None]
 
 
+def _bits(free: Tensor, dtype: torch.dtype) -> Bits:
+    """Bit patterns of a number's size: all ones where `free`, and a sign alone where not."""
+    integer = torch.int64 if dtype == torch.float64 else torch.int32
+    whole = torch.tensor(-1, dtype=integer, device=free.device)
+    sign = torch.tensor(torch.iinfo(integer).min, dtype=integer, device=free.device)
+    nothing = torch.zeros_like(whole)
+    return torch.where(free, whole, nothing), torch.where(free, nothing, sign)
+
+
+def _silence(update: Tensor, bits: Bits) -> None:
+    """Make frozen entries −0, all that can be added to a −0 and leave its bits. `where` takes 20 times as long."""
+    keep, sign = bits
+    update.view(keep.dtype).bitwise_and_(keep).bitwise_or_(sign)
+
+
+def turned_sides(shape: torch.Size, largest: int, short: int) -> dict[str, int]:
+    """Which sides of matrices [b, m, n] get a basis: `left`, of axis −2, and `right`, of axis −1."""
+    matrices, m, n = shape
+    smaller, larger = ("left", "right") if m <= n else ("right", "left")
+    wanted = [smaller] if min(m, n) <= largest else []
+    if matrices == 1 and max(m, n) <= short:
+        wanted.append(larger)
+    return {side: axis for side, axis in SIDES.items() if side in wanted}
+
+
 def _update(state: dict[str, Any], gradient: Tensor, group: Mapping[str, Any]) -> Tensor:
+    """What to add to a weight, as matrices; a tensor of its own."""
     beta1, beta2 = group["betas"]
+    sides = turned_sides(gradient.shape, group["largest"], group["short"])
     if not state:
-        state |= {"step": 0, "first": torch.zeros_like(gradient), "second": torch.zeros_like(gradient)}
-        for name, axis in (("left", LEFT), ("right", RIGHT)):
-            if gradient.shape[axis] <= group["largest"]:
-                covariance = _covariance(gradient, axis)
-                state[name] = covariance
-                state[f"{name}_basis"] = _eigenvectors(covariance)
-    state["step"] += 1
-    step = state["step"]
-    rotated = _rotate(state, gradient)
-    state["first"].lerp_(rotated, 1 - beta1)
-    state["second"].mul_(beta2).addcmul_(rotated, rotated, value=1 - beta2)
-    direction = (state["first"] / (1 - beta1**step)).div_(
-        (state["second"] / (1 - beta2**step)).sqrt_().add_(group["eps"])
+        state |= {"step": torch.tensor(0.0), "scale": float(gradient.square().mean().sqrt())}
+        state |= {"first": torch.zeros_like(gradient), "second": torch.zeros_like(gradient)}
+        for side, axis in sides.items():
+            state[side] = _covariance(gradient, axis)
+            state[f"{side}_basis"] = _eigenvectors(state[side])
+    turned = _turn(gradient, state, sides)
+    moved = torch.zeros_like(turned)
+    adam(
+        *([moved], [turned], [state["first"]], [state["second"]], [], [state["step"]]),
+        fused=True,
+        amsgrad=False,
+        maximize=False,
+        weight_decay=0.0,
+        beta1=beta1,
+        beta2=beta2,
+        lr=group["lr"],
+        eps=max(LEAST_EPS, group["eps"] * state["scale"]),
     )
-    update = _rotate_back(state, direction)
-    for name, axis in (("left", LEFT), ("right", RIGHT)):
-        if name in state:
-            state[name].lerp_(_covariance(gradient, axis), 1 - beta2)
-    if step % group["refresh"] == 0:
-        _refresh(state)
+    update = _turn(moved, state, sides, back=True)
+    for side, axis in sides.items():
+        state[side].lerp_(_covariance(gradient, axis), 1 - beta2)
+    if (step := int(state["step"])) % group["refresh"] == 0:
+        state["scale"] = math.sqrt(float(state["second"].mean()) / (1 - beta2**step))
+        _refresh(state, sides)
     return update
+
+
+def _covariance(gradient: Tensor, axis: int) -> Tensor:
+    if axis == SIDES["left"]:
+        return (gradient @ gradient.mT).sum(0)
+    rows = gradient.flatten(0, 1)
+    return rows.mT @ rows
 
 
 def _eigenvectors(covariance: Tensor) -> Tensor:
@@ -94,37 +144,26 @@ def _eigenvectors(covariance: Tensor) -> Tensor:
     return vectors.flip(-1).to(covariance.dtype).contiguous()
 
 
-def _covariance(gradient: Tensor, axis: int) -> Tensor:
-    return gradient @ gradient.mT if axis == LEFT else gradient.mT @ gradient
+def _turn(matrices: Tensor, state: Mapping[str, Any], sides: Mapping[str, int], back: bool = False) -> Tensor:
+    """Matrices in the bases, or back from them."""
+    for side, axis in sides.items():
+        basis = state[f"{side}_basis"].mT if back else state[f"{side}_basis"]
+        left = axis == SIDES["left"]
+        matrices = basis.mT.expand(len(matrices), -1, -1) @ matrices if left else matrices @ basis
+    return matrices
 
 
-def _rotate(state: Mapping[str, Any], matrix: Tensor) -> Tensor:
-    if "left" in state:
-        matrix = state["left_basis"].mT @ matrix
-    return matrix @ state["right_basis"] if "right" in state else matrix
-
-
-def _rotate_back(state: Mapping[str, Any], matrix: Tensor) -> Tensor:
-    if "left" in state:
-        matrix = state["left_basis"] @ matrix
-    return matrix @ state["right_basis"].mT if "right" in state else matrix
-
-
-def _refresh(state: dict[str, Any]) -> None:
+def _refresh(state: dict[str, Any], sides: Mapping[str, int]) -> None:
     """One step of orthogonal iteration towards the covariances' eigenvectors.
 
     The first moment is carried over into the new bases. The second, a vector of squares, has no exact image
     there; its entries follow their eigenvectors, which are kept in falling order of eigenvalue.
     """
-    first = _rotate_back(state, state["first"])
-    for name, axis in (("left", LEFT), ("right", RIGHT)):
-        if name not in state:
-            continue
-        basis = state[f"{name}_basis"]
-        advanced = state[name] @ basis
-        order = (basis * advanced).sum(-2).argsort(dim=-1, descending=True, stable=True)
-        advanced = advanced.gather(-1, order[:, None, :].expand_as(advanced))
-        index = order[:, :, None] if axis == LEFT else order[:, None, :]
-        state["second"] = state["second"].gather(axis, index.expand_as(state["second"]))
-        state[f"{name}_basis"] = torch.linalg.qr(advanced).Q
-    state["first"] = _rotate(state, first)
+    plain = _turn(state["first"], state, sides, back=True)
+    for side, axis in sides.items():
+        basis = state[f"{side}_basis"]
+        advanced = state[side] @ basis
+        order = (basis * advanced).sum(0).argsort(descending=True, stable=True)
+        state["second"] = state["second"].index_select(axis, order)
+        state[f"{side}_basis"] = torch.linalg.qr(advanced[:, order]).Q.contiguous()
+    state["first"] = _turn(plain, state, sides).contiguous()

@@ -53,7 +53,7 @@ def test_every_session_has_random_numbers_of_its_own() -> None:
 
 
 def test_scores_that_start_from_magnitudes_keep_the_largest_weights_first() -> None:
-    run = training(Recipe(density=0.3, scores="magnitude"))
+    run = training(Recipe(density=0.3, scores="magnitude", anneal=0))
     for name, weight in run.weights.items():
         search = run.top[name]
         assert isinstance(search, TopMask)
@@ -102,7 +102,7 @@ def test_training_lowers_the_loss() -> None:
 
 
 def test_a_finished_session_has_the_masks_of_its_scores_and_of_its_density() -> None:
-    run = training(Recipe(epochs=2, density=0.3, spread="uniform"))
+    run = training(Recipe(epochs=2, density=0.3, spread="uniform", anneal=0))
     list(run.run())
     done = run.finish()
     for name, scores in run.scores.items():
@@ -141,6 +141,7 @@ def test_a_loss_that_is_no_number_stops_training_and_says_what_to_do() -> None:
         {"learning_rate": 0},
         {"learning_rate": math.inf},
         {"warmup": 1},
+        {"anneal": 1.01},
         {"ssim_weight": -0.1},
         {"loss": "l2"},
         {"optimiser": "sgd"},
