@@ -14,6 +14,7 @@ to every video, and one that took them all would leave those after it worse off.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from pfnr_train.masking import TopMask, top_mask
 
 MEMORY = 0.98  # of the running mean, a step
 UPDATE_EVERY = 8  # steps
+SLACK = 0.005  # of the number of frozen weights kept while training goes on
 
 
 class AnnealedMask:
@@ -37,7 +39,7 @@ class AnnealedMask:
         self._count = int(free.sum())
         self._in_mode = free.flatten(1).sum(1, keepdim=True).clamp(min=1) if free.dim() == 3 else None
         self._frozen = (~free).flatten().nonzero().flatten()
-        self._old = TopMask(old) if old else None
+        self._old = TopMask(old, SLACK) if old else None
         self._kept = free.clone() if new else torch.zeros_like(free)
         self._saliency = torch.zeros(free.shape, device=free.device)
         self._observed = 0
@@ -62,11 +64,18 @@ class AnnealedMask:
             self._old.load_state_dict(state["old"])
 
     def __call__(self, scores: Tensor) -> Tensor:
-        """Bool mask."""
-        if self._old is None:
+        """Bool mask, of nearly the right number of frozen weights."""
+        return self._with_old(scores, self._old)
+
+    def exactly(self, scores: Tensor) -> Tensor:
+        """Bool mask of exactly the right number of frozen weights."""
+        return self._with_old(scores, None if self._old is None else self._old.exactly)
+
+    def _with_old(self, scores: Tensor, search: Callable[[Tensor], Tensor] | None) -> Tensor:
+        if search is None:
             return self._kept
         mask = self._kept.flatten().clone()
-        mask.index_copy_(0, self._frozen, self._old(scores.detach().flatten().index_select(0, self._frozen)))
+        mask.index_copy_(0, self._frozen, search(scores.detach().flatten().index_select(0, self._frozen)))
         return mask.view_as(scores)
 
     def observe(self, change: Tensor, progress: float) -> None:

@@ -4,7 +4,8 @@ The mask of a tensor keeps its round(c·n) largest scores (arXiv 2306.11305, sec
 threshold is the k-th largest score; finding it from scratch at every step costs a third of a training step.
 Scores move little from one step to the next, so the threshold is searched only among the few scores in a
 band around the last one, after a count has shown that it lies there; otherwise the search starts afresh.
-The result is the same mask, always.
+The result is the same mask, always. Where one of nearly the right size will do, while training goes on, the last
+threshold serves again as long as the number kept with it is within a slack.
 """
 
 from __future__ import annotations
@@ -31,14 +32,18 @@ def kth_largest(values: Tensor, k: int) -> Tensor:
 
 
 class TopMask:
-    """The mask of one score tensor, kept up to date from step to step. Same result as `top_mask`."""
+    """The mask of one score tensor, kept up to date from step to step. Same result as `top_mask`, or nearly.
+
+    slack: part of `keep` by which the number kept may be off; 0 for none.
+    """
 
     # A band this many times the widest recent move of the threshold is seldom left.
     _MARGIN = 4.0
     _FRACTION = 0.02
 
-    def __init__(self, keep: int) -> None:
-        self.keep = keep
+    def __init__(self, keep: int, slack: float = 0.0) -> None:
+        self.keep, self.slack = keep, slack
+        self._last: Tensor | None = None  # threshold
         self.searches = 0  # full searches so far: the first one, and whenever the band was left
         self._low: Tensor | None = None
         self._high: Tensor | None = None
@@ -58,10 +63,19 @@ class TopMask:
 
     def __call__(self, scores: Tensor) -> Tensor:
         """Bool mask of the `keep` largest scores."""
-        flat = scores.detach().flatten()
-        if self.keep >= flat.numel():
+        scores = scores.detach()
+        if self.keep >= scores.numel():
             return torch.ones_like(scores, dtype=torch.bool)
-        return scores.detach() >= self._threshold(flat)
+        if self.slack and self._last is not None:
+            mask = scores >= self._last
+            if abs(int(torch.count_nonzero(mask)) - self.keep) <= self.slack * self.keep:
+                return mask
+        self._last = self._threshold(scores.flatten())
+        return scores >= self._last
+
+    def exactly(self, scores: Tensor) -> Tensor:
+        """Bool mask of the `keep` largest scores, without any slack."""
+        return top_mask(scores.detach(), self.keep)
 
     def _threshold(self, flat: Tensor) -> Tensor:
         if self._low is not None and self._high is not None:
@@ -121,6 +135,10 @@ class SplitMask:
         for top, places in self._parts:
             mask.index_copy_(0, places, top(flat.index_select(0, places)))
         return mask.view_as(scores)
+
+    def exactly(self, scores: Tensor) -> Tensor:
+        """Bool mask; it has no slack."""
+        return self(scores)
 
 
 class MaskedWeight(torch.autograd.Function):

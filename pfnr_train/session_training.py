@@ -218,7 +218,7 @@ class SessionTraining:
                     f"{name} is no longer all numbers after step {self.step_count} of {self.total_steps}; "
                     f"{self._advice}"
                 )
-        masks = {name: self.top[name](scores).cpu().numpy().copy() for name, scores in self.scores.items()}
+        masks = {name: self.top[name].exactly(scores).cpu().numpy().copy() for name, scores in self.scores.items()}
         weights = {name: w.detach().cpu().numpy().copy() for name, w in self.weights.items()}
         if self.recipe.anneal:
             # It has moved all free weights; those that are not the session's stay as the next one needs them.

@@ -2,7 +2,7 @@
 
 For a weight seen as a batch of matrices W [b, m, n] with gradient G:
 
-    L ← β·L + (1−β)·Σ_b G Gᵀ,   R ← β·R + (1−β)·Σ_b Gᵀ G     one pair for all of the batch
+    L ← β·L + (1−β)·Σ_b G Gᵀ,   R ← β·R + (1−β)·Σ_b Gᵀ G     one pair for all of the batch, every second step
     Q_L, Q_R: their eigenvectors, kept up to date by one step of power iteration and QR every few steps
     W ← W − lr · Q_L · Adam(Q_Lᵀ G Q_R) · Q_Rᵀ
 
@@ -28,6 +28,7 @@ from torch.optim.adam import adam
 Bits = tuple[Tensor, Tensor]
 
 SIDES = {"left": -2, "right": -1}
+MEASURE_EVERY = 2  # steps, of the covariances
 LEAST_EPS = 1e-20  # where there is no gradient at all
 
 
@@ -123,9 +124,11 @@ def _update(state: dict[str, Any], gradient: Tensor, group: Mapping[str, Any]) -
         eps=max(LEAST_EPS, group["eps"] * state["scale"]),
     )
     update = _turn(moved, state, sides, back=True)
-    for side, axis in sides.items():
-        state[side].lerp_(_covariance(gradient, axis), 1 - beta2)
-    if (step := int(state["step"])) % group["refresh"] == 0:
+    step = int(state["step"])
+    if step % MEASURE_EVERY == 0:
+        for side, axis in sides.items():
+            state[side].lerp_(_covariance(gradient, axis), 1 - beta2**MEASURE_EVERY)
+    if step % group["refresh"] == 0:
         state["scale"] = math.sqrt(float(state["second"].mean()) / (1 - beta2**step))
         _refresh(state, sides)
     return update

@@ -70,6 +70,7 @@ def test_frozen_weights_are_chosen_by_scores_and_new_ones_are_not() -> None:
         mask.observe(torch.randn(free.shape, generator=draw), (step + 1) / 20)
         scores = torch.randn(free.shape, generator=draw)
         found = mask(scores)
+        assert torch.equal(found, mask.exactly(scores))  # so few have no slack
         assert int((found & ~free).sum()) == 15
         assert scores[found & ~free].min() > scores[~found & ~free].max()
     assert mask.reads_scores

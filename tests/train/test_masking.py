@@ -83,6 +83,20 @@ def test_scores_that_move_little_are_seldom_searched_in_full() -> None:
     assert top.searches <= 5
 
 
+def test_a_mask_with_slack_keeps_nearly_as_many_and_exactly_as_many_when_asked() -> None:
+    generator = torch.Generator().manual_seed(0)
+    top, scores = TopMask(3000, slack=0.01), torch.randn(10000, generator=generator)
+    off = []
+    for _ in range(60):
+        scores = scores + 0.01 * torch.randn(10000, generator=generator)
+        mask = top(scores)
+        off.append(int(mask.sum()) - 3000)
+        assert not off[-1] or scores[mask].min() > scores[~mask].max()
+        assert torch.equal(top.exactly(scores), top_mask(scores, 3000))
+    assert max(map(abs, off)) <= 30
+    assert len(set(off)) > 5
+
+
 @pytest.mark.parametrize("with_frozen", [False, True])
 def test_gradients_go_straight_through_to_scores_and_never_to_frozen_weights(with_frozen: bool) -> None:
     generator = torch.Generator().manual_seed(3)

@@ -26,8 +26,9 @@ def soap_by_definition(
         second = beta2 * second + (1 - beta2) * rotated**2
         direction = first / (1 - beta1**step) / (np.sqrt(second / (1 - beta2**step)) + eps * scale)
         weight = weight - lr * ql @ direction @ qr.T
-        left = beta2 * left + (1 - beta2) * sum(g @ g.T for g in gradient)
-        right = beta2 * right + (1 - beta2) * sum(g.T @ g for g in gradient)
+        if step % 2 == 0:
+            left = beta2**2 * left + (1 - beta2**2) * sum(g @ g.T for g in gradient)
+            right = beta2**2 * right + (1 - beta2**2) * sum(g.T @ g for g in gradient)
         if step % refresh == 0:
             scale = np.sqrt(second.mean() / (1 - beta2**step))
             plain = ql @ first @ qr.T
