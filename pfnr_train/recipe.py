@@ -31,13 +31,13 @@ class Recipe:
     """
 
     epochs: int = 100
-    batch: int = 1
+    batch: int = 2
     density: float = 0.5
     spread: str = "by-kind"
     planned: int = 8
     anneal: float = 0.6
-    learning_rate: float = 1e-2
-    score_rate: float = 1e-2
+    learning_rate: float = 1.5e-2
+    score_rate: float = 1.5e-2
     warmup: float = 0.2
     loss: str = "rmse"
     ssim_weight: float = 0.0
@@ -78,6 +78,7 @@ RECIPES: dict[str, Recipe] = {
     "default": Recipe(),
     "paper": Recipe(
         epochs=150,
+        batch=1,
         density=0.3,
         spread="uniform",
         planned=0,

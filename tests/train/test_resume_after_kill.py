@@ -18,7 +18,7 @@ from .makers import made_library, small_config
 from .processes import log, start_train, train
 
 # Seven frames in batches of two: four steps an epoch.
-ADD = ("add", "clip.mkv", "--epochs", 40, "--batch", 2, "--threads", 1, "--save-every", "0.02s")
+ADD = ("add", "clip.mkv", "--epochs", 80, "--batch", 2, "--threads", 1, "--save-every", "0.02s")
 STATE = "library.pfnr.2.training"
 
 
@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 
 def saved_step(folder: Path) -> int:
     """The position of the state that a resumed training began with."""
-    found = re.search(r"resuming after step (\d+) of 160", log(folder))
+    found = re.search(r"resuming after step (\d+) of 320", log(folder))
     return int(found[1]) if found else 0
 
 

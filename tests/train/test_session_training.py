@@ -96,7 +96,7 @@ def test_the_fast_network_of_training_is_the_definition(combine: str, output: st
 
 
 def test_training_lowers_the_loss() -> None:
-    results = list(training(Recipe(epochs=30, learning_rate=2e-2)).run())
+    results = list(training(Recipe(epochs=30, batch=1, learning_rate=2e-2)).run())
     assert np.mean([r.loss for r in results[-5:]]) < 0.7 * np.mean([r.loss for r in results[:5]])
     assert [r.step for r in results] == list(range(1, 151))
 

@@ -144,5 +144,5 @@ def test_a_resumed_training_keeps_the_epochs_that_were_chosen(
         assert add("--time-budget", "1h", "--save-every", "0.0001s")[0] == 1
     code, said = add("--time-budget", "1h", "--resume")
     assert code == 0
-    assert "resuming after step 4 of 15\n" in said
+    assert "resuming after step 4 of 9\n" in said
     assert read_library(folder / "library.pfnr").sessions[1].record.epochs == 3
