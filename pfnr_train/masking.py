@@ -10,6 +10,7 @@ threshold serves again as long as the number kept with it is within a slack.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -102,14 +103,14 @@ class TopMask:
 
 
 class SplitMask:
-    """The mask of the `new` largest scores of free weights and the `old` largest of frozen ones.
+    """The mask of the `new` largest scores of free weights and the `old` largest of frozen ones, nearly.
 
-    free: bool, the tensor's shape, with True and False in it.
+    free: bool, the tensor's shape, with True and False in it. slack: as of `TopMask`, of both.
     """
 
-    def __init__(self, new: int, old: int, free: Tensor) -> None:
+    def __init__(self, new: int, old: int, free: Tensor, slack: float = 0.0) -> None:
         self._parts = [
-            (TopMask(keep), where.flatten().nonzero().flatten())
+            (TopMask(keep, slack), where.flatten().nonzero().flatten())
             for keep, where in ((new, free), (old, ~free))
             if keep
         ]
@@ -129,16 +130,19 @@ class SplitMask:
             top.load_state_dict(state[str(i)])
 
     def __call__(self, scores: Tensor) -> Tensor:
-        """Bool mask."""
-        flat = scores.detach().flatten()
-        mask = torch.zeros_like(flat, dtype=torch.bool)
-        for top, places in self._parts:
-            mask.index_copy_(0, places, top(flat.index_select(0, places)))
-        return mask.view_as(scores)
+        """Bool mask, of nearly the right numbers."""
+        return self._join(scores, [top for top, _ in self._parts])
 
     def exactly(self, scores: Tensor) -> Tensor:
-        """Bool mask; it has no slack."""
-        return self(scores)
+        """Bool mask, without any slack."""
+        return self._join(scores, [top.exactly for top, _ in self._parts])
+
+    def _join(self, scores: Tensor, searches: Iterable[Callable[[Tensor], Tensor]]) -> Tensor:
+        flat = scores.detach().flatten()
+        mask = torch.zeros_like(flat, dtype=torch.bool)
+        for search, (_, places) in zip(searches, self._parts, strict=True):
+            mask.index_copy_(0, places, search(flat.index_select(0, places)))
+        return mask.view_as(scores)
 
 
 class MaskedWeight(torch.autograd.Function):

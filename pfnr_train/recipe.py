@@ -20,8 +20,8 @@ class Recipe:
     epochs: passes over the frames. batch: frames a step. density: fraction of all shared weights that the masks
     keep, in (0, 1]. spread: over tensors, `by-kind` or `uniform` (see `pfnr_train.allocation`). planned: videos
     the library is meant for, which share its weights evenly; more can follow, and 0 lets the scores choose.
-    anneal: part of a session's training over which its new weights are thinned out from all free ones (see
-    `pfnr_train.annealing`), in [0, 1]; 0 lets the scores choose them.
+    anneal: part of a first session's training over which its weights are thinned out from the whole network (see
+    `pfnr_train.annealing`), in [0, 1]; 0 lets scores choose them, as for later sessions.
     learning_rate: of weights and head at its peak, score_rate: of scores; they rise over the first `warmup`
     fraction of all steps, then fall along a cosine. loss: `rmse`, each frame's root mean square error, or
     `l1-ssim`, the paper's. ssim_weight: of (1 − SSIM) in either. optimiser: of the shared weights; scores and
@@ -37,7 +37,7 @@ class Recipe:
     planned: int = 8
     anneal: float = 0.6
     learning_rate: float = 1.5e-2
-    score_rate: float = 1.5e-2
+    score_rate: float = 3e-2
     warmup: float = 0.2
     loss: str = "rmse"
     ssim_weight: float = 0.0

@@ -35,6 +35,9 @@ from pfnr_train.schedule import learning_rate_factor
 # What the optimiser moves, by attribute of `SessionTraining`: each a dict of tensors by name.
 LEAVES = ("weights", "scores", "head")
 
+# Of the number of weights that a planned session keeps, while it trains; none in the end.
+SLACK = 0.005
+
 # Processes that train together compare what they hold at the end of an epoch, at most every so many steps.
 CHECK_EVERY = 100
 
@@ -106,16 +109,13 @@ class SessionTraining:
         free = {n: sizes[n] if (mask := self.free[n]) is None else int(mask.sum()) for n in sizes}
         found: dict[str, TopMask | SplitMask | AnnealedMask] = {}
         for name, kept in allocate(sizes, free, self.recipe, session).items():
-            mask, until = self.free[name], self.recipe.anneal
-            if until and mask is None:
-                everything = torch.ones_like(self.weights[name], dtype=torch.bool)
-                found[name] = AnnealedMask(kept.all, 0, everything, until)
-            elif kept.new is None or mask is None:
+            mask = self.free[name]
+            if mask is None and self.recipe.anneal:
+                found[name] = AnnealedMask(kept.all, self.weights[name], self.recipe.anneal)
+            elif mask is None or kept.new is None:
                 found[name] = TopMask(kept.all)
-            elif until:
-                found[name] = AnnealedMask(kept.new, kept.all - kept.new, mask, until)
             else:
-                found[name] = SplitMask(kept.new, kept.all - kept.new, mask)
+                found[name] = SplitMask(kept.new, kept.all - kept.new, mask, SLACK)
         return found
 
     def _leaf(self, tensor: Tensor) -> Tensor:
@@ -220,9 +220,10 @@ class SessionTraining:
                 )
         masks = {name: self.top[name].exactly(scores).cpu().numpy().copy() for name, scores in self.scores.items()}
         weights = {name: w.detach().cpu().numpy().copy() for name, w in self.weights.items()}
-        if self.recipe.anneal:
-            # It has moved all free weights; those that are not the session's stay as the next one needs them.
-            weights = {name: np.where(masks[name], w, self._start[name]) for name, w in weights.items()}
+        for name, search in self.top.items():
+            if isinstance(search, AnnealedMask):
+                # It has moved all weights; those that are not the session's stay as the next one needs them.
+                weights[name] = np.where(masks[name], weights[name], self._start[name])
         return Trained(
             weights,
             masks,
