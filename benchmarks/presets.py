@@ -194,8 +194,8 @@ def plot(result: dict[str, Any], path: Path) -> None:
                 axis.plot(*zip(*points, strict=True), marker=marker, ls=style, label=f"{family}, {precision}")
         for name, preset in chosen:
             at = preset["gmac_720p"], preset["mean"]["fp32"]["psnr"]
-            above = family == "edge"
-            axis.annotate(name, at, textcoords="offset points", xytext=(0, 8 if above else -15), ha="center")
+            place = {"xytext": (-6, 5), "ha": "right"} if family == "edge" else {"xytext": (6, -13), "ha": "left"}
+            axis.annotate(name, at, textcoords="offset points", **place)
     axis.set(xscale="log", xlabel="GMAC of one 720p frame", ylabel="mean PSNR at 180p, dB", title=result["case"])
     axis.margins(0.1, 0.15)
     axis.grid(alpha=0.3, which="both")
