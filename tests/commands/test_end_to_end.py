@@ -83,8 +83,8 @@ def test_progress_and_what_was_done_to_the_clip_go_to_stderr(folder: Path) -> No
     done = run_here("pfnr-train", "add", "wide.mkv", *TRAIN)
     lines = done.stderr.splitlines()
     assert lines[0] == "wide.mkv: cropped 80×36 to 60×36 and scaled to 80×48 (Lanczos)"
-    assert lines[1] == "training wide: 3 steps"
-    assert lines[-1].startswith("training wide: step 3 of 3, PSNR ")
+    assert lines[1] == "training wide: 2 steps"
+    assert lines[-1].startswith("training wide: step 2 of 2, PSNR ")
     assert len(done.stdout.splitlines()) == 1
 
 

@@ -22,6 +22,7 @@ size = "40x24"
 preset = "tiny"
 [recipe]
 epochs = 1
+batch = 1
 density = 0.4
 [[video]]
 name = "a"
