@@ -10,6 +10,7 @@ threshold serves again as long as the number kept with it is within a slack.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -32,15 +33,39 @@ def kth_largest(values: Tensor, k: int) -> Tensor:
     return values.kthvalue(values.numel() - k + 1).values
 
 
-class TopMask:
+class SessionMask(ABC):
+    """How a session's mask of one tensor is found, step after step."""
+
+    reads_scores = True  # or they have no part in it
+    moves_all = False  # whether training moves weights that the mask does not keep in the end
+
+    @abstractmethod
+    def __call__(self, scores: Tensor) -> Tensor:
+        """Bool mask to train with."""
+
+    @abstractmethod
+    def exactly(self, scores: Tensor) -> Tensor:
+        """Bool mask of exactly the wanted number of weights."""
+
+    def observe(self, change: Tensor | None, progress: float) -> None:  # noqa: B027, scores know already
+        """Take in ∂loss/∂w · w, the scores' gradient, of a step at this progress, in (0, 1]."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Where the search stands."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where another search stood."""
+
+
+class TopMask(SessionMask):
     """The mask of one score tensor, kept up to date from step to step. Same result as `top_mask`, or nearly.
 
     slack: part of `keep` by which the number kept may be off; 0 for none.
     """
 
-    # A band this many times the widest recent move of the threshold is seldom left.
-    _MARGIN = 4.0
-    _FRACTION = 0.02
+    _FRACTION = 0.02  # of all scores, in each half of the band
 
     def __init__(self, keep: int, slack: float = 0.0) -> None:
         self.keep, self.slack = keep, slack
@@ -48,11 +73,6 @@ class TopMask:
         self.searches = 0  # full searches so far: the first one, and whenever the band was left
         self._low: Tensor | None = None
         self._high: Tensor | None = None
-
-    @property
-    def reads_scores(self) -> bool:
-        """Whether the mask depends on scores."""
-        return True
 
     def state_dict(self) -> dict[str, Any]:
         """Where the search stands; without it the same masks are found, only later."""
@@ -90,7 +110,6 @@ class TopMask:
                 return threshold
         self.searches += 1
         threshold = kth_largest(flat, self.keep)
-        # Half-width such that about _FRACTION of all scores lie on each side of the threshold.
         reach = max(1, int(self._FRACTION * flat.numel()))
         upper = kth_largest(flat, max(1, self.keep - reach))
         lower = kth_largest(flat, min(flat.numel(), self.keep + reach))
@@ -102,7 +121,7 @@ class TopMask:
         self._low, self._high = threshold - self._half_width, threshold + self._half_width
 
 
-class SplitMask:
+class SplitMask(SessionMask):
     """The mask of the `new` largest scores of free weights and the `old` largest of frozen ones, nearly.
 
     free: bool, the tensor's shape, with True and False in it. slack: as of `TopMask`, of both.
@@ -114,11 +133,6 @@ class SplitMask:
             for keep, where in ((new, free), (old, ~free))
             if keep
         ]
-
-    @property
-    def reads_scores(self) -> bool:
-        """Whether the mask depends on scores."""
-        return True
 
     def state_dict(self) -> dict[str, Any]:
         """Where both searches stand."""

@@ -25,7 +25,7 @@ from pfnr_train.config import ModelConfig
 from pfnr_train.execution import DEFAULT, Execution
 from pfnr_train.initialise import new_head, new_scores
 from pfnr_train.loss import FrameLoss
-from pfnr_train.masking import MaskedWeight, SplitMask, TopMask
+from pfnr_train.masking import MaskedWeight, SessionMask, SplitMask, TopMask
 from pfnr_train.mixed_precision import lowered
 from pfnr_train.network import Network
 from pfnr_train.optimisers import SessionOptimiser
@@ -104,10 +104,10 @@ class SessionTraining:
         self.order = torch.empty(0, dtype=torch.int64)  # of the frames in the epoch that is running
         self._checked_step = -CHECK_EVERY
 
-    def _mask_searches(self, session: int) -> dict[str, TopMask | SplitMask | AnnealedMask]:
+    def _mask_searches(self, session: int) -> dict[str, SessionMask]:
         sizes = {n: w.numel() for n, w in self.weights.items()}
         free = {n: sizes[n] if (mask := self.free[n]) is None else int(mask.sum()) for n in sizes}
-        found: dict[str, TopMask | SplitMask | AnnealedMask] = {}
+        found: dict[str, SessionMask] = {}
         for name, kept in allocate(sizes, free, self.recipe, session).items():
             mask = self.free[name]
             if mask is None and self.recipe.anneal:
@@ -161,10 +161,7 @@ class SessionTraining:
             )
         self.step_count += 1
         for name, search in self.top.items():
-            if isinstance(search, AnnealedMask) and not search.done:
-                change = self.scores[name].grad
-                assert change is not None
-                search.observe(change, self.step_count / self.total_steps)
+            search.observe(self.scores[name].grad, self.step_count / self.total_steps)
         self.optimiser.step(factor)
         return StepResult(self.step_count, value, -10 * math.log10(max(squared_error, 1e-10)))
 
@@ -218,11 +215,11 @@ class SessionTraining:
                     f"{name} is no longer all numbers after step {self.step_count} of {self.total_steps}; "
                     f"{self._advice}"
                 )
-        masks = {name: self.top[name].exactly(scores).cpu().numpy().copy() for name, scores in self.scores.items()}
+        masks = {name: self.top[name].exactly(scores).cpu().numpy() for name, scores in self.scores.items()}
         weights = {name: w.detach().cpu().numpy().copy() for name, w in self.weights.items()}
         for name, search in self.top.items():
-            if isinstance(search, AnnealedMask):
-                # It has moved all weights; those that are not the session's stay as the next one needs them.
+            if search.moves_all:
+                # Those that are not the session's stay as the next one needs them.
                 weights[name] = np.where(masks[name], weights[name], self._start[name])
         return Trained(
             weights,

@@ -105,7 +105,8 @@ def _update(state: dict[str, Any], gradient: Tensor, group: Mapping[str, Any]) -
     beta1, beta2 = group["betas"]
     sides = turned_sides(gradient.shape, group["largest"], group["short"])
     if not state:
-        state |= {"step": torch.tensor(0.0), "scale": float(gradient.square().mean().sqrt())}
+        # The fused kernel wants the count of steps where the weight is.
+        state |= {"step": torch.zeros((), device=gradient.device), "scale": float(gradient.square().mean().sqrt())}
         state |= {"first": torch.zeros_like(gradient), "second": torch.zeros_like(gradient)}
         for side, axis in sides.items():
             state[side] = _covariance(gradient, axis)

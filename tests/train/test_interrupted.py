@@ -93,8 +93,8 @@ def test_a_trainer_told_to_stop_saves_its_state_and_says_so(
     stdout, stderr = trainer.communicate(timeout=60)
     assert (trainer.returncode, stdout) == (130, "")
     assert re.search(
-        r"600000 steps\nstopping after this step; once more stops at once\n"
-        r"library\.pfnr\.2\.training holds the training after step \d+ of 600000: go on with --resume\n"
+        r"300000 steps\nstopping after this step; once more stops at once\n"
+        r"library\.pfnr\.2\.training holds the training after step \d+ of 300000: go on with --resume\n"
         r"interrupted\n",
         stderr,
     )
