@@ -54,20 +54,22 @@ def test_killed_again_and_again_it_ends_with_the_bytes_of_an_unbroken_run(folder
     (folder / "library.pfnr").write_bytes(before)
     state = folder / STATE
 
-    def training() -> bool:
-        return "training clip:" in log(folder) if (folder / "log").exists() else False
+    # Each is asked for when its process starts: what an earlier one left must not count.
+    def training() -> Callable[[], bool]:
+        return lambda: "training clip:" in log(folder) if (folder / "log").exists() else False
 
     def newly_saved() -> Callable[[], bool]:
         first = state.stat().st_mtime_ns if state.exists() else 0
         return lambda: state.exists() and state.stat().st_mtime_ns > first
 
-    def being_written() -> bool:
-        return any(p.name.endswith(".tmp.training") for p in folder.iterdir())
+    def being_written() -> Callable[[], bool]:
+        left = {p.name for p in folder.iterdir()}
+        return lambda: any(p.name.endswith(".tmp.training") and p.name not in left for p in folder.iterdir())
 
     (folder / "log").unlink()
     reached = [0]
-    for moment in (training, newly_saved(), being_written, newly_saved(), being_written):
-        assert kill_when(folder, moment, "--resume")
+    for moment in (training, newly_saved, being_written, newly_saved, being_written):
+        assert kill_when(folder, moment(), "--resume")
         assert (folder / "library.pfnr").read_bytes() == before
         reached.append(saved_step(folder))
     assert reached == sorted(reached)
