@@ -36,7 +36,7 @@ test-gpu: $(STAMP) ## on a machine with an NVIDIA GPU: build, parity, switching,
 
 engines: $(STAMP) ## compile every kind of artifact with TensorRT-RTX (230 MB), on a machine without a GPU too
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c $(VENV)/constraints.txt -e '.[rtx]'
-	$(PYTEST) -m 'not full_size' tests/export/test_tensorrt_rtx.py tests/engines/test_build_rtx.py
+	$(PYTEST) -m 'not full_size' tests/export/checks/test_tensorrt_rtx.py tests/runtime/backends/test_build_rtx.py
 
 engines-full: engines ## the same for preset l at 720p and 1080p, every kind: a quarter of an hour
 	$(PYTEST) -m full_size

@@ -30,9 +30,9 @@ from train_step import smooth_frames
 from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_runtime import VideoDecoder
 from pfnr_runtime.bench.h264 import H264Reader
-from pfnr_train.config import preset_config
-from pfnr_train.library_file import read_library, write_library
-from pfnr_train.network import MaskedSession, to_uint8
+from pfnr_train.library.file import read_library, write_library
+from pfnr_train.model.config import preset_config
+from pfnr_train.model.network import MaskedSession, to_uint8
 
 # Run in a fresh interpreter: prints seconds from its start to the first frame, and peak memory in bytes.
 COLD = {
@@ -45,8 +45,8 @@ with VideoDecoder({artifact!r}, threads={threads}) as decoder:
     "masked PyTorch model": """
 import torch
 from pathlib import Path
-from pfnr_train.library_file import read_library
-from pfnr_train.network import MaskedSession, to_uint8
+from pfnr_train.library.file import read_library
+from pfnr_train.model.network import MaskedSession, to_uint8
 torch.set_num_threads({threads})
 model = MaskedSession(read_library(Path({library!r})).session_weights(0))
 frame = to_uint8(model(torch.tensor([0])))
@@ -54,7 +54,7 @@ frame = to_uint8(model(torch.tensor([0])))
     "export of the session": """
 from pathlib import Path
 from pfnr_export.export_session import ExportOptions, export_session
-from pfnr_train.library_file import read_library
+from pfnr_train.library.file import read_library
 export_session(read_library(Path({library!r})), 0, Path({artifact!r}), ExportOptions())
 """,
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pfnr_runtime.contract import INPUT_NAME, OUTPUT_NAME
+from pfnr_runtime.artifact.contract import INPUT_NAME, OUTPUT_NAME
 
 RUNTIME = "the runtime"
 # What is changed, by row: attributes of SessionOptions, its configuration entries, and those of a run.

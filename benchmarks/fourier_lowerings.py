@@ -27,7 +27,7 @@ from pfnr_export.graph import IR_VERSION, OPSET, Graph
 from pfnr_export.lowerings import LOWERINGS
 from pfnr_export.lowerings.base import Lowering
 from pfnr_export.lowerings.cost import LoweringCost
-from pfnr_train.spectral import SpectralPlan
+from pfnr_train.model.spectral import SpectralPlan
 
 GRIDS = [(2, 4), (3, 5), (4, 7), (5, 5), (5, 8), (7, 12), (9, 16), (8, 14), (18, 32), (45, 80)]
 CHANNELS = [(4, 4), (8, 8), (16, 16), (32, 24), (64, 48), (112, 96)]

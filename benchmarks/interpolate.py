@@ -22,13 +22,13 @@ from report import machine, parser, show, store
 
 from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_runtime import VideoDecoder
-from pfnr_runtime.clips import Clip, read_clip
-from pfnr_runtime.clips.read import frames_digest
-from pfnr_runtime.metrics import psnr
-from pfnr_train.add_session import add_session
-from pfnr_train.config import preset_config
-from pfnr_train.initialise import new_library
-from pfnr_train.recipe import Recipe
+from pfnr_runtime.video.metrics import psnr
+from pfnr_train.clips import Clip, read_clip
+from pfnr_train.clips.read import frames_digest
+from pfnr_train.model.config import preset_config
+from pfnr_train.run.add_session import add_session
+from pfnr_train.session.initialise import new_library
+from pfnr_train.session.recipe import Recipe
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

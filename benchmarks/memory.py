@@ -22,7 +22,7 @@ from random_library import random_library
 from report import interleaved, machine, parser, show, store, summarise
 
 from pfnr_export.export_session import ExportOptions, export_session
-from pfnr_train.config import preset_config
+from pfnr_train.model.config import preset_config
 
 LIMIT = 1.5
 FRESH = """

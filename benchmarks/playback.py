@@ -28,14 +28,14 @@ from report import interleaved, machine, parser, show, store, summarise
 
 from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_runtime import VideoDecoder
+from pfnr_runtime.artifact.contract import INPUT_NAME, OUTPUT_NAME
 from pfnr_runtime.bench.memory import resident_bytes
-from pfnr_runtime.contract import INPUT_NAME, OUTPUT_NAME
-from pfnr_runtime.frames import Frame
 from pfnr_runtime.playback.playback import Playback
 from pfnr_runtime.playback.player import Player
 from pfnr_runtime.playback.screen import NoScreen
 from pfnr_runtime.playback.source import DecoderSource
-from pfnr_train.config import preset_config
+from pfnr_runtime.video.frames import Frame
+from pfnr_train.model.config import preset_config
 
 
 class Watched(NoScreen):

@@ -23,9 +23,9 @@ from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_export.precisions import PRECISIONS
 from pfnr_runtime import VideoDecoder
 from pfnr_runtime.errors import VerificationError
-from pfnr_train.library import Library
-from pfnr_train.library_file import read_library
-from pfnr_train.sources import source_frames
+from pfnr_train.evaluation.sources import source_frames
+from pfnr_train.library.file import read_library
+from pfnr_train.library.library import Library
 
 FRAMES_A_ROUND = 4
 

@@ -27,14 +27,14 @@ from report import machine, parser, show, store
 from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_runtime import VideoDecoder
 from pfnr_runtime.bench.memory import peak_bytes
-from pfnr_runtime.clips import Clip, read_clip
 from pfnr_runtime.errors import PfnrError
-from pfnr_runtime.metrics import psnr
-from pfnr_train.add_session import add_session
-from pfnr_train.config import PRESETS, preset_config
-from pfnr_train.initialise import new_library
-from pfnr_train.library_file import read_library, write_library
-from pfnr_train.recipe import Recipe
+from pfnr_runtime.video.metrics import psnr
+from pfnr_train.clips import Clip, read_clip
+from pfnr_train.library.file import read_library, write_library
+from pfnr_train.model.config import PRESETS, preset_config
+from pfnr_train.run.add_session import add_session
+from pfnr_train.session.initialise import new_library
+from pfnr_train.session.recipe import Recipe
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

@@ -29,8 +29,8 @@ from report import machine, parser, store
 from report import show as say_table
 
 from pfnr_export.export_session import ExportOptions, export_session
-from pfnr_runtime.contract import INPUT_NAME
-from pfnr_train.config import preset_config
+from pfnr_runtime.artifact.contract import INPUT_NAME
+from pfnr_train.model.config import preset_config
 from pfnr_train.parsing import parse_size
 
 PEAK_SIZE = 2048
@@ -99,7 +99,7 @@ def profile(path: Path, frames: int, threads: int) -> list[dict[str, Any]]:
 
 def onnx_frames(path: Path) -> int:
     """How many frames the artifact has."""
-    from pfnr_runtime.artifact import open_artifact
+    from pfnr_runtime.artifact.open import open_artifact
 
     return open_artifact(path).contract.video.frames
 

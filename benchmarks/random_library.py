@@ -7,12 +7,12 @@ from fractions import Fraction
 
 import numpy as np
 
-from pfnr_runtime.timetable import session_scalar
-from pfnr_runtime.video_record import VideoRecord
-from pfnr_train.config import ModelConfig
-from pfnr_train.initialise import new_library
-from pfnr_train.library import Library, Session, weights_digest
-from pfnr_train.session_record import SessionRecord
+from pfnr_runtime.video.record import VideoRecord
+from pfnr_runtime.video.time_table import session_scalar
+from pfnr_train.library.library import Library, Session, weights_digest
+from pfnr_train.library.record import SessionRecord
+from pfnr_train.model.config import ModelConfig
+from pfnr_train.session.initialise import new_library
 
 
 def random_library(

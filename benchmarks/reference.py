@@ -21,9 +21,9 @@ from PIL import Image
 from pytorch_msssim import ssim
 from torch import Tensor
 
-from pfnr_train.config import ModelConfig
-from pfnr_train.network import SessionWeights
-from pfnr_train.recipe import Recipe
+from pfnr_train.model.config import ModelConfig
+from pfnr_train.model.network import SessionWeights
+from pfnr_train.session.recipe import Recipe
 
 
 class _KthValueMask(torch.autograd.Function):

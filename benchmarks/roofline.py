@@ -20,8 +20,8 @@ from typing import Any
 from report import parser, show, store
 
 from pfnr_export.lowerings.matmul import MatmulLowering
-from pfnr_train.config import PRESETS, ModelConfig, preset_config
-from pfnr_train.network import spectral_plan
+from pfnr_train.model.config import PRESETS, ModelConfig, preset_config
+from pfnr_train.model.network import spectral_plan
 
 ELEMENT = {"fp32": 4, "fp16": 2, "int8": 1}
 SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}

@@ -27,7 +27,7 @@ from random_library import random_library
 from report import machine, parser, show, store
 
 from pfnr_export.export_session import ExportOptions, export_session
-from pfnr_train.config import preset_config
+from pfnr_train.model.config import preset_config
 
 VIEWERS = (1, 2, 4, 8)
 TICKS = os.sysconf("SC_CLK_TCK")

@@ -24,7 +24,7 @@ from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_export.shared.build import SharedOptions
 from pfnr_export.shared.export_shared import export_shared
 from pfnr_runtime import VideoDecoder
-from pfnr_train.config import preset_config
+from pfnr_train.model.config import preset_config
 
 FRAMES = 132
 

@@ -19,11 +19,11 @@ import torch
 from reference import ReferenceTraining
 from report import interleaved, machine, parser, show, store
 
-from pfnr_runtime.timetable import time_table
-from pfnr_train.config import preset_config
-from pfnr_train.initialise import new_library
-from pfnr_train.recipe import named_recipe
-from pfnr_train.session_training import SessionTraining
+from pfnr_runtime.video.time_table import time_table
+from pfnr_train.model.config import preset_config
+from pfnr_train.session.initialise import new_library
+from pfnr_train.session.recipe import named_recipe
+from pfnr_train.session.training import SessionTraining
 
 LATE = "pfnr, last of eight sessions"
 CASES = {"tiny": (320, 180), "s": (320, 180), "l": (1280, 720)}

@@ -8,8 +8,8 @@ import matplotlib
 import numpy as np
 
 from pfnr_runtime import VideoDecoder
-from pfnr_runtime.clips import read_clip
-from pfnr_runtime.metrics import psnr
+from pfnr_runtime.video.metrics import psnr
+from pfnr_train.clips import read_clip
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.timetable import TimeEmbedding
-from pfnr_train.library import Library
+from pfnr_runtime.video.time_table import TimeEmbedding
+from pfnr_train.library.library import Library
 
 FRAMES, CONTINUOUS = "frames", "continuous"
 TIME_KINDS = {

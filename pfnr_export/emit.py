@@ -10,7 +10,7 @@ from pfnr_export.graph import IR_VERSION, OPSET, Graph
 from pfnr_export.layers import Decoder, OutputActivation, emit_all
 from pfnr_export.passes.rewrite import replace_run
 from pfnr_export.passes.subpixel import SubpixelShuffle
-from pfnr_runtime.contract import FRAME_INDEX, METADATA_KEY, OUTPUT_NAME, ArtifactContract, ArtifactInput
+from pfnr_runtime.artifact.contract import FRAME_INDEX, METADATA_KEY, OUTPUT_NAME, ArtifactContract, ArtifactInput
 from pfnr_runtime.errors import UsageError
 
 MAX_BYTES = 2**31 - 1  # the limit of one protobuf message, and so of an ONNX file without external data

@@ -22,12 +22,12 @@ from pfnr_export.passes import run_passes
 from pfnr_export.precisions import Subject, choose_precision
 from pfnr_export.triton import TritonModel, check_model_folder, write_model
 from pfnr_runtime import __version__
-from pfnr_runtime.atomic_file import write_atomically
-from pfnr_runtime.contract import METADATA_KEY, OUTPUT_KINDS, ArtifactContract
+from pfnr_runtime.artifact.contract import METADATA_KEY, OUTPUT_KINDS, ArtifactContract
+from pfnr_runtime.artifact.golden import SUFFIX, make_golden, write_golden
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.golden import SUFFIX, make_golden, write_golden
-from pfnr_train.decode import decode_frames
-from pfnr_train.library import Library
+from pfnr_runtime.system.atomic_file import write_atomically
+from pfnr_train.library.library import Library
+from pfnr_train.model.decode import decode_frames
 
 MAX_BUDGET = 20.0
 

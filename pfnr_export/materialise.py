@@ -21,8 +21,8 @@ from pfnr_export.layers import (
     ToMap,
 )
 from pfnr_export.lowerings import Lowering
-from pfnr_train.config import BlockShape, ModelConfig
-from pfnr_train.network import SessionWeights, spectral_plan
+from pfnr_train.model.config import BlockShape, ModelConfig
+from pfnr_train.model.network import SessionWeights, spectral_plan
 
 
 def materialise(

@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pfnr_export.export_session import ExportOptions, export_session
+from pfnr_runtime.artifact.golden import WHOLE_FRAMES
 from pfnr_runtime.doctor.trial import ARTIFACT, GOLDEN
-from pfnr_runtime.golden import WHOLE_FRAMES
-from pfnr_runtime.timetable import session_scalar
-from pfnr_runtime.video_record import VideoRecord
-from pfnr_train.config import FourierConfig, ModelConfig
-from pfnr_train.initialise import weight_bound
-from pfnr_train.library import Library, Session, weights_digest
-from pfnr_train.session_record import SessionRecord
+from pfnr_runtime.video.record import VideoRecord
+from pfnr_runtime.video.time_table import session_scalar
+from pfnr_train.library.library import Library, Session, weights_digest
+from pfnr_train.library.record import SessionRecord
+from pfnr_train.model.config import FourierConfig, ModelConfig
+from pfnr_train.session.initialise import weight_bound
 
 # Every kind of layer there is, small: stem, Fourier block, two convolutions, shuffles, head.
 CONFIG = ModelConfig((9, 16), (2, 2), channels=4, lower_width=4, stem_width=8, fourier=FourierConfig(block=0))

@@ -18,10 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pfnr_runtime.atomic_file import write_atomically
-from pfnr_runtime.contract import INPUT_NAME, OUTPUT_NAME, ArtifactContract
+from pfnr_runtime.artifact.contract import INPUT_NAME, OUTPUT_NAME, ArtifactContract
 from pfnr_runtime.errors import PfnrError
-from pfnr_runtime.video_record import VideoRecord
+from pfnr_runtime.system.atomic_file import write_atomically
+from pfnr_runtime.video.record import VideoRecord
 
 MAX_BATCH = 8
 PREFERRED_BATCHES = (4, 8)

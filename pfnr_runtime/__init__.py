@@ -11,15 +11,15 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from pfnr_runtime.decoder import VideoDecoder
-    from pfnr_runtime.frames import Frame, FrameBatch
+    from pfnr_runtime.video.frames import Frame, FrameBatch
 
 __version__ = "0.1.0"
 __all__ = ["Frame", "FrameBatch", "VideoDecoder", "__version__"]
 
 _HOMES = {
     "VideoDecoder": "pfnr_runtime.decoder",
-    "Frame": "pfnr_runtime.frames",
-    "FrameBatch": "pfnr_runtime.frames",
+    "Frame": "pfnr_runtime.video.frames",
+    "FrameBatch": "pfnr_runtime.video.frames",
 }
 
 

@@ -14,15 +14,15 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from pfnr_runtime.artifact import ArtifactFile, open_artifact
+from pfnr_runtime.artifact.contract import ArtifactContract
+from pfnr_runtime.artifact.open import ArtifactFile, open_artifact
+from pfnr_runtime.artifact.sidecar import list_sidecars
 from pfnr_runtime.backends import Selection, open_backend
 from pfnr_runtime.backends.base import Stages
-from pfnr_runtime.contract import ArtifactContract
-from pfnr_runtime.device_frames import DeviceFrames
+from pfnr_runtime.backends.device.frames import DeviceFrames
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.frames import Frame, FrameBatch
-from pfnr_runtime.sidecar import list_sidecars
-from pfnr_runtime.video_record import VideoRecord
+from pfnr_runtime.video.frames import Frame, FrameBatch
+from pfnr_runtime.video.record import VideoRecord
 
 # A float time this close below a frame's own time still means that frame.
 TIME_SLACK = Fraction(1, 10**9)

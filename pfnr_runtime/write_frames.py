@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
-from pfnr_runtime.frames import FrameBatch
 from pfnr_runtime.sinks.base import Sink
+from pfnr_runtime.video.frames import FrameBatch
 
 
 class FrameBatches(Protocol):

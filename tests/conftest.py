@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers.paths import SHARED
 
-SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+pytest_plugins = ("helpers.films",)
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +34,7 @@ def shared_data() -> Callable[[str], Path]:
     """Finds a file or folder of the data set that may lie beside the checkout."""
 
     def find(name: str) -> Path:
-        path = SHARED / name
+        path = SHARED / "data" / name
         if not path.exists():
             pytest.skip(f"no shared data set beside the checkout ({name})")
         return path

@@ -16,8 +16,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from pfnr_export.checks.skeleton import stored_zero, type_name, value_types
+from pfnr_runtime.artifact.operators import PORTABLE_OPERATORS
 from pfnr_runtime.errors import PfnrError
-from pfnr_runtime.operators import PORTABLE_OPERATORS
 
 OLDEST_OPSET, NEWEST_OPSET = 13, 20
 NEWEST_IR = 10  # what the oldest of these parsers was built with

@@ -16,7 +16,7 @@ import onnx
 from onnx import TensorProto
 
 from pfnr_export.checks.skeleton import type_name, value_types
-from pfnr_runtime.contract import EMBEDDING_NAME, INPUT_NAME
+from pfnr_runtime.artifact.contract import EMBEDDING_NAME, INPUT_NAME
 from pfnr_runtime.errors import BackendError, PfnrError
 
 TARGETS = ("SM86", "SM89", "SM120")

@@ -18,14 +18,14 @@ from pfnr_export.lowerings.budget import parse_budget
 from pfnr_export.precisions import PRECISIONS
 from pfnr_export.precisions.summary import summary
 from pfnr_export.shared.build import PRECISION, SharedOptions
-from pfnr_runtime.console import make_app, print_json, reports_errors, say
-from pfnr_runtime.contract import OUTPUT_KINDS
+from pfnr_runtime.artifact.contract import OUTPUT_KINDS
+from pfnr_runtime.artifact.golden import WHOLE_FRAMES
 from pfnr_runtime.errors import PfnrError, UsageError
-from pfnr_runtime.golden import WHOLE_FRAMES
+from pfnr_runtime.system.console import make_app, print_json, reports_errors, say
 from pfnr_train.commands.options import JsonOption, LibraryOption
-from pfnr_train.library_file import read_library
-from pfnr_train.session_record import SessionRecord
-from pfnr_train.sources import source_frames
+from pfnr_train.evaluation.sources import source_frames
+from pfnr_train.library.file import read_library
+from pfnr_train.library.record import SessionRecord
 
 app = make_app("Export a session of a library as an ONNX decoder.")
 _DEFAULT = ExportOptions()

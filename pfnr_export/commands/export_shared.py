@@ -7,12 +7,12 @@ from pathlib import Path
 from pfnr_export.checks import say_checks
 from pfnr_export.shared.build import PRECISION, SharedOptions
 from pfnr_export.shared.export_shared import ExportedSidecar, SharedExport, export_shared
-from pfnr_runtime.console import print_json, say
+from pfnr_runtime.artifact.golden import SUFFIX, check_whole, make_golden, write_golden
+from pfnr_runtime.artifact.sidecar import read_record
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.golden import SUFFIX, check_whole, make_golden, write_golden
-from pfnr_runtime.sidecar import read_record
-from pfnr_train.decode import decode_frames
-from pfnr_train.library import Library
+from pfnr_runtime.system.console import print_json, say
+from pfnr_train.library.library import Library
+from pfnr_train.model.decode import decode_frames
 
 
 def find_sessions(library: Library, text: str) -> list[int]:

@@ -15,11 +15,11 @@ from rich.table import Table
 
 from pfnr_export.commands.verify_golden import run_golden
 from pfnr_runtime import VideoDecoder
-from pfnr_runtime.console import make_app, print_json, reports_errors, say
+from pfnr_runtime.artifact.golden import SUFFIX
+from pfnr_runtime.artifact.parity import ExactRule, ParityRule, rule_for
+from pfnr_runtime.artifact.sidecar import list_sidecars
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.golden import SUFFIX
-from pfnr_runtime.parity import ExactRule, ParityRule, rule_for
-from pfnr_runtime.sidecar import list_sidecars
+from pfnr_runtime.system.console import make_app, print_json, reports_errors, say
 
 if TYPE_CHECKING:
     from pfnr_export.parity.verify import VerificationReport
@@ -66,9 +66,9 @@ def verify(
         return
     # torch takes a second to import: `--help` and usage errors do without it.
     from pfnr_export.parity.verify import verify_artifact
-    from pfnr_train.library_file import default_library_path, read_library
-    from pfnr_train.sources import source_frames
-    from pfnr_train.threads import set_threads
+    from pfnr_train.evaluation.sources import source_frames
+    from pfnr_train.library.file import default_library_path, read_library
+    from pfnr_train.machine.threads import set_threads
 
     if every and (session is not None or source is not None):
         raise UsageError("--all goes with neither --session nor --source, which name one video")

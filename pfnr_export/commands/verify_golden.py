@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from pfnr_runtime import VideoDecoder
-from pfnr_runtime.console import print_json, say
-from pfnr_runtime.golden import read_golden
-from pfnr_runtime.golden_check import GoldenReport, check_golden
-from pfnr_runtime.parity import ParityRule
+from pfnr_runtime.artifact.golden import read_golden
+from pfnr_runtime.artifact.parity import ParityRule
+from pfnr_runtime.proof.golden_check import GoldenReport, check_golden
+from pfnr_runtime.system.console import print_json, say
 
 
 def run_golden(decoder: VideoDecoder, artifact: Path, path: Path, rule: ParityRule, json: bool) -> None:

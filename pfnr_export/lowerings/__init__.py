@@ -7,8 +7,8 @@ from pfnr_export.lowerings.budget import DEFAULT_BUDGET, SpatialBudget
 from pfnr_export.lowerings.matmul import MatmulLowering
 from pfnr_export.lowerings.spatial import SpatialLowering
 from pfnr_runtime.errors import UsageError
-from pfnr_train.config import ModelConfig
-from pfnr_train.network import spectral_plan
+from pfnr_train.model.config import ModelConfig
+from pfnr_train.model.network import spectral_plan
 
 LOWERINGS: dict[str, type[Lowering]] = {lowering.name: lowering for lowering in (MatmulLowering, SpatialLowering)}
 AUTO = "auto"

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from pfnr_export.layers import Layer
 from pfnr_export.lowerings.cost import LoweringCost
-from pfnr_train.spectral import SpectralPlan
+from pfnr_train.model.spectral import SpectralPlan
 
 
 class Lowering(Layer):
     """The Fourier block as a layer: [B, C, H, W] → [B, O, rH, rW].
 
     Built from the block's plan and its masked weight [K, C, 2·O], real parts before imaginary ones. Equal
-    to `pfnr_train.spectral.mix_by_definition` up to rounding. stores_weights: whether the file holds those
+    to `pfnr_train.model.spectral.mix_by_definition` up to rounding. stores_weights: whether the file holds those
     weights themselves, so that a mask can be an input of the graph, and not something computed from them.
     """
 

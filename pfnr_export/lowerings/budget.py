@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pfnr_export.lowerings.base import Lowering
 from pfnr_export.lowerings.spatial import SpatialLowering
 from pfnr_runtime.errors import UsageError
-from pfnr_train.spectral import SpectralPlan
+from pfnr_train.model.spectral import SpectralPlan
 
 _UNITS = {"MB": 10**6, "GB": 10**9, "MMAC": 10**6, "GMAC": 10**9}
 

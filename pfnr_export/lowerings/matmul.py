@@ -10,11 +10,11 @@ from pfnr_export.graph import Graph
 from pfnr_export.layers import as_float32
 from pfnr_export.lowerings.base import Lowering
 from pfnr_export.lowerings.cost import LoweringCost
-from pfnr_train.spectral import MatmulMixer, SpectralPlan
+from pfnr_train.model.spectral import MatmulMixer, SpectralPlan
 
 
 class MatmulLowering(Lowering):
-    """See `pfnr_train.spectral.MatmulMixer`, which it writes out product by product.
+    """See `pfnr_train.model.spectral.MatmulMixer`, which it writes out product by product.
 
     The weights are stored once, [K, C, 2·O]: real and imaginary input rows lie side by side along the batch.
     """

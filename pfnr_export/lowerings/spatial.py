@@ -31,7 +31,7 @@ from pfnr_export.layers import as_float32
 from pfnr_export.lowerings.base import Lowering
 from pfnr_export.lowerings.cost import LoweringCost
 from pfnr_runtime.errors import UsageError
-from pfnr_train.spectral import SpectralPlan
+from pfnr_train.model.spectral import SpectralPlan
 
 
 class SpatialLowering(Lowering):

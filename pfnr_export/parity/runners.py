@@ -14,8 +14,8 @@ from polygraphy.backend.base import BaseRunner
 from polygraphy.common import TensorMetadata
 
 from pfnr_runtime import VideoDecoder
-from pfnr_runtime.contract import INPUT_NAME, OUTPUT_NAME
-from pfnr_train.network import MaskedSession, SessionWeights, to_uint8
+from pfnr_runtime.artifact.contract import INPUT_NAME, OUTPUT_NAME
+from pfnr_train.model.network import MaskedSession, SessionWeights, to_uint8
 
 
 class _FrameRunner(BaseRunner):  # type: ignore[misc]

@@ -14,12 +14,12 @@ from polygraphy.logger import G_LOGGER
 
 from pfnr_export.parity.runners import ArtifactRunner, MaskedSessionRunner
 from pfnr_runtime import VideoDecoder
-from pfnr_runtime.contract import INPUT_NAME, OUTPUT_NAME, ArtifactContract
+from pfnr_runtime.artifact.contract import INPUT_NAME, OUTPUT_NAME, ArtifactContract
+from pfnr_runtime.artifact.parity import FrameParity, ParityRule, problems_of
 from pfnr_runtime.errors import VerificationError
-from pfnr_runtime.metrics import PSNR_CEILING, psnr
-from pfnr_runtime.parity import FrameParity, ParityRule, problems_of
-from pfnr_runtime.video_record import VideoRecord
-from pfnr_train.library import Library
+from pfnr_runtime.video.metrics import PSNR_CEILING, psnr
+from pfnr_runtime.video.record import VideoRecord
+from pfnr_train.library.library import Library
 
 # Frames both sides decode before they are compared: bounds memory on long videos.
 CHUNK = 8

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from pfnr_export.emit import serialise
+from pfnr_runtime.artifact.contract import METADATA_KEY, OUTPUT_NAME, ArtifactContract
 from pfnr_runtime.backends.base import to_pictures
 from pfnr_runtime.backends.onnxruntime_cpu import available_cpus
-from pfnr_runtime.contract import METADATA_KEY, OUTPUT_NAME, ArtifactContract
 
 
 class Engine:

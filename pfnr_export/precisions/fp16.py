@@ -14,7 +14,7 @@ from pfnr_export.precisions.base import Converted, Precision, Subject
 from pfnr_export.precisions.int8_ranges import magnitudes
 from pfnr_export.precisions.judge import Judge, worst
 from pfnr_export.precisions.onnx_edit import copied, drop_unused, replace_nodes, stored
-from pfnr_runtime.contract import EMBEDDING_NAME, INPUT_NAME
+from pfnr_runtime.artifact.contract import EMBEDDING_NAME, INPUT_NAME
 from pfnr_runtime.errors import VerificationError
 
 LARGEST = float(np.finfo(np.float16).max)  # 65504

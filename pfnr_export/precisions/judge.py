@@ -12,8 +12,8 @@ import onnx
 
 from pfnr_export.precisions.base import Subject
 from pfnr_export.precisions.engine import Engine
-from pfnr_runtime.metrics import PSNR_CEILING, mse, psnr
-from pfnr_runtime.parity import ASSUMED_SOURCE_PSNR, DIGITS
+from pfnr_runtime.artifact.parity import ASSUMED_SOURCE_PSNR, DIGITS
+from pfnr_runtime.video.metrics import PSNR_CEILING, mse, psnr
 
 SOURCE, ESTIMATE = "source", "estimate"
 

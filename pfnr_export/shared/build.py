@@ -34,11 +34,17 @@ from pfnr_export.materialise import materialise
 from pfnr_export.passes import SHARED_PASSES, run_passes
 from pfnr_export.shared.graphs import Notes, SharedGraph
 from pfnr_runtime import __version__
-from pfnr_runtime.contract import MASK_SUFFIX, OUTPUT_KINDS, ArtifactContract, SharedContract, graph_digest
+from pfnr_runtime.artifact.contract import (
+    MASK_SUFFIX,
+    OUTPUT_KINDS,
+    ArtifactContract,
+    SharedContract,
+    graph_digest,
+)
+from pfnr_runtime.artifact.sidecar import SidecarRecord
 from pfnr_runtime.errors import UsageError, VerificationError
-from pfnr_runtime.sidecar import SidecarRecord
-from pfnr_train.library import Library
-from pfnr_train.network import SessionWeights
+from pfnr_train.library.library import Library
+from pfnr_train.model.network import SessionWeights
 
 PRECISION = "fp32"
 _MASKABLE = {name: lowering for name, lowering in LOWERINGS.items() if lowering.stores_weights}

@@ -19,13 +19,13 @@ from pfnr_export.shared.build import (
     session_inputs,
     shared_model,
 )
-from pfnr_runtime.artifact import SharedFile, examine_artifact
-from pfnr_runtime.atomic_file import write_atomically
-from pfnr_runtime.contract import SharedContract
+from pfnr_runtime.artifact.contract import SharedContract
+from pfnr_runtime.artifact.lifted_graph import lift
+from pfnr_runtime.artifact.open import SharedFile, examine_artifact
+from pfnr_runtime.artifact.sidecar import metadata, sidecar_path
 from pfnr_runtime.errors import ArtifactError, UsageError
-from pfnr_runtime.lifted_graph import lift
-from pfnr_runtime.sidecar import metadata, sidecar_path
-from pfnr_train.library import Library
+from pfnr_runtime.system.atomic_file import write_atomically
+from pfnr_train.library.library import Library
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _sidecar(graph: Path, inputs: SessionInputs, added: int) -> tuple[ExportedSi
 
 
 def encode_sidecar(inputs: SessionInputs) -> bytes:
-    """The sidecar file of a session, the same bytes for the same session (`pfnr_runtime.sidecar`)."""
+    """The sidecar file of a session, the same bytes for the same session (`pfnr_runtime.artifact.sidecar`)."""
     tensors: dict[str, np.ndarray[Any, Any]] = {**inputs.masks, **inputs.tensors}
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     data: bytes = safetensors.numpy.save(tensors, metadata=metadata(inputs.record, tensors))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from pfnr_export.graph import Graph
-from pfnr_runtime.contract import MASK_SUFFIX, MASKED_SUFFIX
+from pfnr_runtime.artifact.contract import MASK_SUFFIX, MASKED_SUFFIX
 
 
 class SharedGraph(Graph):

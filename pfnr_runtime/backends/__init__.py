@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pfnr_runtime.artifact import ArtifactFile
+from pfnr_runtime.artifact.open import ArtifactFile
 from pfnr_runtime.backends.base import Backend, BackendKind
 from pfnr_runtime.errors import BackendError, UsageError
 

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pfnr_runtime.artifact import ArtifactFile
-from pfnr_runtime.device_frames import DeviceFrames
+from pfnr_runtime.artifact.open import ArtifactFile
+from pfnr_runtime.artifact.sidecar import Sidecar
+from pfnr_runtime.backends.device.frames import DeviceFrames
 from pfnr_runtime.errors import BackendError
-from pfnr_runtime.sidecar import Sidecar
 
 # Compared with a dtype at every frame: a name or a scalar type would be parsed each time.
 _INT64, _FLOAT64, _UINT8 = np.dtype(np.int64), np.dtype(np.float64), np.dtype(np.uint8)

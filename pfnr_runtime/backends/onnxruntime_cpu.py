@@ -7,14 +7,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pfnr_runtime.artifact import ArtifactFile
+from pfnr_runtime.artifact.contract import OUTPUT_NAME
+from pfnr_runtime.artifact.lifted_graph import lift
+from pfnr_runtime.artifact.masked_weights import MaskedWeights
+from pfnr_runtime.artifact.open import ArtifactFile
+from pfnr_runtime.artifact.sidecar import Sidecar
 from pfnr_runtime.backends.base import Backend, BackendKind
-from pfnr_runtime.contract import OUTPUT_NAME
+from pfnr_runtime.backends.onnxruntime_session import load_session, one_line, place
 from pfnr_runtime.errors import BackendError, CancelledError, UsageError
-from pfnr_runtime.lifted_graph import lift
-from pfnr_runtime.masked_weights import MaskedWeights
-from pfnr_runtime.onnxruntime_session import load_session, one_line, place
-from pfnr_runtime.sidecar import Sidecar
 
 # ONNX Runtime's names for how much it rewrites the graph. Levels are not bit-equal to one another.
 OPTIMISATION_LEVELS = {
@@ -32,8 +32,8 @@ class OnnxRuntimeCpu(Backend):
     threads: 1 to 1024 for the work inside one operator; all that this process may use by default.
     optimisation: a key of `OPTIMISATION_LEVELS`.
 
-    A shared graph runs with its masks taken out (`pfnr_runtime.lifted_graph`): they are applied here, once a
-    switch, and the masked weights are inputs that every run reads in place.
+    A shared graph runs with its masks taken out (`pfnr_runtime.artifact.lifted_graph`): they are applied here,
+    once a switch, and the masked weights are inputs that every run reads in place.
     """
 
     name = "onnxruntime-cpu"

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pfnr_runtime.artifact import ArtifactFile
+from pfnr_runtime.artifact.lifted_graph import lift
+from pfnr_runtime.artifact.masked_weights import MaskedWeights
+from pfnr_runtime.artifact.open import ArtifactFile
+from pfnr_runtime.artifact.sidecar import Sidecar
 from pfnr_runtime.backends.base import Backend, BackendKind, Stages
-from pfnr_runtime.device_frames import DeviceFrames
+from pfnr_runtime.backends.device.frames import DeviceFrames
+from pfnr_runtime.backends.onnxruntime_session import BoundSession, load_session, one_line
 from pfnr_runtime.errors import BackendError
-from pfnr_runtime.lifted_graph import lift
-from pfnr_runtime.masked_weights import MaskedWeights
-from pfnr_runtime.onnxruntime_session import BoundSession, load_session, one_line
-from pfnr_runtime.sidecar import Sidecar
 
 PROVIDER = "CUDAExecutionProvider"
 
@@ -135,7 +135,7 @@ def provider_missing(provider: str) -> str | None:
 
 def gpu_missing() -> str | None:
     """Why there is no GPU to run on, or None; cheap, and without CUDA bindings."""
-    from pfnr_runtime.tensorrt.device import driver_missing
+    from pfnr_runtime.backends.device.cuda import driver_missing
 
     return driver_missing()
 

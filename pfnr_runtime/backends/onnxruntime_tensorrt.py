@@ -11,8 +11,8 @@ from typing import Any
 from pfnr_runtime.backends.base import BackendKind
 from pfnr_runtime.backends.onnxruntime_cuda import PROVIDER as CUDA_PROVIDER
 from pfnr_runtime.backends.onnxruntime_cuda import OnnxRuntimeGpu, cuda_options, gpu_missing, provider_missing
+from pfnr_runtime.backends.trt.inspect_engine import graph_types
 from pfnr_runtime.errors import BackendError
-from pfnr_runtime.tensorrt.inspect_engine import graph_types
 
 PROVIDER = "TensorrtExecutionProvider"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pfnr_runtime.tensorrt.api import TENSORRT_RTX
-from pfnr_runtime.tensorrt.backend import backend_kind
+from pfnr_runtime.backends.trt.api import TENSORRT_RTX
+from pfnr_runtime.backends.trt.backend import backend_kind
 
 BACKEND = backend_kind(TENSORRT_RTX, preference=20)

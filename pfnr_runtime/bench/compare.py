@@ -15,8 +15,8 @@ from pfnr_runtime.bench.h264 import H264Reader, hardware_devices
 from pfnr_runtime.bench.timing import at_random, in_order, time_runs
 from pfnr_runtime.decoder import VideoDecoder
 from pfnr_runtime.errors import BackendError
-from pfnr_runtime.metrics import psnr
 from pfnr_runtime.sinks import open_sink
+from pfnr_runtime.video.metrics import psnr
 
 LEAST_FRAMES = 8
 KEPT = 4  # frames kept to say how far H.264 is from them

@@ -158,8 +158,8 @@ def _product(volts: Path, amperes: Path) -> Callable[[], float]:
 
 
 def _gpus() -> tuple[Counter, ...]:
-    from pfnr_runtime import nvml
-    from pfnr_runtime.tensorrt.device import driver_missing
+    from pfnr_runtime.backends.device import nvml
+    from pfnr_runtime.backends.device.cuda import driver_missing
 
     if driver_missing():
         return ()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pfnr_runtime.backends import backend_kinds, why_not_here
+from pfnr_runtime.backends.trt.build import MAX_BATCH
 from pfnr_runtime.bench import present
 from pfnr_runtime.bench.cold import cold_starts
 from pfnr_runtime.bench.energy import EnergyRecorder
@@ -17,7 +18,6 @@ from pfnr_runtime.bench.memory import gpu_used_bytes
 from pfnr_runtime.bench.timing import Latencies, at_random, in_order, time_runs
 from pfnr_runtime.decoder import VideoDecoder
 from pfnr_runtime.errors import BackendError, UsageError
-from pfnr_runtime.tensorrt.build import MAX_BATCH
 
 
 @dataclass(frozen=True)

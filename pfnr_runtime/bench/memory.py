@@ -25,7 +25,7 @@ def gpu_used_bytes() -> int | None:
 
     Other programs count too: only a difference, on a GPU that is otherwise idle, says what an engine takes.
     """
-    from pfnr_runtime.tensorrt.device import device_missing, open_device
+    from pfnr_runtime.backends.device.cuda import device_missing, open_device
 
     return open_device().used_memory() if device_missing() is None else None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pfnr_runtime import __version__
-from pfnr_runtime.artifact import ArtifactFile, open_artifact
+from pfnr_runtime.artifact.open import ArtifactFile, open_artifact
 from pfnr_runtime.backends.onnxruntime_cpu import available_cpus
 from pfnr_runtime.bench import compare
 from pfnr_runtime.bench.engines import Asked, engines_to_run, measure

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pfnr_runtime.console import make_app, print_json, reports_errors, run_app, say
+from pfnr_runtime.system.console import make_app, print_json, reports_errors, run_app, say
 
 app = make_app("Build the engine of an exported video for this machine's GPU, and keep it for later.")
 
@@ -27,10 +27,10 @@ def build(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
 ) -> None:
     """Build the engine of ARTIFACT, or find it in the cache; print its build time and size."""
-    from pfnr_runtime.artifact import SharedFile, examine_artifact, open_artifact
-    from pfnr_runtime.sidecar import list_sidecars
-    from pfnr_runtime.tensorrt.build import BuildOptions
-    from pfnr_runtime.tensorrt.obtain import choose_flavour, obtain_engine
+    from pfnr_runtime.artifact.open import SharedFile, examine_artifact, open_artifact
+    from pfnr_runtime.artifact.sidecar import list_sidecars
+    from pfnr_runtime.backends.trt.build import BuildOptions
+    from pfnr_runtime.backends.trt.obtain import choose_flavour, obtain_engine
 
     options = BuildOptions(max_batch, tf32)
     examined = examine_artifact(artifact)

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from pfnr_runtime.console import VERBOSE_HELP, make_app, print_json, reports_errors, run_app, say
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.frame_range import select_frames
+from pfnr_runtime.system.console import VERBOSE_HELP, make_app, print_json, reports_errors, run_app, say
+from pfnr_runtime.video.ranges import select_frames
 
 app = make_app(
     "Decode an exported video: pfnr-decode v5.onnx out.mp4 | frames/%05d.png | out.y4m | - | md5: | null:"
@@ -56,11 +56,11 @@ def decode(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help=VERBOSE_HELP)] = False,
 ) -> None:
     """Decode ARTIFACT and write its frames to OUT."""
+    from pfnr_runtime.backends.trt.build import MAX_BATCH
     from pfnr_runtime.decoder import VideoDecoder
+    from pfnr_runtime.playback.slow_motion import SlowMotion
     from pfnr_runtime.sinks import find_sink, open_sink
     from pfnr_runtime.sinks.output_file import writes_standard_output
-    from pfnr_runtime.slow_motion import SlowMotion
-    from pfnr_runtime.tensorrt.build import MAX_BATCH
     from pfnr_runtime.write_frames import write_frames
 
     if batch is not None and batch < 1:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pfnr_runtime.console import make_app, print_json, reports_errors, run_app
+from pfnr_runtime.system.console import make_app, print_json, reports_errors, run_app
 
 app = make_app("Show what an exported video contains; no inference engine is needed.")
 
@@ -26,8 +26,8 @@ def inspect(
     """Show the contract, inputs and outputs, operators, weights, size and digest of ARTIFACT; for a shared
     graph also the sessions beside it, and whether each fits.
     """
-    from pfnr_runtime.artifact import examine_artifact, open_artifact
-    from pfnr_runtime.inspect_report import lines, report
+    from pfnr_runtime.artifact.describe import lines, report
+    from pfnr_runtime.artifact.open import examine_artifact, open_artifact
 
     opened = examine_artifact(artifact) if session is None else open_artifact(artifact, session)
     if as_json:

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pfnr_runtime.console import VERBOSE_HELP, make_app, print_json, reports_errors, run_app, say
 from pfnr_runtime.errors import UsageError
+from pfnr_runtime.system.console import VERBOSE_HELP, make_app, print_json, reports_errors, run_app, say
 
 if TYPE_CHECKING:
     from pfnr_runtime.decoder import VideoDecoder
     from pfnr_runtime.playback.frame_times import FrameTimes
     from pfnr_runtime.playback.playback import Playback
     from pfnr_runtime.playback.screen import Screen
-    from pfnr_runtime.slow_motion import SlowMotion
-    from pfnr_runtime.video_record import VideoRecord
+    from pfnr_runtime.playback.slow_motion import SlowMotion
+    from pfnr_runtime.video.record import VideoRecord
 
 DISPLAY = re.compile(r"display:(?://)?(\d{1,3})?", re.ASCII)
 NULL = "null:"
@@ -75,9 +75,9 @@ def play(
     from pfnr_runtime.decoder import VideoDecoder
     from pfnr_runtime.playback.moments import parse_rate, parse_span
     from pfnr_runtime.playback.player import FASTEST, SLOWEST
+    from pfnr_runtime.playback.slow_motion import SlowMotion
     from pfnr_runtime.sinks import find_sink
     from pfnr_runtime.sinks.output_file import writes_standard_output
-    from pfnr_runtime.slow_motion import SlowMotion
 
     if not SLOWEST <= speed <= FASTEST:
         raise UsageError(f"--speed {speed} is outside {SLOWEST:g} to {FASTEST:g}")

@@ -36,8 +36,8 @@ def processor() -> str:
 
 def gpu() -> dict[str, Any]:
     """The GPU that decoding would use, or `missing`: why there is none. `driver` where NVML is there to ask."""
-    from pfnr_runtime import nvml
-    from pfnr_runtime.tensorrt.device import device_missing, driver_missing, open_device
+    from pfnr_runtime.backends.device import nvml
+    from pfnr_runtime.backends.device.cuda import device_missing, driver_missing, open_device
 
     if reason := driver_missing():
         return {"missing": reason}
@@ -76,7 +76,7 @@ def engine_cache() -> dict[str, Any]:
 
     It is not made here: a TensorRT engine makes it when it is built.
     """
-    from pfnr_runtime.tensorrt.engine_cache import default_folder
+    from pfnr_runtime.backends.trt.engine_cache import default_folder
 
     try:
         folder = default_folder()

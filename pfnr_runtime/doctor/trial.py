@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pfnr_runtime.artifact.golden import read_golden
+from pfnr_runtime.artifact.parity import rule_for
 from pfnr_runtime.backends import backend_kinds, why_not_here
 from pfnr_runtime.backends.base import BackendKind
 from pfnr_runtime.decoder import VideoDecoder
 from pfnr_runtime.errors import BackendError
-from pfnr_runtime.golden import read_golden
-from pfnr_runtime.golden_check import GoldenReport, check_golden
-from pfnr_runtime.parity import rule_for
+from pfnr_runtime.proof.golden_check import GoldenReport, check_golden
 
 ARTIFACT = Path(__file__).with_name("trial.onnx")
 # Not trial.golden: TensorRT refuses an engine that breaks the golden file beside its artifact, and here that

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pfnr_runtime.errors import CancelledError
-from pfnr_runtime.frames import Frame
 from pfnr_runtime.playback.cost import RecentCost
 from pfnr_runtime.playback.player import Job, Player
+from pfnr_runtime.video.frames import Frame
 
 QUEUE_FRAMES = 4
 

@@ -6,7 +6,7 @@ import re
 from fractions import Fraction
 
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.video_record import VideoRecord
+from pfnr_runtime.video.record import VideoRecord
 
 FRAME = re.compile(r"(\d{1,9})f", re.ASCII)
 TIME = re.compile(r"(?:(?:(\d{1,6}):)?(\d{1,6}):)?(\d{1,6}(?:\.\d{1,9})?)", re.ASCII)

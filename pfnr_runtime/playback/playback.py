@@ -9,16 +9,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pfnr_runtime.atomic_file import write_atomically
-from pfnr_runtime.console import describe_os_error
 from pfnr_runtime.errors import PfnrError
-from pfnr_runtime.frames import Frame
 from pfnr_runtime.playback.decode_thread import DecodeThread, Failure, FrameSource, Ready
 from pfnr_runtime.playback.frame_times import FrameTimes
 from pfnr_runtime.playback.keys import TABLE, help_lines
 from pfnr_runtime.playback.player import End, Player, Show
 from pfnr_runtime.playback.screen import Screen
 from pfnr_runtime.playback.statistics import Appearance, Statistics
+from pfnr_runtime.system.atomic_file import write_atomically
+from pfnr_runtime.system.console import describe_os_error
+from pfnr_runtime.video.frames import Frame
 
 MESSAGE_SECONDS = 1.5
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from pfnr_runtime.playback.clock import Pace, first_on_time
 from pfnr_runtime.playback.route import Route
-from pfnr_runtime.video_record import VideoRecord
+from pfnr_runtime.video.record import VideoRecord
 
 SLOWEST, FASTEST = 0.01, 100.0
 

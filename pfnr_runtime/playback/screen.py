@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import Protocol
 
-from pfnr_runtime.frames import Frame
+from pfnr_runtime.video.frames import Frame
 
 
 class Screen(Protocol):

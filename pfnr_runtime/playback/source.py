@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from pfnr_runtime.artifact.sidecar import list_sidecars, read_record
 from pfnr_runtime.decoder import VideoDecoder
 from pfnr_runtime.errors import ArtifactError
-from pfnr_runtime.frames import Frame
-from pfnr_runtime.sidecar import list_sidecars, read_record
-from pfnr_runtime.slow_motion import SlowMotion
-from pfnr_runtime.video_record import VideoRecord
+from pfnr_runtime.playback.slow_motion import SlowMotion
+from pfnr_runtime.video.frames import Frame
+from pfnr_runtime.video.record import VideoRecord
 
 
 class DecoderSource:

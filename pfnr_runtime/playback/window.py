@@ -10,8 +10,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from pfnr_runtime.errors import BackendError
-from pfnr_runtime.frames import Frame
-from pfnr_runtime.video_record import VideoRecord
+from pfnr_runtime.video.frames import Frame
+from pfnr_runtime.video.record import VideoRecord
 
 if TYPE_CHECKING:
     import pygame

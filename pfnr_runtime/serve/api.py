@@ -9,7 +9,6 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pfnr_runtime.console import say
 from pfnr_runtime.errors import PfnrError
 from pfnr_runtime.serve import queries
 from pfnr_runtime.serve.catalogue import Catalogue, Session
@@ -17,6 +16,7 @@ from pfnr_runtime.serve.decode_thread import DecodeThread
 from pfnr_runtime.serve.errors import RequestError
 from pfnr_runtime.serve.shared_frames import MEDIA_TYPES, SharedFrames
 from pfnr_runtime.serve.stream import MEDIA_TYPE, FrameStream
+from pfnr_runtime.system.console import say
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette

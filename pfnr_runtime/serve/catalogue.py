@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from pfnr_runtime import __version__
-from pfnr_runtime.artifact import SharedFile, examine_artifact
+from pfnr_runtime.artifact.contract import ArtifactContract
+from pfnr_runtime.artifact.describe import SessionEntry, entries
+from pfnr_runtime.artifact.open import SharedFile, examine_artifact
 from pfnr_runtime.backends import Selection
-from pfnr_runtime.contract import ArtifactContract
 from pfnr_runtime.decoder import VideoDecoder
 from pfnr_runtime.errors import ArtifactError
-from pfnr_runtime.frames import Frame
-from pfnr_runtime.inspect_report import SessionEntry, entries
 from pfnr_runtime.playback.source import DecoderSource
+from pfnr_runtime.video.frames import Frame
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from pfnr_runtime.frames import Frame
 from pfnr_runtime.playback.statistics import Samples
+from pfnr_runtime.video.frames import Frame
 
 # A switch of session costs time of its own, so what waits for the session at hand goes first, for this long.
 PATIENCE_SECONDS = 0.25

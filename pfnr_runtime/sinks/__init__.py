@@ -11,7 +11,7 @@ from typing import Any
 
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.sinks.base import Sink, SinkKind
-from pfnr_runtime.video_record import VideoRecord
+from pfnr_runtime.video.record import VideoRecord
 
 
 def sink_kinds() -> tuple[SinkKind, ...]:

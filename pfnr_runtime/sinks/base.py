@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
-from pfnr_runtime.console import describe_os_error
 from pfnr_runtime.errors import SinkError
-from pfnr_runtime.frames import Frame
-from pfnr_runtime.video_record import VideoRecord
+from pfnr_runtime.system.console import describe_os_error
+from pfnr_runtime.video.frames import Frame
+from pfnr_runtime.video.record import VideoRecord
 
 
 class Sink(ABC):

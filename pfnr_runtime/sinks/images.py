@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.frames import Frame
 from pfnr_runtime.sinks.base import Sink, SinkKind
 from pfnr_runtime.sinks.part_file import PartFile, check_folder
 from pfnr_runtime.sinks.ycbcr import to_ycbcr
-from pfnr_runtime.video_record import Colour, VideoRecord
+from pfnr_runtime.video.frames import Frame
+from pfnr_runtime.video.record import Colour, VideoRecord
 
 NUMBER = re.compile(r"%0?[1-9]?d")
 JPEG_COLOUR = Colour("bt601", "full")  # what JFIF prescribes

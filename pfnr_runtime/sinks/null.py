@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pfnr_runtime.frames import Frame
 from pfnr_runtime.sinks.base import Sink, SinkKind
-from pfnr_runtime.video_record import VideoRecord
+from pfnr_runtime.video.frames import Frame
+from pfnr_runtime.video.record import VideoRecord
 
 
 class NullSink(Sink):

@@ -14,8 +14,8 @@ import stat
 import tempfile
 from pathlib import Path
 
-from pfnr_runtime.console import describe_os_error
 from pfnr_runtime.errors import SinkError
+from pfnr_runtime.system.console import describe_os_error
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.frames import Frame
 from pfnr_runtime.sinks.base import Sink, SinkKind
 from pfnr_runtime.sinks.output_file import open_output
 from pfnr_runtime.sinks.ycbcr import planes, to_ycbcr
-from pfnr_runtime.video_record import VideoRecord
+from pfnr_runtime.video.frames import Frame
+from pfnr_runtime.video.record import VideoRecord
 
 FORMATS = ("rgb24", "yuv420p")
 SUFFIXES = {".rgb": "rgb24", ".yuv": "yuv420p"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pfnr_runtime.errors import SinkError, UsageError
-from pfnr_runtime.video_record import VideoRecord
+from pfnr_runtime.video.record import VideoRecord
 
 DEFAULT_CODEC = "h264"
 

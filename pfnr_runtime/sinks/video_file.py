@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pfnr_runtime.errors import SinkError
-from pfnr_runtime.frames import Frame
-from pfnr_runtime.interrupts import hold_interrupts
 from pfnr_runtime.sinks.base import Sink, SinkKind
 from pfnr_runtime.sinks.part_file import PartFile
 from pfnr_runtime.sinks.video_codecs import choose_codec
 from pfnr_runtime.sinks.ycbcr import RGB_FORMATS, stream_tags, to_picture
-from pfnr_runtime.video_record import VideoRecord
+from pfnr_runtime.system.interrupts import hold_interrupts
+from pfnr_runtime.video.frames import Frame
+from pfnr_runtime.video.record import VideoRecord
 
 if TYPE_CHECKING:
     import av

@@ -6,11 +6,11 @@ the record's.
 
 from __future__ import annotations
 
-from pfnr_runtime.frames import Frame
 from pfnr_runtime.sinks.base import Sink, SinkKind
 from pfnr_runtime.sinks.output_file import STANDARD_OUTPUT, open_output
 from pfnr_runtime.sinks.ycbcr import planes, to_ycbcr
-from pfnr_runtime.video_record import VideoRecord
+from pfnr_runtime.video.frames import Frame
+from pfnr_runtime.video.record import VideoRecord
 
 
 def header(video: VideoRecord) -> bytes:

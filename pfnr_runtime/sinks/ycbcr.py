@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pfnr_runtime.errors import SinkError
-from pfnr_runtime.video_record import Colour
+from pfnr_runtime.video.record import Colour
 
 if TYPE_CHECKING:
     import av

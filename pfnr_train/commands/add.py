@@ -9,11 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from pfnr_runtime.clips import probe, read_clip
-from pfnr_runtime.console import print_json, reports_errors, say
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.frame_range import parse_frame_range
-from pfnr_train.add_session import free_name
+from pfnr_runtime.system.console import print_json, reports_errors, say
+from pfnr_runtime.video.ranges import parse_frame_range
+from pfnr_train.clips import probe, read_clip
 from pfnr_train.commands.options import (
     CompileOption,
     JsonOption,
@@ -33,21 +32,22 @@ from pfnr_train.commands.recipe_options import (
     choose_recipe,
 )
 from pfnr_train.commands.watch import watch
-from pfnr_train.config import PRESETS
-from pfnr_train.execution import Execution
-from pfnr_train.free_weights import say_lack_of_free_weights
-from pfnr_train.initialise import new_library
-from pfnr_train.library import Library
-from pfnr_train.library_file import read_library
-from pfnr_train.model_options import ModelOptions, model_config
+from pfnr_train.library.capacity import say_lack_of_free_weights
+from pfnr_train.library.file import read_library
+from pfnr_train.library.library import Library
+from pfnr_train.machine.execution import Execution
+from pfnr_train.machine.ranks import join_ranks
+from pfnr_train.machine.threads import choose_device, set_threads
+from pfnr_train.model.config import PRESETS
+from pfnr_train.model.options import ModelOptions, model_config
 from pfnr_train.parsing import parse_duration, parse_size
-from pfnr_train.ranks import join_ranks
-from pfnr_train.resumable import add_resumably, clear_finished_state, find_finished, hold_library
-from pfnr_train.state_keeper import Saving, find_state
-from pfnr_train.tensorboard_log import require_tensorboard
-from pfnr_train.threads import choose_device, set_threads
-from pfnr_train.time_budget import epochs_in
-from pfnr_train.training_state import state_path
+from pfnr_train.run.add_session import free_name
+from pfnr_train.run.resumable import add_resumably, clear_finished_state, find_finished, hold_library
+from pfnr_train.run.state_keeper import Saving, find_state
+from pfnr_train.run.tensorboard import require_tensorboard
+from pfnr_train.run.time_budget import epochs_in
+from pfnr_train.run.training_state import state_path
+from pfnr_train.session.initialise import new_library
 
 
 @reports_errors
@@ -113,7 +113,7 @@ def add(
         execution = Execution(ranks.device, ranks, compile)
         before = read_library(library) if library.exists() else None
         source = probe(clip)
-        config = model_config(model, before, wanted, (source.width, source.height))
+        config = model_config(model, before.config if before else None, wanted, (source.width, source.height))
         taken = read_clip(clip, span, config.size)
         for line in (taken.fit.sentence(), *taken.info.notes):
             say(f"{taken.info.path.name}: {line}")

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from pfnr_runtime.console import print_json, reports_errors, say
 from pfnr_runtime.errors import UsageError
-from pfnr_train.baselines import METHODS, Setting, split_method
+from pfnr_runtime.system.console import print_json, reports_errors, say
 from pfnr_train.commands.options import JsonOption
 from pfnr_train.commands.results import results_console
 from pfnr_train.commands.sequence_options import (
@@ -25,10 +24,11 @@ from pfnr_train.commands.sequence_options import (
     SetOption,
     chosen_sequence,
 )
-from pfnr_train.comparison import NamedClip, compare
+from pfnr_train.comparison.baselines import METHODS, Setting, split_method
+from pfnr_train.comparison.compare import NamedClip, compare
 from pfnr_train.extras import needs_extra
-from pfnr_train.sequence_clips import data_folder, describe_differences, find_clips
-from pfnr_train.threads import choose_device, set_threads
+from pfnr_train.machine.threads import choose_device, set_threads
+from pfnr_train.sequence.clips import data_folder, describe_differences, find_clips
 
 
 @reports_errors

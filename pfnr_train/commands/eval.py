@@ -8,16 +8,16 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from pfnr_runtime.console import print_json, reports_errors, say
 from pfnr_runtime.errors import PfnrError
+from pfnr_runtime.system.console import print_json, reports_errors, say
 from pfnr_train.commands.options import JsonOption, LibraryOption
 from pfnr_train.commands.results import results_console
-from pfnr_train.evaluation import Frames, SessionResult, evaluate_library, summarise
+from pfnr_train.evaluation.library import Frames, SessionResult, evaluate_library, summarise
+from pfnr_train.evaluation.sources import parse_overrides
 from pfnr_train.extras import needs_extra
-from pfnr_train.library import Library
-from pfnr_train.library_file import read_library
-from pfnr_train.sources import parse_overrides
-from pfnr_train.threads import set_threads
+from pfnr_train.library.file import read_library
+from pfnr_train.library.library import Library
+from pfnr_train.machine.threads import set_threads
 
 
 @reports_errors

@@ -6,11 +6,11 @@ from typing import Any
 
 from rich.table import Table
 
-from pfnr_runtime.console import print_json, reports_errors
+from pfnr_runtime.system.console import print_json, reports_errors
 from pfnr_train.commands.options import JsonOption, LibraryOption
 from pfnr_train.commands.results import results_console
-from pfnr_train.library import Library
-from pfnr_train.library_file import read_library
+from pfnr_train.library.file import read_library
+from pfnr_train.library.library import Library
 
 
 def describe_library(library: Library) -> dict[str, Any]:

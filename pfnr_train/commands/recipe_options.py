@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pfnr_train.mixed_precision import PRECISIONS
-from pfnr_train.recipe import RECIPES, Recipe, named_recipe
+from pfnr_train.model.precision import PRECISIONS
+from pfnr_train.session.recipe import RECIPES, Recipe, named_recipe
 
 _SHOWN = "the recipe's"
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from pfnr_runtime.clips import Clip
-from pfnr_runtime.console import print_json, reports_errors, say
+from pfnr_runtime.system.console import print_json, reports_errors, say
+from pfnr_train.clips import Clip
 from pfnr_train.commands.options import CompileOption, JsonOption, SaveEveryOption, TensorBoardOption
 from pfnr_train.commands.results import results_console
 from pfnr_train.commands.sequence_options import (
@@ -25,19 +25,19 @@ from pfnr_train.commands.sequence_options import (
     chosen_sequence,
 )
 from pfnr_train.commands.watch import watch
-from pfnr_train.execution import Execution
-from pfnr_train.free_weights import say_lack_of_free_weights
-from pfnr_train.library import Library
+from pfnr_train.library.capacity import say_lack_of_free_weights
+from pfnr_train.library.library import Library
+from pfnr_train.machine.execution import Execution
+from pfnr_train.machine.ranks import join_ranks
+from pfnr_train.machine.threads import choose_device, set_threads
 from pfnr_train.parsing import parse_duration
-from pfnr_train.progress import SequenceProgress
-from pfnr_train.ranks import join_ranks
-from pfnr_train.resumable import add_resumably, clear_finished_state, hold_library
-from pfnr_train.run_sequence import SequenceRun
-from pfnr_train.sequence_clips import data_folder, describe_differences, find_clips
-from pfnr_train.state_keeper import Saving, find_state
-from pfnr_train.tensorboard_log import require_tensorboard
-from pfnr_train.threads import choose_device, set_threads
-from pfnr_train.training_state import state_path
+from pfnr_train.run.progress import SequenceProgress
+from pfnr_train.run.resumable import add_resumably, clear_finished_state, hold_library
+from pfnr_train.run.state_keeper import Saving, find_state
+from pfnr_train.run.tensorboard import require_tensorboard
+from pfnr_train.run.training_state import state_path
+from pfnr_train.sequence.clips import data_folder, describe_differences, find_clips
+from pfnr_train.sequence.run import SequenceRun
 
 
 @reports_errors

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pfnr_train.recipe import RECIPES, named_recipe
-from pfnr_train.sequence import Sequence, read_sequence, recipe_setting
+from pfnr_train.sequence.sequence import Sequence, read_sequence, recipe_setting
+from pfnr_train.session.recipe import RECIPES, named_recipe
 
 SequenceArgument = Annotated[
     Path, typer.Argument(help="A sequence file, such as benchmarks/sequences/uvg8mini.toml.", show_default=False)

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pfnr_train.add_session import OnStep
-from pfnr_train.progress import TrainingProgress
-from pfnr_train.recipe import Recipe
-from pfnr_train.session_training import SessionTraining, StepResult
-from pfnr_train.tensorboard_log import TensorBoardLog
+from pfnr_train.run.add_session import OnStep
+from pfnr_train.run.progress import TrainingProgress
+from pfnr_train.run.tensorboard import TensorBoardLog
+from pfnr_train.session.recipe import Recipe
+from pfnr_train.session.training import SessionTraining, StepResult
 
 
 @contextlib.contextmanager

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.video_record import VideoRecord
-from pfnr_train.config import BlockShape
-from pfnr_train.library import Library, Session, weights_digest
+from pfnr_runtime.video.record import VideoRecord
+from pfnr_train.library.library import Library, Session, weights_digest
+from pfnr_train.library.record import SessionRecord
+from pfnr_train.model.config import BlockShape
 from pfnr_train.reference.checkpoint import CheckpointError, Mask, ReferenceCheckpoint
 from pfnr_train.reference.embedding import reference_scalar, reference_time_table
 from pfnr_train.reference.flags import ReferenceFlags
 from pfnr_train.reference.layout import FC, ReferenceLayout, conv_name, expected_shapes, find_layout, fourier_name
-from pfnr_train.session_record import SessionRecord
 
 Array = NDArray[np.float32]
 Find = Callable[[str], Tensor]

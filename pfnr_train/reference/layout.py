@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from pfnr_runtime.errors import UsageError
-from pfnr_train.config import BlockShape, FourierConfig, ModelConfig
+from pfnr_train.model.config import BlockShape, FourierConfig, ModelConfig
 from pfnr_train.reference.checkpoint import CheckpointError, ReferenceCheckpoint
 from pfnr_train.reference.flags import ReferenceFlags
 

@@ -24,7 +24,7 @@ def write_comparison(
 ) -> list[Path]:
     """Write report.html, report.json and table.csv into `folder`; their paths. Raises OSError.
 
-    results: of `pfnr_train.comparison`; columns and rows: its table.
+    results: of `pfnr_train.comparison.compare`; columns and rows: its table.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "report.json", {"sequence": name, "methods": list(results)})

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pfnr_train.evaluation import Frames, SessionResult, summarise
-from pfnr_train.library import Library
+from pfnr_train.evaluation.library import Frames, SessionResult, summarise
+from pfnr_train.library.library import Library
 from pfnr_train.report import charts
 from pfnr_train.report.files import write_csv, write_json, write_text
 from pfnr_train.report.page import Page

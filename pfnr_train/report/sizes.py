@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pfnr_train.library import Library, Session
-from pfnr_train.library_file import library_bytes
+from pfnr_train.library.file import library_bytes
+from pfnr_train.library.library import Library, Session
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pfnr_runtime.clips import fit_to
 from pfnr_runtime.sinks.images import FORMATS, encode_image
+from pfnr_train.clips import fit_to
 
 AMPLIFIED = 4
 WIDEST = 480

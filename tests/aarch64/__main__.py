@@ -40,7 +40,7 @@ def main() -> None:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
         # Imported late: torch takes seconds, and `enter_namespace` starts this program anew.
-        from gpu.make_artifacts import make_artifacts
+        from helpers.gpu_artifacts import make_artifacts
 
         from aarch64.checks import Checks
 

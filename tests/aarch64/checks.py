@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from aarch64.root import ArmRoot
 from pfnr_export.precisions import PRECISIONS
 from pfnr_runtime import Frame, VideoDecoder
-from pfnr_runtime.artifact import examine_artifact
-from pfnr_runtime.inspect_report import report
+from pfnr_runtime.artifact.describe import report
+from pfnr_runtime.artifact.open import examine_artifact
 from pfnr_runtime.sinks import open_sink
-from pfnr_runtime.video_record import VideoRecord
+from pfnr_runtime.video.record import VideoRecord
 
 ARTIFACTS, OUT = "/artifacts", "/out"
 SESSIONS = (0, 1)

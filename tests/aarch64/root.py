@@ -15,7 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from helpers.paths import ROOT as REPOSITORY
+
 HANDLER = "qemu-aarch64"
 TOOLS = {
     "debootstrap": "debootstrap",

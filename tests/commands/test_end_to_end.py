@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips.makers import write_lossless
-from synthetic import moving_pattern
+from helpers.clips import write_lossless
+from helpers.running import TRAIN, run_here, run_process
+from helpers.synthetic import moving_pattern
 
 from pfnr_runtime import VideoDecoder
-from pfnr_train.decode import decode_all
-from pfnr_train.library_file import lock_library, read_library, write_library
-
-from .running import TRAIN, run_here, run_process
+from pfnr_train.library.file import lock_library, read_library, write_library
+from pfnr_train.model.decode import decode_all
 
 
 def test_the_command_of_the_readme_in_a_folder_with_a_library(folder: Path) -> None:

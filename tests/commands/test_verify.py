@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from helpers.running import FRAMES, TRAIN, Outcome, run_here
 from onnx import numpy_helper
 
-from pfnr_runtime.contract import METADATA_KEY
-
-from .running import FRAMES, TRAIN, Outcome, run_here
+from pfnr_runtime.artifact.contract import METADATA_KEY
 
 
 @pytest.fixture

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from helpers.dockerfiles import FOLDER, NAMES, read
 from ruamel.yaml import YAML
-
-from .images import FOLDER, NAMES, read
 
 FILE = FOLDER / "compose.yaml"
 COMPOSE: dict[str, Any] = YAML(typ="safe").load(FILE)

@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from .images import NAMES, ROOT, Image, read
+from helpers.dockerfiles import NAMES, ROOT, Image, read
 
 GPU = [name for name in NAMES if name != "cpu"]
 

@@ -11,9 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from runtime.tiny_artifacts import picture_table, save, table_model
-
-from .images import ROOT, Container, Image, health_check, read
+from helpers.dockerfiles import ROOT, Container, Image, health_check, read
+from helpers.tiny_artifacts import picture_table, save, table_model
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from .images import FOLDER
+from helpers.dockerfiles import FOLDER
 
 UNIT = FOLDER / "systemd" / "pfnr-serve.service"
 PROGRAM = "/opt/pfnr/bin/pfnr-serve"

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.libraries import made_library, small_config
+from helpers.networks import networks
 from hypothesis import given, settings
-from train.makers import made_library, small_config
 from typer.testing import CliRunner
 
 from pfnr_export.commands.export import app
@@ -22,17 +23,15 @@ from pfnr_export.passes import run_passes
 from pfnr_export.precisions import PRECISIONS
 from pfnr_export.precisions.int8_ranges import magnitudes
 from pfnr_runtime import VideoDecoder
-from pfnr_runtime.artifact import open_artifact
+from pfnr_runtime.artifact.open import open_artifact
+from pfnr_runtime.artifact.parity import rule_for
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.metrics import psnr
-from pfnr_runtime.parity import rule_for
-from pfnr_runtime.timetable import embed_times
-from pfnr_train.config import ModelConfig
-from pfnr_train.library import Library
-from pfnr_train.library_file import write_library
-from pfnr_train.network import MaskedSession, to_uint8
-
-from .networks import networks
+from pfnr_runtime.video.metrics import psnr
+from pfnr_runtime.video.time_table import embed_times
+from pfnr_train.library.file import write_library
+from pfnr_train.library.library import Library
+from pfnr_train.model.config import ModelConfig
+from pfnr_train.model.network import MaskedSession, to_uint8
 
 CONTINUOUS = ExportOptions(time="continuous")
 

@@ -9,21 +9,20 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from helpers.libraries import COMBINES, fourier_config, made_library, small_config
+from helpers.networks import networks
 from hypothesis import given, settings
 from numpy.typing import NDArray
-from train.makers import COMBINES, fourier_config, made_library, small_config
 
 from pfnr_export.export_session import ExportOptions, build_model, export_session
 from pfnr_export.lowerings import LOWERINGS
 from pfnr_export.materialise import materialise
 from pfnr_export.passes import run_passes
-from pfnr_runtime.artifact import open_artifact
+from pfnr_runtime.artifact.open import open_artifact
 from pfnr_runtime.errors import UsageError
-from pfnr_train.config import ModelConfig, preset_config
-from pfnr_train.library import Library
-from pfnr_train.network import MaskedSession, to_uint8
-
-from .networks import networks
+from pfnr_train.library.library import Library
+from pfnr_train.model.config import ModelConfig, preset_config
+from pfnr_train.model.network import MaskedSession, to_uint8
 
 BATCH = np.array([3, 0, 1, 1, 2])
 OPERATORS = {

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from train.makers import COMBINES, made_clip, small_config, trained
+from helpers.libraries import COMBINES, made_clip, small_config, trained
 
 from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_runtime.errors import LibraryError
-from pfnr_train.add_session import add_session
-from pfnr_train.config import ModelConfig
-from pfnr_train.initialise import new_library
-from pfnr_train.library import Library
-from pfnr_train.library_file import read_library, write_library
-from pfnr_train.recipe import Recipe
+from pfnr_train.library.file import read_library, write_library
+from pfnr_train.library.library import Library
+from pfnr_train.model.config import ModelConfig
+from pfnr_train.run.add_session import add_session
+from pfnr_train.session.initialise import new_library
+from pfnr_train.session.recipe import Recipe
 
 PLAIN = [Recipe(epochs=4, density=0.4, seed=k) for k in range(4)]
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from train.makers import made_library
+from helpers.libraries import made_library
 
 from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_export.precisions import PRECISIONS
 from pfnr_export.shared.build import SharedOptions
 from pfnr_export.shared.export_shared import export_shared
 from pfnr_runtime import VideoDecoder
-from pfnr_train.config import preset_config
+from pfnr_train.model.config import preset_config
 
 FRAMES = 10
 

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from train.makers import made_library, small_config
+from helpers.libraries import made_library, small_config
 from typer.testing import CliRunner
 
 from pfnr_export.commands.export import app
 from pfnr_export.export_session import ExportOptions, build_model, export_session
 from pfnr_export.triton import RepositoryError, config_text, model_name, write_model
-from pfnr_runtime.contract import ArtifactContract
-from pfnr_train.library import Library
-from pfnr_train.library_file import write_library
+from pfnr_runtime.artifact.contract import ArtifactContract
+from pfnr_train.library.file import write_library
+from pfnr_train.library.library import Library
 
 
 @pytest.fixture(scope="module")

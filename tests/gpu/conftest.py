@@ -61,7 +61,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if given := os.environ.get("PFNR_GPU_ARTIFACTS"):
         return Path(given)
     pytest.importorskip("torch", reason="no torch here: bring artifacts along, PFNR_GPU_ARTIFACTS=FOLDER")
-    from .make_artifacts import make_artifacts
+    from helpers.gpu_artifacts import make_artifacts
 
     folder = tmp_path_factory.mktemp("artifacts")
     make_artifacts(folder)

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from pfnr_runtime import VideoDecoder
-from pfnr_runtime.golden import read_golden
-from pfnr_runtime.golden_check import check_golden
-from pfnr_runtime.parity import rule_for
+from pfnr_runtime.artifact.golden import read_golden
+from pfnr_runtime.artifact.parity import rule_for
+from pfnr_runtime.proof.golden_check import check_golden
 
 pytestmark = pytest.mark.gpu
 Table = Callable[..., None]
@@ -147,7 +147,7 @@ def test_frames_can_stay_on_the_device(backend: str, artifacts: Path) -> None:
     """The pointer holds the frames, and so does what PyTorch, where it is there for CUDA, makes of it."""
     if backend.startswith("onnxruntime-cpu"):
         pytest.skip("it has no device")
-    from pfnr_runtime.tensorrt.device import open_device
+    from pfnr_runtime.backends.device.cuda import open_device
 
     device: Any = open_device()
     with open_it(artifacts / "fp32.onnx", backend, 2) as decoder:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from .tiny_artifacts import conv_model, float_table_model, save, table_model
-
-ROOT = Path(__file__).resolve().parents[2]
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+from helpers.commands import Run, command_line, environment
+from helpers.tiny_artifacts import conv_model, float_table_model, save, table_model
 
 
 @pytest.fixture(scope="session")
@@ -29,15 +23,6 @@ def float_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def conv_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(conv_model(), tmp_path_factory.mktemp("artifacts") / "conv.onnx")
-
-
-def command_line(command: str, *arguments: object) -> list[str]:
-    """What runs `pfnr-COMMAND` in a process of its own, installed or not."""
-    return [sys.executable, "-m", f"pfnr_runtime.commands.{command}", *map(str, arguments)]
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", "NO_COLOR": "1"}
 
 
 @pytest.fixture

@@ -10,18 +10,17 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from helpers.tiny_artifacts import EMBEDDING, FRAMES, between_frames, between_model, contract, save
 from typer.testing import CliRunner
 
 from pfnr_runtime import VideoDecoder
-from pfnr_runtime.artifact import open_artifact
+from pfnr_runtime.artifact.contract import ArtifactContract
+from pfnr_runtime.artifact.open import open_artifact
 from pfnr_runtime.backends import open_backend
 from pfnr_runtime.commands import decode, inspect, play
-from pfnr_runtime.contract import ArtifactContract
 from pfnr_runtime.errors import ArtifactError, UsageError
-from pfnr_runtime.slow_motion import SlowMotion
-from pfnr_runtime.timetable import TimeEmbedding
-
-from .tiny_artifacts import EMBEDDING, FRAMES, between_frames, between_model, contract, save
+from pfnr_runtime.playback.slow_motion import SlowMotion
+from pfnr_runtime.video.time_table import TimeEmbedding
 
 SLOW = [min(i / 4, FRAMES - 1) for i in range(4 * FRAMES)]
 
@@ -99,7 +98,7 @@ def test_the_contract_states_the_time_and_reads_it_back() -> None:
 
 
 def test_rows_are_the_time_tables_own() -> None:
-    from pfnr_runtime.timetable import time_table
+    from pfnr_runtime.video.time_table import time_table
 
     embedding = TimeEmbedding(1.25, 40, 0.625)
     table = time_table(132, 0.625, 1.25, 40).astype(np.float32)

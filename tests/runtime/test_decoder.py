@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.tiny_artifacts import FRAMES, picture_table
 
 from pfnr_runtime import FrameBatch, VideoDecoder
-
-from .tiny_artifacts import FRAMES, picture_table
 
 TABLE = picture_table()
 

@@ -1,0 +1,175 @@
+"""What is in an artifact, as plain values for JSON and as lines for people. No engine takes part."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pfnr_runtime.artifact.contract import ArtifactContract, SharedContract
+from pfnr_runtime.artifact.onnx.tensor import TensorInfo
+from pfnr_runtime.artifact.open import ArtifactFile, SharedFile
+from pfnr_runtime.artifact.sidecar import list_sidecars
+from pfnr_runtime.errors import ArtifactError
+
+LARGEST = 10
+
+
+@dataclass(frozen=True)
+class SessionEntry:
+    """A sidecar beside a shared graph. contract: of its session where it fits; problem: why not otherwise."""
+
+    session: int
+    path: Path
+    contract: ArtifactContract | None
+    problem: str
+
+
+def entries(graph: SharedFile) -> list[SessionEntry]:
+    """Every sidecar beside a graph, each read and checked against it."""
+    found = []
+    for index, path in list_sidecars(graph.path).items():
+        try:
+            found.append(SessionEntry(index, path, graph.open_session(index).contract, ""))
+        except ArtifactError as error:
+            found.append(SessionEntry(index, path, None, str(error)))
+    return found
+
+
+def report(artifact: ArtifactFile | SharedFile) -> dict[str, Any]:
+    """Contract, inputs and outputs, operators, tensors by size, file size and digest, as JSON types.
+
+    For a shared graph also `sessions`: each sidecar beside it, with its contract or what is wrong with it.
+    """
+    summary, contract = artifact.summary, artifact.contract
+    sessions = {}
+    if isinstance(artifact, SharedFile):
+        sessions["sessions"] = [
+            {
+                "session": entry.session,
+                "path": str(entry.path),
+                "bytes": entry.path.stat().st_size,
+                "contract": None if entry.contract is None else json.loads(entry.contract.to_json()),
+                "problem": entry.problem or None,
+            }
+            for entry in entries(artifact)
+        ]
+    tensors = sorted(summary.initializers + summary.constants, key=lambda t: (-t.nbytes, t.name))
+    return {
+        "path": str(artifact.path),
+        "bytes": artifact.size,
+        "sha256": artifact.sha256,
+        "contract": json.loads(contract.to_json()),
+        **sessions,
+        "inputs": [_value(v.name, v.dtype, v.shape) for v in summary.inputs],
+        "outputs": [_value(v.name, v.dtype, v.shape) for v in summary.outputs],
+        "opset": summary.opsets.get("", 0),
+        "ir_version": summary.ir_version,
+        "nodes": len(summary.nodes),
+        "operators": summary.operators,
+        "weights_bytes": summary.weights_bytes,
+        "tensors": [_tensor(t) for t in tensors],
+    }
+
+
+def lines(artifact: ArtifactFile | SharedFile) -> Iterator[tuple[str, str]]:
+    """The same as labelled lines: (label, text)."""
+    summary, contract = artifact.summary, artifact.contract
+    yield "file", f"{artifact.path}, {size(artifact.size)}"
+    yield "sha256", artifact.sha256
+    if isinstance(artifact, SharedFile):
+        yield from _graph_lines(artifact)
+    else:
+        yield from _video_lines(artifact.contract)
+    yield (
+        "exported",
+        (
+            f"{contract.precision}, Fourier block by {contract.lowering}, "
+            f"passes: {', '.join(contract.passes) or 'none'}"
+        ),
+    )
+    yield "producer", contract.producer or summary.producer or "unknown"
+    masks = [value for value in summary.inputs if value.dtype == "bool"]
+    yield "input", ", ".join(str(value) for value in summary.inputs if value not in masks)
+    if masks:
+        yield "masks", ", ".join(map(str, masks))
+    yield "output", ", ".join(map(str, summary.outputs))
+    yield "graph", f"{len(summary.nodes)} nodes, opset {summary.opsets.get('', 0)}"
+    yield "operators", ", ".join(f"{count} {name}" for name, count in summary.operators.items())
+    tensors = sorted(summary.initializers + summary.constants, key=lambda t: (-t.nbytes, t.name))
+    yield "weights", f"{size(summary.weights_bytes)} in {len(tensors)} tensors"
+    for tensor in tensors[:LARGEST]:
+        yield "", f"{size(tensor.nbytes):>10}  {tensor.dtype} {list(tensor.dims)} {tensor.name}"
+    if len(tensors) > LARGEST:
+        rest = sum(t.nbytes for t in tensors[LARGEST:])
+        yield "", f"{size(rest):>10}  in {len(tensors) - LARGEST} smaller ones"
+
+
+def _graph_lines(graph: SharedFile) -> Iterator[tuple[str, str]]:
+    contract: SharedContract = graph.contract
+    yield "shared", f"{contract.width}×{contract.height}, graph {contract.graph_sha256[:16]}…"
+    if contract.extends:
+        yield "extends", ", ".join(f"{digest[:16]}…" for digest in contract.extends)
+    found = entries(graph)
+    if not found:
+        yield "sessions", "none beside it"
+    for entry in found:
+        video = None if entry.contract is None else entry.contract.video
+        about = (
+            entry.problem if video is None else f"{video.name}: {video.frames} frames, {float(video.fps):g} fps"
+        )
+        yield "session", f"{entry.session}: {about}, {size(entry.path.stat().st_size)} in {entry.path.name}"
+
+
+def _video_lines(contract: ArtifactContract) -> Iterator[tuple[str, str]]:
+    video = contract.video
+    yield (
+        "video",
+        (
+            f"{video.name}: {video.frames} frames, {video.width}×{video.height}, {float(video.fps):g} fps, "
+            f"{float(video.duration):.2f} s"
+        ),
+    )
+    time = contract.time_embedding
+    yield (
+        "time",
+        "whole frames"
+        if time is None
+        else f"continuous, embedding of base {time.base:g}, {time.levels} levels, session scalar {time.scalar:g}",
+    )
+    yield "source", f"{video.source or 'unknown'} from frame {video.source_start}"
+    yield (
+        "colour",
+        (
+            f"{video.colour.matrix}, {video.colour.range} range, sample aspect "
+            f"{video.sample_aspect.numerator}:{video.sample_aspect.denominator}"
+        ),
+    )
+    yield "session", f"{contract.session} of its library, weights {contract.weights_sha256[:16]}…"
+    if contract.quality:
+        yield "quality", ", ".join(f"{name} {value:.4g}" for name, value in contract.quality.items())
+
+
+def size(count: int) -> str:
+    """Bytes for people: 12.3 MB."""
+    value, unit = float(count), "B"
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def _value(name: str, dtype: str, shape: tuple[int | str | None, ...]) -> dict[str, Any]:
+    return {"name": name, "dtype": dtype, "shape": list(shape)}
+
+
+def _tensor(tensor: TensorInfo) -> dict[str, Any]:
+    return {
+        "name": tensor.name,
+        "dtype": tensor.dtype,
+        "shape": list(tensor.dims),
+        "bytes": tensor.nbytes,
+    }

@@ -1,0 +1,215 @@
+"""An exported decoder on disk, checked before any engine sees it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pfnr_runtime.artifact.contract import (
+    FRAME_INDEX,
+    INPUT_NAME,
+    METADATA_KEY,
+    OUTPUT_NAME,
+    ArtifactContract,
+    ArtifactInput,
+    SharedContract,
+    parse_contract,
+)
+from pfnr_runtime.artifact.onnx.file import OnnxSummary, ValueInfo, summarise
+from pfnr_runtime.artifact.operators import ALLOWED_OPERATORS, NEWEST_OPSET
+from pfnr_runtime.artifact.sidecar import Sidecar, list_sidecars, read_record, read_sidecar, sidecar_path
+from pfnr_runtime.errors import ArtifactError, UsageError
+
+KINDS = ("video",)
+
+
+@dataclass(frozen=True)
+class _OnnxFile:
+    path: Path
+    size: int
+    summary: OnnxSummary
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the whole file in hex, computed at the first use."""
+        digest = hashlib.sha256()
+        with self.path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class SharedFile(_OnnxFile):
+    """A shared graph that passed every check: one network, a sidecar beside it for each session."""
+
+    contract: SharedContract
+
+    def find(self, which: str | int | None) -> int:
+        """Index of the session `which` (index or name); None is the only one there is. A UsageError lists
+        the sessions that lie beside the graph.
+        """
+        known = list_sidecars(self.path)
+        text = "" if which is None else str(which)
+        if text.isdecimal() and int(text) in known:
+            return int(text)
+        named = {index: self._name(path) for index, path in known.items()}
+        found = [index for index, name in named.items() if which is not None and name == text]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            both = ", ".join(map(str, found))
+            raise UsageError(f"{self.path}: {text!r} is the name of sessions {both}; choose by index")
+        if which is None and len(known) == 1:
+            return next(iter(known))
+        listed = ", ".join(f"{index} ({name or 'damaged'})" for index, name in named.items())
+        there = f"beside it: {listed}" if listed else f"none is beside it, such as {sidecar_path(self.path, 0)}"
+        if which is None:
+            raise UsageError(f"{self.path}: a shared graph of several videos; choose a session; {there}")
+        raise UsageError(f"{self.path}: no session {text!r}; {there}")
+
+    def open_session(self, which: str | int | None) -> ArtifactFile:
+        """One of its sessions, by index or name, with its sidecar checked against this graph."""
+        index = self.find(which)
+        sidecar = read_sidecar(sidecar_path(self.path, index), index, self.contract, self.summary.inputs)
+        return ArtifactFile(self.path, self.size, self.summary, sidecar.contract, self, sidecar)
+
+    def _name(self, path: Path) -> str:
+        try:
+            return read_record(path).contract.video.name
+        except ArtifactError:
+            return ""
+
+
+@dataclass(frozen=True)
+class ArtifactFile(_OnnxFile):
+    """One video, ready for an engine: a per-video file, or a shared graph with one session's sidecar.
+
+    path, size (bytes), summary: of the ONNX file. contract: of the video. graph, sidecar: where it is shared.
+    """
+
+    contract: ArtifactContract
+    graph: SharedFile | None = None
+    sidecar: Sidecar | None = None
+
+
+def open_artifact(path: str | Path, session: str | int | None = None) -> ArtifactFile:
+    """The artifact at `path`; an ArtifactError names what is wrong with it and what to do.
+
+    session: index or name, for a shared graph with more than one; a UsageError if there is no such session.
+    Checked: all that `examine_artifact` checks, and the session's sidecar.
+    """
+    opened = examine_artifact(path)
+    if isinstance(opened, SharedFile):
+        return opened.open_session(session)
+    contract = opened.contract
+    if session is not None and str(session) not in (str(contract.session), contract.video.name):
+        raise UsageError(
+            f"{path}: holds session {contract.session} ({contract.video.name}) alone, not {str(session)!r}; "
+            "name another file, or export a shared graph"
+        )
+    return opened
+
+
+def examine_artifact(path: str | Path) -> ArtifactFile | SharedFile:
+    """What is at `path`: one video, or a graph shared by several. An ArtifactError says what is wrong.
+
+    Checked here: the file's structure, the contract in its metadata, operators, and that inputs and outputs
+    are what the contract promises. Weights are not read.
+    """
+    path = Path(path)
+    if path.suffix == ".pfnr":
+        raise ArtifactError(
+            f"{path}: this is a library; export one of its videos first: "
+            f"pfnr-export --library {path} --session 0 -o video.onnx"
+        )
+    if path.suffix == ".safetensors":
+        raise ArtifactError(f"{path}: a session's sidecar; name the .onnx file beside it, and the session")
+    summary = summarise(path)
+    contract = read_contract(path, summary)
+    _check_operators(path, summary)
+    _check_output(path, summary, contract)
+    if isinstance(contract, SharedContract):
+        _check_input(path, summary.inputs[:1], FRAME_INDEX)
+        _check_session_inputs(path, summary.inputs[1:])
+        return SharedFile(path, path.stat().st_size, summary, contract)
+    _check_input(path, summary.inputs, contract.input)
+    return ArtifactFile(path, path.stat().st_size, summary, contract)
+
+
+def read_contract(path: Path, summary: OnnxSummary) -> ArtifactContract | SharedContract:
+    """The contract in a file's metadata; an ArtifactError if it is missing, damaged or of another version."""
+    text = summary.metadata.get(METADATA_KEY)
+    if text is None:
+        raise ArtifactError(
+            f"{path}: an ONNX file without pfnr's metadata, so not written by pfnr-export, or cut short; "
+            "export the session again"
+        )
+    try:
+        contract = parse_contract(text)
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+        raise ArtifactError(f"{path}: bad artifact metadata: {error}; export the session again") from None
+    if contract.kind not in KINDS and not isinstance(contract, SharedContract):
+        raise ArtifactError(
+            f"{path}: an artifact of kind {contract.kind!r}; this version of pfnr plays {', '.join(KINDS)}, shared"
+        )
+    return contract
+
+
+def _check_operators(path: Path, summary: OnnxSummary) -> None:
+    for domain, version in summary.opsets.items():
+        if domain:
+            raise ArtifactError(
+                f"{path}: needs operators of the domain {domain!r}, and only ONNX's own are accepted; "
+                "export the session again"
+            )
+        if not 1 <= version <= NEWEST_OPSET:
+            raise ArtifactError(
+                f"{path}: ONNX opset {version} is outside 1 to {NEWEST_OPSET}; export the session again"
+            )
+    if unknown := [name for name in summary.operators if name not in ALLOWED_OPERATORS]:
+        raise ArtifactError(
+            f"{path}: operators that no pfnr decoder uses: {', '.join(unknown[:5])}; export the session again"
+        )
+
+
+def _check_input(path: Path, inputs: tuple[ValueInfo, ...], wanted: ArtifactInput) -> None:
+    got = ", ".join(map(str, inputs)) or "none"
+    match inputs:
+        case (ValueInfo(name, dtype, (batch, *row)),) if not isinstance(batch, int):
+            if ArtifactInput(name, dtype, tuple(row)) == wanted:  # type: ignore[arg-type]
+                return
+    raise ArtifactError(
+        f"{path}: inputs are {got} where {wanted} with a dynamic batch is needed; export the session again"
+    )
+
+
+def _check_session_inputs(path: Path, inputs: tuple[ValueInfo, ...]) -> None:
+    names = {INPUT_NAME} | {value.name for value in inputs}
+    for value in inputs:
+        free = [axis for axis, size in enumerate(value.shape) if not isinstance(size, int) or size < 1]
+        if value.dtype not in ("bool", "float32") or free not in ([], [0] if value.dtype == "float32" else []):
+            raise ArtifactError(
+                f"{path}: input {value} is neither a mask nor a float32 tensor of a session; export it again"
+            )
+    if len(names) != len(inputs) + 1:
+        raise ArtifactError(f"{path}: two inputs have the same name; export it again")
+
+
+def _check_output(path: Path, summary: OnnxSummary, contract: ArtifactContract | SharedContract) -> None:
+    video = contract.video if isinstance(contract, ArtifactContract) else contract
+    size: tuple[int, ...] = (
+        (video.height, video.width, 3) if contract.output == "uint8" else (3, video.height, video.width)
+    )
+    got = ", ".join(map(str, summary.outputs)) or "none"
+    match summary.outputs:
+        case (ValueInfo(name, dtype, (batch, *rest)),) if (
+            name == OUTPUT_NAME and dtype == contract.output and not isinstance(batch, int) and tuple(rest) == size
+        ):
+            return
+    raise ArtifactError(
+        f"{path}: outputs are {got} where {OUTPUT_NAME}: {contract.output} "
+        f"[B, {', '.join(map(str, size))}] is needed; export the session again"
+    )

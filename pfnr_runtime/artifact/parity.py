@@ -1,0 +1,276 @@
+"""What "the same frames" means for an artifact of each precision, and the comparison of one frame.
+
+One rule for each row of the table of claims: fp32 frames are equal but for rounding (`ExactRule`), frames of
+a lower precision lose no more quality than a stated budget (`BudgetRule`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pfnr_runtime.artifact.contract import ArtifactContract
+from pfnr_runtime.errors import UsageError
+from pfnr_runtime.video.metrics import PSNR_CEILING, mse, psnr
+
+Picture = NDArray[np.uint8]
+# Engines round int8 and fp16 sums differently; this much less likeness than was proven, in dB, moves the
+# loss against the source by an eighth of itself.
+ENGINE_SLACK = 0.5
+# Where nothing is known of the quality against the source: better than any session so far, so a strict floor.
+ASSUMED_SOURCE_PSNR = 40.0
+# PSNRs in reports are rounded to this many digits; a loss must be inside its budget before rounding.
+DIGITS = 3
+
+
+@dataclass(frozen=True)
+class FrameParity:
+    """One frame, reference against artifact. largest: in steps of 255. differing, samples: counts. psnr:
+    between the two in dB, inf if equal. loss: of PSNR against the source in dB, where the source is at hand.
+    True where the rule holds.
+    """
+
+    frame: int
+    largest: int
+    differing: int
+    samples: int
+    psnr: float
+    passed: bool
+    loss: float | None = None
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    @property
+    def fraction(self) -> float:
+        """Share of samples that differ."""
+        return self.differing / self.samples
+
+
+class ParityRule(Protocol):
+    """A rule: what one frame and what the whole video must satisfy. claim: what holds if it does."""
+
+    @property
+    def claim(self) -> str: ...
+
+    def compare(
+        self, frame: int, reference: Picture, decoded: Picture, source: Picture | None = None
+    ) -> FrameParity:
+        """Compare one frame, uint8 [H, W, 3] each."""
+        ...
+
+    def allows(self, frame: int, samples: int, least_sum: int, least_squares: float) -> bool:
+        """Whether a frame of so many samples could hold the rule whose differences, in steps of 255, have at
+        least this sum of magnitudes and at least this sum of squares."""
+        ...
+
+    def worst(self, frames: Sequence[FrameParity]) -> FrameParity:
+        """The frame furthest from what the rule asks."""
+        ...
+
+    def mean_problem(self, frames: Sequence[FrameParity]) -> str | None:
+        """What is wrong with the video as a whole, or None."""
+        ...
+
+    def sentence(self) -> str:
+        """The rule in words."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """The rule as plain JSON types."""
+        ...
+
+
+@dataclass(frozen=True)
+class ExactRule:
+    """Limits for every frame. max_step: largest difference allowed, in steps of 255. max_fraction: largest
+    share of a frame's samples that may differ at all. max_psnr_change: largest change of the mean PSNR
+    against the source, in dB, checked where the source is at hand.
+    """
+
+    max_step: int
+    max_fraction: float
+    max_psnr_change: float
+
+    claim: ClassVar[str] = "the same frames"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_step <= 255:
+            raise UsageError(f"--max-step {self.max_step} is outside 0 to 255")
+        if not 0 <= self.max_fraction <= 1:
+            raise UsageError(f"--max-fraction {self.max_fraction} is outside 0 to 1")
+
+    def compare(
+        self, frame: int, reference: Picture, decoded: Picture, source: Picture | None = None
+    ) -> FrameParity:
+        """See `ParityRule`."""
+        difference = np.abs(reference.astype(np.int16) - decoded)
+        largest, differing = int(difference.max()), int(np.count_nonzero(difference))
+        passed = largest <= self.max_step and differing <= self.max_fraction * difference.size
+        return _parity(frame, reference, decoded, source, passed, (largest, differing))
+
+    def allows(self, frame: int, samples: int, least_sum: int, least_squares: float) -> bool:
+        """See `ParityRule`."""
+        return least_sum <= self.max_step * self.max_fraction * samples
+
+    def worst(self, frames: Sequence[FrameParity]) -> FrameParity:
+        """See `ParityRule`."""
+        return max(frames, key=lambda f: (f.largest, f.differing))
+
+    def mean_problem(self, frames: Sequence[FrameParity]) -> str | None:
+        """See `ParityRule`."""
+        change = mean_loss(frames)
+        if change is None or abs(change) <= self.max_psnr_change:
+            return None
+        return (
+            f"PSNR against the source is {-change:+.4f} dB off PyTorch's; {self.max_psnr_change:g} dB is allowed"
+        )
+
+    def sentence(self) -> str:
+        """See `ParityRule`."""
+        return (
+            f"every frame at most {self.max_step} step of 255 off, on at most {self.max_fraction:.2%} of samples; "
+            f"PSNR against the source within {self.max_psnr_change:g} dB"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """See `ParityRule`."""
+        return asdict(self) | {"kind": "exact", "sentence": self.sentence()}
+
+
+@dataclass(frozen=True)
+class BudgetRule:
+    """A loss of PSNR against the source of at most `budget` dB, for every frame and on average.
+
+    floors: per frame, the least PSNR to the reference in dB that stands for that where the source is not at
+    hand: what the budget allows if the loss of precision is independent of the coding error, or
+    `ENGINE_SLACK` below what was measured when the budget was proven against the source, whichever is less.
+    """
+
+    budget: float
+    floors: tuple[float, ...] = field(repr=False)
+
+    claim: ClassVar[str] = "inside the budget"
+
+    def compare(
+        self, frame: int, reference: Picture, decoded: Picture, source: Picture | None = None
+    ) -> FrameParity:
+        """See `ParityRule`."""
+        found = _parity(frame, reference, decoded, source, True)
+        held = found.psnr >= self.floors[frame] if found.loss is None else found.loss <= self.budget
+        return FrameParity(
+            frame, found.largest, found.differing, found.samples, found.psnr, bool(held), found.loss
+        )
+
+    def allows(self, frame: int, samples: int, least_sum: int, least_squares: float) -> bool:
+        """See `ParityRule`."""
+        return least_squares / samples <= 255**2 / 10 ** (self.floors[frame] / 10)
+
+    def worst(self, frames: Sequence[FrameParity]) -> FrameParity:
+        """See `ParityRule`."""
+        return max(frames, key=lambda f: self.floors[f.frame] - f.psnr if f.loss is None else f.loss)
+
+    def mean_problem(self, frames: Sequence[FrameParity]) -> str | None:
+        """See `ParityRule`."""
+        loss = mean_loss(frames)
+        if loss is None or loss <= self.budget:
+            return None
+        return f"the mean loss against the source is {loss:.4f} dB; the budget is {self.budget:g} dB"
+
+    def sentence(self) -> str:
+        """See `ParityRule`."""
+        return (
+            f"loss of PSNR against the source at most {self.budget:g} dB, for every frame and on average; "
+            f"without the source, every frame's PSNR to PyTorch's at least {min(self.floors):.2f} to "
+            f"{max(self.floors):.2f} dB"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """See `ParityRule`."""
+        return {"kind": "budget", "budget": self.budget, "floors": self.floors, "sentence": self.sentence()}
+
+
+# One step on 0.02 % is what rounding to 8 bits makes of float32 arithmetic in another order.
+EXACT_RULES = {"fp32": ExactRule(max_step=1, max_fraction=0.0002, max_psnr_change=0.001)}
+BUDGETED = ("fp16", "int8", "int8-weights")
+
+
+def rule_for(contract: ArtifactContract) -> ExactRule | BudgetRule:
+    """The rule an artifact must hold, by its precision; a UsageError lists the known ones."""
+    if contract.precision in EXACT_RULES:
+        return EXACT_RULES[contract.precision]
+    if contract.precision not in BUDGETED:
+        raise UsageError(
+            f"no rule for precision {contract.precision!r}; known: {', '.join((*EXACT_RULES, *BUDGETED))}"
+        )
+    measured = contract.precision_report
+    try:
+        budget, between = float(measured["budget"]), [float(v) for v in measured["psnr_between"]]
+        source = [float(v) for v in measured["source_psnr_fp32"]]
+    except (KeyError, TypeError, ValueError):
+        raise UsageError(
+            f"the {contract.precision} artifact lacks the record of its loss; export it again"
+        ) from None
+    if len(between) != contract.video.frames or len(source) != contract.video.frames:
+        raise UsageError(f"the record of loss is not of {contract.video.frames} frames; export the session again")
+    floors = (min(b - ENGINE_SLACK, likeness_floor(s, budget)) for b, s in zip(between, source, strict=True))
+    return BudgetRule(budget, tuple(floors))
+
+
+def likeness_floor(source_psnr: float, budget: float) -> float:
+    """The PSNR between reference and artifact at which PSNR against the source falls by `budget` dB.
+
+    For an error independent of the reference's own: mse = mse_source + mse_between, so the floor lies
+    −10 log10(10^(budget/10) − 1) above the source's, 16.3 dB for 0.1 dB.
+    """
+    return min(PSNR_CEILING, source_psnr - 10 * math.log10(10 ** (budget / 10) - 1))
+
+
+def mean_loss(frames: Sequence[FrameParity]) -> float | None:
+    """Mean loss against the source in dB, None unless every frame was compared with it."""
+    losses = [f.loss for f in frames if f.loss is not None]
+    return float(np.mean(losses)) if losses and len(losses) == len(frames) else None
+
+
+def source_loss(reference: Picture, decoded: Picture, source: Picture) -> float:
+    """How much lower the decoded frame's PSNR against the source is than the reference's, in dB."""
+    before, after = (min(PSNR_CEILING, psnr(side, source)) for side in (reference, decoded))
+    return before - after
+
+
+def problems_of(frames: Sequence[FrameParity], rule: ParityRule) -> list[str]:
+    """What breaks the rule, in words; empty where it holds."""
+    problems = []
+    bad = [f for f in frames if not f]
+    if bad:
+        worst = rule.worst(bad)
+        loss = "" if worst.loss is None else f", {worst.loss:.3f} dB of PSNR against the source lost"
+        problems.append(
+            f"{len(bad)} of {len(frames)} frames break the rule; frame {worst.frame} is worst: {worst.largest} "
+            f"steps of 255, {worst.fraction:.4%} of samples, PSNR between the two {worst.psnr:.2f} dB{loss}"
+        )
+    if (problem := rule.mean_problem(frames)) is not None:
+        problems.append(problem)
+    return problems
+
+
+def _parity(
+    frame: int,
+    reference: Picture,
+    decoded: Picture,
+    source: Picture | None,
+    passed: bool,
+    counts: tuple[int, int] | None = None,
+) -> FrameParity:
+    if counts is None:
+        difference = np.abs(reference.astype(np.int16) - decoded)
+        counts = int(difference.max()), int(np.count_nonzero(difference))
+    error = mse(reference, decoded) if counts[1] else 0.0
+    between = 10 * math.log10(255**2 / error) if error else math.inf
+    loss = None if source is None else source_loss(reference, decoded, source)
+    return FrameParity(frame, *counts, reference.size, between, passed, loss)

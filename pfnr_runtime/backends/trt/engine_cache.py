@@ -1,0 +1,184 @@
+"""Engines kept between runs, in a folder that only their owner may enter.
+
+An engine is executable code for one GPU, one library version and one artifact. It is loaded only from here,
+only if a digest beside it says that the file is what was written, and only for exactly the key it was built
+for; anything else is built again. The digest finds damage, not malice: whoever can write into the folder can
+write both files, which is why the folder has mode 0700 and another owner's folder is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pfnr_runtime.errors import BackendError
+from pfnr_runtime.system.atomic_file import write_atomically
+from pfnr_runtime.system.console import describe_os_error
+
+FORMAT = 1
+
+
+def default_folder() -> Path:
+    """$XDG_CACHE_HOME/pfnr/engines, or ~/.cache/pfnr/engines where that is unset or no absolute path.
+
+    A BackendError for a user without a home, as in a container.
+    """
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(base):
+        return Path(base) / "pfnr" / "engines"
+    try:
+        return Path.home() / ".cache" / "pfnr" / "engines"
+    except RuntimeError:
+        raise BackendError("this user has no home folder to keep engines in; set XDG_CACHE_HOME to one") from None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something kept: its bytes, where they lie, and what its maker noted about it."""
+
+    data: bytes
+    path: Path
+    notes: dict[str, Any]
+    fresh: bool = False
+
+
+class EngineCache:
+    """A folder of files by key, each with a JSON sidecar that holds the whole key and the file's digest.
+
+    A BackendError if the folder cannot be made or is not safe to load code from.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = default_folder() if folder is None else folder
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            status = self.folder.stat()
+            if hasattr(os, "getuid") and status.st_uid != os.getuid():
+                raise BackendError(
+                    f"{self.folder}: belongs to another user, and engines are executable code; "
+                    "set XDG_CACHE_HOME to a folder of your own"
+                )
+            if stat.S_IMODE(status.st_mode) != 0o700:
+                self.folder.chmod(0o700)
+        except OSError as error:
+            raise BackendError(
+                f"the engine cache cannot be used: {describe_os_error(error)}; XDG_CACHE_HOME names another place"
+            ) from None
+
+    def path(self, kind: str, key: dict[str, Any]) -> Path:
+        """Where the file of this kind ('engine', 'timing') and key lies, whether or not it exists."""
+        return self.folder / f"{_digest(_canonical(key))[:40]}.{kind}"
+
+    def read(self, kind: str, key: dict[str, Any]) -> Entry | None:
+        """What is kept under `key`, or None if there is nothing, or nothing that can be believed."""
+        path = self.path(kind, key)
+        try:
+            sidecar = json.loads(_read_own(_sidecar(path)))
+            if (
+                not isinstance(sidecar, dict)
+                or sidecar.get("format") != FORMAT
+                or sidecar.get("key") != json.loads(_canonical(key))
+                or not isinstance(sidecar.get("notes"), dict)
+            ):
+                return None
+            data = _read_own(path)
+        except (OSError, ValueError, RecursionError):
+            return None
+        return Entry(data, path, sidecar["notes"]) if _digest(data) == sidecar.get("sha256") else None
+
+    def write(self, kind: str, key: dict[str, Any], data: bytes, notes: dict[str, Any]) -> Entry:
+        """Keep `data`. Killed at any moment it leaves the old entry, the new one, or none that is believed."""
+        path = self.path(kind, key)
+        sidecar = {"format": FORMAT, "key": key, "sha256": _digest(data), "notes": notes}
+        try:
+            write_atomically(path, data)
+            write_atomically(_sidecar(path), _canonical(sidecar))
+        except OSError as error:
+            raise BackendError(f"the engine cannot be kept: {describe_os_error(error)}") from None
+        return Entry(data, path, notes, fresh=True)
+
+    def get(
+        self,
+        key: dict[str, Any],
+        build: Callable[[], tuple[bytes, dict[str, Any]]],
+        *,
+        waiting: Callable[[Path], None] = lambda path: None,
+    ) -> Entry:
+        """The engine under `key`, built by `build` (→ bytes, notes) if there is none to be believed.
+
+        Of several processes that ask at once one builds, and the others wait and take its engine; `waiting`
+        is called before such a wait. If the builder fails or is killed, the next one builds.
+        """
+        if entry := self.read("engine", key):
+            return entry
+        path = self.path("engine", key)
+        with self._lock(path, waiting):
+            if entry := self.read("engine", key):
+                return entry
+            self._sweep(path)
+            data, notes = build()
+            return self.write("engine", key, data, notes)
+
+    def drop(self, key: dict[str, Any]) -> None:
+        """Forget the engine under `key`, after the library itself refused it."""
+        path = self.path("engine", key)
+        for file in (_sidecar(path), path):
+            file.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _lock(self, path: Path, waiting: Callable[[Path], None]) -> Iterator[None]:
+        """Hold the lock of one key. The system gives it back when its holder dies, however it dies."""
+        try:
+            import fcntl
+        except ImportError:  # not on Windows; two builds at once do the work twice there, and nothing worse
+            yield
+            return
+        lock = path.with_suffix(".lock")
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+        except OSError as error:
+            raise BackendError(f"the engine cache cannot be used: {describe_os_error(error)}") from None
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waiting(path)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _sweep(self, path: Path) -> None:
+        """Remove what a killed writer of this entry left behind; only the holder of its lock may."""
+        for stale in self.folder.glob(f".{path.stem}.*"):
+            stale.unlink(missing_ok=True)
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+def _read_own(path: Path) -> bytes:
+    """A regular file's bytes, if it is this user's own and no link; an OSError otherwise."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        own = not hasattr(os, "getuid") or status.st_uid == os.getuid()
+        if not stat.S_ISREG(status.st_mode) or not own:
+            raise PermissionError(1, "not a file of this user", str(path))
+        return file.read()
+
+
+def _canonical(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

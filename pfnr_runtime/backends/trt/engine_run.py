@@ -1,0 +1,92 @@
+"""An engine ready to decode: its step, the decode loop around it, and a shared graph's session on the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pfnr_runtime.artifact.lifted_graph import SharedWeight
+from pfnr_runtime.artifact.masked_weights import MaskedWeights
+from pfnr_runtime.artifact.open import ArtifactFile
+from pfnr_runtime.artifact.sidecar import Sidecar
+from pfnr_runtime.backends.device.cuda import Device
+from pfnr_runtime.backends.trt.api import Library
+from pfnr_runtime.backends.trt.build import batch_profiles
+from pfnr_runtime.backends.trt.decode_loop import DecodeLoop
+from pfnr_runtime.backends.trt.engine_step import EngineStep
+from pfnr_runtime.backends.trt.refit import EngineRefit
+from pfnr_runtime.errors import BackendError
+
+
+class EngineRun:
+    """The running form of one deserialised engine; `close` gives everything back.
+
+    loop: decodes. weights: of a shared graph, empty for one video. constants: names of session inputs that are
+    constants of the engine, exchanged by refit. One run of every profile is made at once: it
+    sets the engine up, and shows what is missing. A BackendError then, with nothing left allocated.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        device: Device,
+        engine: Any,
+        artifact: ArtifactFile,
+        weights: tuple[SharedWeight, ...],
+        *,
+        max_batch: int,
+        cuda_graph: bool = True,
+        constants: frozenset[str] = frozenset(),
+    ) -> None:
+        contract = artifact.contract
+        height, width = contract.video.height, contract.video.width
+        self._step = EngineStep(library, device, engine, batch_profiles(max_batch), contract.input)
+        self._weights = MaskedWeights(weights)
+        self._constants = constants
+        self._refit = EngineRefit(library, engine, constants) if constants else None
+        self.loop = DecodeLoop(
+            device,
+            self._step,
+            shape=(height, width, 3) if contract.output == "uint8" else (3, height, width),
+            dtype=contract.output,
+            source=contract.input,
+            max_batch=max_batch,
+            graphs=cuda_graph,
+        )
+        try:
+            if artifact.sidecar is not None:
+                self._load(artifact.sidecar)
+            for batch in {1, max_batch}:
+                self.loop.decode(contract.inputs_at(np.zeros(batch, np.int64)))
+        except BaseException:
+            self.close()
+            raise
+
+    def switch(self, sidecar: Sidecar) -> None:
+        """Put another session's weights on the device. If that fails, nothing is decoded any more."""
+        try:
+            self.loop.forget_graphs()
+            self._load(sidecar)
+        except BaseException as error:
+            self.loop.poison(f"switching to another session failed: {error}")
+            raise
+
+    def close(self) -> None:
+        """Give the device's memory back. Never raises."""
+        self.loop.close()
+        if self._refit is not None:
+            self._refit.close()
+        self._step.close()
+
+    def _load(self, sidecar: Sidecar) -> None:
+        self._weights.load(sidecar)
+        arrays = {**self._weights.arrays, **sidecar.tensors}
+        inputs = {name: array for name, array in arrays.items() if name not in self._constants}
+        try:
+            if self._refit is not None:
+                self._step.forget_contexts()
+                self._refit.load({name: arrays[name] for name in self._constants})
+            self._step.load_session(inputs, self.loop.stream)
+        except BackendError as error:
+            raise BackendError(f"{sidecar.path}: {error}") from None

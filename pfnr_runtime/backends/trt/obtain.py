@@ -1,0 +1,194 @@
+"""From an artifact to an engine that may be trusted: out of the cache, or built, checked and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pfnr_runtime.artifact.lifted_graph import SharedWeight, lift
+from pfnr_runtime.artifact.open import ArtifactFile
+from pfnr_runtime.backends.device.cuda import Device, DeviceInfo, device_missing, open_device
+from pfnr_runtime.backends.trt.api import FLAVOURS, Library, load_library, missing
+from pfnr_runtime.backends.trt.build import BuildOptions, build_engine
+from pfnr_runtime.backends.trt.engine_cache import EngineCache
+from pfnr_runtime.backends.trt.engine_run import EngineRun
+from pfnr_runtime.backends.trt.inspect_engine import EngineTypes, check_types, inspect_engine
+from pfnr_runtime.backends.trt.prove import golden_beside, prove
+from pfnr_runtime.backends.trt.refit import refit_missing, refit_model
+from pfnr_runtime.errors import ArtifactError, BackendError, UsageError
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A deserialised engine.
+
+    types: what its inspector shows. path, size (bytes): in the cache. seconds: its build took. fresh: built just
+    now. golden: what a golden file proved when it was built, empty without one. weights: of a shared graph, to
+    apply masks to; empty for one video. constants: names of session inputs that are the engine's constants, to be
+    exchanged by refit.
+    """
+
+    engine: Any
+    types: EngineTypes
+    path: Path
+    size: int
+    seconds: float
+    fresh: bool
+    golden: str
+    weights: tuple[SharedWeight, ...]
+    constants: frozenset[str] = frozenset()
+
+
+def choose_flavour(name: str) -> tuple[Library, Device]:
+    """The engine library called `name`, or the first that works for 'auto', and the device it builds for.
+
+    A UsageError for another name; a BackendError says why each does not work, and what to install.
+    """
+    flavours = [flavour for flavour in FLAVOURS if name in ("auto", flavour.name)]
+    if not flavours:
+        raise UsageError(f"no engine is called {name!r}; choose auto, {', '.join(f.name for f in FLAVOURS)}")
+    reasons = []
+    for flavour in flavours:
+        if reason := missing(flavour):
+            reason += f"; install it with: pip install '{flavour.extra}'"
+        elif not (reason := device_missing()):
+            try:
+                return load_library(flavour), open_device()
+            except BackendError as error:
+                reason = str(error)
+        reasons.append(f"{flavour.name}: {reason}")
+    raise BackendError(f"no engine can be built here ({'; '.join(reasons)})")
+
+
+def engine_key(library: Library, info: DeviceInfo, artifact_sha256: str, options: BuildOptions) -> dict[str, Any]:
+    """Everything an engine depends on, as plain JSON types."""
+    return {"artifact": artifact_sha256, "options": options.to_json(), **device_key(library, info)}
+
+
+def device_key(library: Library, info: DeviceInfo) -> dict[str, Any]:
+    """The part of the key that all engines of one library on one device share."""
+    return {
+        "library": library.flavour.name,
+        "version": library.version,
+        "device": info.name,
+        "compute_capability": info.capability,
+        "cuda_driver": info.driver,
+        "cuda_runtime": info.runtime,
+    }
+
+
+def obtain_engine(
+    library: Library,
+    device: Device,
+    artifact: ArtifactFile,
+    options: BuildOptions,
+    *,
+    cache: EngineCache | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> Engine:
+    """The artifact's engine for this device. report: gets the lines a person should see.
+
+    A fresh engine whose types are not the graph's is refused and not kept, and so is one whose frames are not
+    those of the golden file beside the artifact, where there is one. A kept one that the library does not load
+    any more is built again. BackendError, ArtifactError; VerificationError for another video's golden file.
+    """
+    cache = cache or EngineCache()
+    model, weights, constants = _model(library, artifact, options.refit)
+    key = engine_key(library, device.info, artifact.sha256, options)
+
+    def build() -> tuple[bytes, dict[str, Any]]:
+        data = _read(artifact) if model is None else model
+        return _build(library, device, artifact, data, weights, constants, options, cache, report)
+
+    def waiting(path: Path) -> None:
+        report(f"{artifact.path}: another process is building this engine; waiting for it")
+
+    entry = cache.get(key, build, waiting=waiting)
+    engine = deserialise(library, entry.data)
+    if engine is None and not entry.fresh:
+        report(f"{artifact.path}: {library} no longer loads the engine that was kept; building it again")
+        cache.drop(key)
+        entry = cache.get(key, build, waiting=waiting)
+        engine = deserialise(library, entry.data)
+    if engine is None:
+        cache.drop(key)
+        raise BackendError(f"{artifact.path}: {library} cannot load the engine: {library.log.reason()}")
+    types = inspect_engine(library, engine)
+    check_types(types, artifact.summary, tf32=options.tf32, name=str(artifact.path))
+    seconds, golden = entry.notes.get("seconds"), str(entry.notes.get("golden", ""))
+    seconds = seconds if isinstance(seconds, float) else math.nan
+    return Engine(engine, types, entry.path, len(entry.data), seconds, entry.fresh, golden, weights, constants)
+
+
+def deserialise(library: Library, data: bytes) -> Any:
+    """The engine in `data`, which must come from the cache or the builder; None if the library refuses it."""
+    library.log.clear()
+    runtime = library.trt.Runtime(library.logger)
+    return runtime.deserialize_cuda_engine(data)
+
+
+def _model(
+    library: Library, artifact: ArtifactFile, refit: bool
+) -> tuple[bytes | None, tuple[SharedWeight, ...], frozenset[str]]:
+    """What to build from: a shared graph with its masks taken out; None for one video's file as it is."""
+    if artifact.graph is None or artifact.sidecar is None:
+        return None, (), frozenset()
+    lifted = lift(artifact.graph)
+    if not refit:
+        return lifted.model, lifted.weights, frozenset()
+    if reason := refit_missing(library):
+        raise BackendError(f"{artifact.path}: {reason}")
+    model, constants = refit_model(lifted, artifact.summary.inputs, artifact.sidecar)
+    return model, lifted.weights, constants
+
+
+def _read(artifact: ArtifactFile) -> bytes:
+    """The file's bytes, if they are still those that were checked."""
+    data = artifact.path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != artifact.sha256:
+        raise ArtifactError(f"{artifact.path}: changed while it was being opened; open it again")
+    return data
+
+
+def _build(
+    library: Library,
+    device: Device,
+    artifact: ArtifactFile,
+    model: bytes,
+    weights: tuple[SharedWeight, ...],
+    constants: frozenset[str],
+    options: BuildOptions,
+    cache: EngineCache,
+    report: Callable[[str], None],
+) -> tuple[bytes, dict[str, Any]]:
+    golden = golden_beside(artifact)
+    measured_on = device_key(library, device.info)
+    known = cache.read("timing", measured_on)
+    built = build_engine(
+        library, model, str(artifact.path), options, timing_cache=known.data if known else b"", report=report
+    )
+    # Checked before it is kept: an engine in the wrong types never gets into the cache.
+    engine = deserialise(library, built.data)
+    if engine is None:
+        raise BackendError(f"{artifact.path}: {library} cannot load what it built: {library.log.reason()}")
+    types = inspect_engine(library, engine)
+    check_types(types, artifact.summary, tf32=options.tf32, name=str(artifact.path))
+    notes = {"seconds": built.seconds, "types": str(types)}
+    told = f"{artifact.path}: built in {built.seconds:.1f} s, {len(built.data) / 1e6:.1f} MB, {types}"
+    if golden is not None:
+        run = EngineRun(
+            library, device, engine, artifact, weights, max_batch=options.max_batch, constants=constants
+        )
+        try:
+            notes["golden"] = prove(run.loop, artifact, golden)
+        finally:
+            run.close()
+        told += f", {notes['golden']}"
+    if built.timing_cache:
+        cache.write("timing", measured_on, built.timing_cache, {})
+    report(told)
+    return built.data, notes

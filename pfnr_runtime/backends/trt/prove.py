@@ -1,0 +1,45 @@
+"""Holding a fresh engine against the golden frames that lie beside an artifact, before it is kept."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pfnr_runtime.artifact.golden import SUFFIX, Golden, read_golden
+from pfnr_runtime.artifact.open import ArtifactFile
+from pfnr_runtime.artifact.parity import problems_of, rule_for
+from pfnr_runtime.backends.base import to_pictures
+from pfnr_runtime.backends.trt.decode_loop import DecodeLoop
+from pfnr_runtime.errors import BackendError
+
+
+def golden_beside(artifact: ArtifactFile) -> Golden | None:
+    """The golden file beside an artifact, or None: `v5.golden` of `v5.onnx`, `library.2.golden` of the sidecar
+    `library.2.safetensors`.
+
+    An ArtifactError or VerificationError if it is damaged or another video's: then nothing proves anything.
+    """
+    video = artifact.path if artifact.sidecar is None else artifact.sidecar.path
+    path = video.with_suffix(SUFFIX)
+    return read_golden(path, artifact.contract) if path.exists() else None
+
+
+def prove(loop: DecodeLoop, artifact: ArtifactFile, golden: Golden) -> str:
+    """Decode the golden file's whole frames, each alone and all together, under the artifact's own rule.
+
+    Returns what was seen, for people. A BackendError if the rule does not hold.
+    """
+    rule = rule_for(artifact.contract)
+    numbers = np.array(sorted(golden.whole), np.int64)
+    if len(numbers) == 0:
+        return "its golden file has no whole frames to compare"
+    found = []
+    for batch in (*np.split(numbers, len(numbers)), numbers):
+        decoded = loop.decode(artifact.contract.inputs_at(batch))
+        pictures = decoded if artifact.contract.output == "uint8" else to_pictures(decoded)
+        found += [
+            rule.compare(int(i), golden.whole[int(i)], picture) for i, picture in zip(batch, pictures, strict=True)
+        ]
+    if problems := problems_of(found, rule):
+        raise BackendError(f"{artifact.path}: the engine that was built is not used: {'; '.join(problems)}")
+    largest = max(frame.largest for frame in found)
+    return f"{len(numbers)} golden frames within the rule, largest difference {largest} of 255"

@@ -1,0 +1,68 @@
+"""Slow motion: an open video with several frames for each of its own, decoded at the times between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from pfnr_runtime.decoder import VideoDecoder
+from pfnr_runtime.errors import UsageError
+from pfnr_runtime.video.frames import Frame, FrameBatch
+from pfnr_runtime.video.record import VideoRecord
+
+MOST = 100
+
+
+class SlowMotion:
+    """A decoder's video with `factor` frames for each of its own, numbered from 0, at its own rate.
+
+    Frame i is the picture at i / factor; every one that is a frame of the video is that very frame. Behind the
+    last frame there is nothing to go on to: it stays for its own and the factor − 1 frames after it. A UsageError
+    for a factor outside 1 to `MOST`, or where the artifact decodes whole frames only.
+    """
+
+    def __init__(self, decoder: VideoDecoder, factor: int) -> None:
+        if not 1 <= factor <= MOST:
+            raise UsageError(f"--interpolate {factor} is outside 1 to {MOST}")
+        self.decoder, self.factor = decoder, factor
+        decoder.iter_positions([])  # which says why, where there is nothing between frames
+        try:
+            self._metadata = replace(decoder.metadata, frames=len(decoder) * factor)
+        except ValueError as error:
+            raise UsageError(f"--interpolate {factor}: {error}") from None
+
+    @property
+    def metadata(self) -> VideoRecord:
+        """The video's record, with as many frames as there are now."""
+        return self._metadata
+
+    def __len__(self) -> int:
+        return self._metadata.frames
+
+    def frames_of(self, frames: range) -> range:
+        """All frames from each of the video's own `frames` up to the next, a UsageError where those skip some."""
+        if frames.step != 1:
+            raise UsageError(
+                f"--interpolate goes with frames one after another, not with every {abs(frames.step)}th"
+                + (" backwards" if frames.step < 0 else "")
+            )
+        return range(frames.start * self.factor, frames.stop * self.factor)
+
+    def get_frame_at(self, index: int) -> Frame:
+        """Frame `index`, 0 to N·factor − 1."""
+        return next(self.iter([index]))[0]
+
+    def iter(self, frames: Iterable[int], *, batch_size: int | None = None) -> Iterator[FrameBatch]:
+        """Batches of these frames in the order given, as `VideoDecoder.iter`."""
+        numbers = np.array(list(frames), np.int64)
+        if len(outside := numbers[(numbers < 0) | (numbers >= len(self))]):
+            raise IndexError(f"frame {outside[0]} is outside 0 to {len(self) - 1} of the slowed video")
+        last, fps = len(self.decoder) - 1, float(self._metadata.fps)
+        positions = np.minimum(numbers / self.factor, last)
+        done = 0
+        for batch in self.decoder.iter_positions(positions, batch_size=batch_size):
+            part = numbers[done : done + len(batch)]
+            done += len(batch)
+            yield FrameBatch(batch.data, part, part / fps, np.full(len(part), 1 / fps))

@@ -1,0 +1,112 @@
+"""Checking an artifact against its golden file: parity on the machine that plays it, with its own engine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pfnr_runtime.artifact.golden import Golden, block_edges, block_sums, frame_digest
+from pfnr_runtime.artifact.parity import FrameParity, ParityRule, problems_of
+from pfnr_runtime.decoder import VideoDecoder
+
+
+@dataclass(frozen=True)
+class GoldenReport:
+    """The outcome. identical: frames with the reference's digest. whole: the frames compared sample by sample.
+    bounded: frames checked by sums of blocks alone; refuted: those among them that cannot hold the rule.
+    problems: empty if the rule holds as far as the golden file can tell.
+    """
+
+    backend: str
+    rule: ParityRule
+    frames: int
+    identical: int
+    whole: tuple[FrameParity, ...]
+    bounded: int
+    refuted: tuple[int, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing speaks against the rule."""
+        return not self.problems
+
+    @property
+    def largest(self) -> int | None:
+        """Largest difference on the whole frames in steps of 255, None without any."""
+        return max((f.largest for f in self.whole), default=None)
+
+    @property
+    def psnr(self) -> float | None:
+        """Least PSNR of a whole frame in dB, inf if all are equal, None without any."""
+        return min((f.psnr for f in self.whole), default=None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types; the PSNR of equal frames is null."""
+
+        def finite(value: float | None) -> float | None:
+            return value if value is not None and math.isfinite(value) else None
+
+        return {
+            "passed": self.passed,
+            "problems": list(self.problems),
+            "backend": self.backend,
+            "rule": self.rule.to_json(),
+            "frames": self.frames,
+            "identical_frames": self.identical,
+            "largest_difference": self.largest,
+            "psnr_between": finite(self.psnr),
+            "bounded_frames": self.bounded,
+            "refuted_frames": list(self.refuted),
+            "whole_frames": [
+                {"frame": f.frame, "largest": f.largest, "differing": f.differing, "psnr": finite(f.psnr)}
+                for f in self.whole
+            ],
+        }
+
+
+def check_golden(
+    decoder: VideoDecoder,
+    golden: Golden,
+    rule: ParityRule,
+    on_frame: Callable[[int], None] = lambda done: None,
+) -> GoldenReport:
+    """Decode every frame and hold it against the golden file.
+
+    A frame with the reference's digest is equal. A whole frame is compared sample by sample under the rule.
+    Any other is refuted if the sums of its blocks are further from the reference's than the rule allows.
+    """
+    video = decoder.metadata
+    heights, widths = (
+        np.diff([*edges, side])
+        for edges, side in zip(block_edges(video.height, video.width), (video.height, video.width), strict=True)
+    )
+    counts = (heights[:, None] * widths[None, :])[..., None]
+    samples = video.height * video.width * 3
+    identical, bounded, refuted, whole = 0, 0, [], []
+    for frame in decoder:
+        same = frame_digest(frame.data) == golden.header.sha256[frame.index]
+        identical += same
+        if frame.index in golden.whole:
+            whole.append(rule.compare(frame.index, golden.whole[frame.index], frame.data))
+        elif not same:
+            bounded += 1
+            difference = block_sums(frame.data).astype(np.int64) - golden.blocks[frame.index]
+            least_sum = int(np.abs(difference).sum())
+            least_squares = float((difference**2 / counts).sum())
+            if not rule.allows(frame.index, samples, least_sum, least_squares):
+                refuted.append(frame.index)
+        on_frame(frame.index + 1)
+    problems = problems_of(whole, rule) if whole else []
+    if refuted:
+        problems.append(
+            f"{len(refuted)} more frames are further from PyTorch's than the rule allows, by the sums of their "
+            f"blocks; the first is frame {refuted[0]}"
+        )
+    return GoldenReport(
+        str(decoder.backend), rule, len(decoder), identical, tuple(whole), bounded, tuple(refuted), tuple(problems)
+    )

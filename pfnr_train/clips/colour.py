@@ -1,0 +1,41 @@
+"""From FFmpeg's colour codes to the two fields of a video record."""
+
+from __future__ import annotations
+
+from pfnr_runtime.video.record import Colour
+
+# AVColorSpace codes. 4 (FCC) and 7 (SMPTE 240M) are converted with their own matrices; a record has no
+# name for them, and keeps the nearest it has.
+NAMED = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
+NEAREST = {4: "bt601", 7: "bt709"}
+UNSPECIFIED = 2
+FULL_RANGE = 2
+HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+
+
+def describe_colour(
+    matrix: int, colour_range: int, pixel_format: str, is_rgb: bool, height: int
+) -> tuple[Colour, tuple[str, ...]]:
+    """The Colour of a stream from its AVColorSpace and AVColorRange codes, and notes on what was assumed.
+
+    An untagged YCbCr stream is recorded as BT.601, whatever its size: that is the matrix FFmpeg's
+    converter, and so every frame set made with it, uses for such a stream, and only with that matrix does
+    a YCbCr writer give back the samples that were read. RGB sources have no matrix of their own: players
+    guess by height, so do we.
+    """
+    full = colour_range == FULL_RANGE or pixel_format.startswith("yuvj")
+    if is_rgb:
+        return Colour("bt709" if height >= 720 else "bt601", "limited"), ()
+    span = "full" if full else "limited"
+    if matrix in NAMED:
+        notes: tuple[str, ...] = ()
+        if matrix == 10:
+            notes = ("constant-luminance BT.2020 is read with the ordinary BT.2020 matrix",)
+        return Colour(NAMED[matrix], span), notes
+    if matrix in NEAREST:
+        return Colour(NEAREST[matrix], span), (f"its colour matrix is recorded as {NEAREST[matrix]}",)
+    if height >= 720 and not pixel_format.startswith(("gray", "yuvj")):
+        return Colour("bt601", span), (
+            "no colour matrix in the file: read as BT.601, as FFmpeg does (some players take BT.709 here)",
+        )
+    return Colour("bt601", span), ()

@@ -1,0 +1,56 @@
+"""What is known of a clip before its frames are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from pfnr_runtime.video.record import Colour
+
+DEFAULT_FPS = Fraction(25)
+MAX_FPS = Fraction(1000)
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """One clip as it lies on disk.
+
+    path: the file, the folder, or the pattern of a numbered sequence. kind: "video" or "images".
+    width, height: in samples, the way up it is shown. frames: how many the file declares, None where it
+    does not (a folder always does). fps: frames a second, constant. sample_aspect: width over height of
+    one sample. colour: the YCbCr matrix and range its samples are read with; for RGB sources, what a
+    writer of YCbCr should use. duration: seconds, None where unknown. notes: sentences about what was
+    assumed or left out, for people.
+    """
+
+    path: Path
+    kind: str
+    width: int
+    height: int
+    frames: int | None
+    fps: Fraction
+    sample_aspect: Fraction = Fraction(1)
+    colour: Colour = field(default_factory=Colour)
+    duration: Fraction | None = None
+    notes: tuple[str, ...] = ()
+
+
+def choose_fps(given: Fraction | None, found: Fraction | None, where: str) -> tuple[Fraction, tuple[str, ...]]:
+    """The frame rate to use: the one asked for, else the one found, else the default, with a note."""
+    if given is not None:
+        return given, ()
+    if found is None or found == 0:
+        return DEFAULT_FPS, (f"no frame rate in the {where}: {DEFAULT_FPS} assumed",)
+    if not 0 < found <= MAX_FPS:
+        return DEFAULT_FPS, (f"{float(found):g} frames a second is not credible: {DEFAULT_FPS} assumed",)
+    return found, ()
+
+
+def sane_aspect(found: Fraction | None) -> tuple[Fraction, tuple[str, ...]]:
+    """The sample aspect to use: the one found where it is one, else 1."""
+    if not found:
+        return Fraction(1), ()
+    if not Fraction(1, 100) <= found <= 100:
+        return Fraction(1), (f"sample aspect {found} is not credible: square samples assumed",)
+    return found, ()

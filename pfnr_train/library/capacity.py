@@ -1,0 +1,35 @@
+"""How much of a library the next session may still change, in words."""
+
+from __future__ import annotations
+
+from pfnr_runtime.system.console import say
+from pfnr_train.library.library import Library
+
+
+def say_lack_of_free_weights(library: Library) -> None:
+    """Tell the person before a session is trained, where there is something to tell."""
+    if (lack := lack_of_free_weights(library)) is not None:
+        say(lack)
+
+
+def lack_of_free_weights(library: Library) -> str | None:
+    """A sentence where all weights, or all of some tensors, are frozen by earlier sessions; None elsewhere.
+
+    Such a session can still be trained: it chooses among frozen weights by its mask, and has a head of its own.
+    """
+    used = library.used()
+    total = sum(mask.size for mask in used.values())
+    full = [name for name, mask in used.items() if mask.all()]
+    if not full:
+        return None
+    count = len(library.sessions)
+    sessions = "its one session" if count == 1 else f"its {count} sessions"
+    if len(full) == len(used):
+        head = sum(w.size for w in library.sessions[-1].head.values())
+        return (
+            f"warning: none of this library's {total:,} weights is free, {sessions} froze them all: this one "
+            f"trains only its masks over them and the {head} weights of its head. Sessions trained with a larger "
+            "--plan, or with a lower --density, would have left it some; another library has all of its own"
+        )
+    free = total - sum(int(mask.sum()) for mask in used.values())
+    return f"{sessions} froze all weights of {', '.join(full)}; {free:,} of the library's {total:,} are free"

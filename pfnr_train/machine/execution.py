@@ -1,0 +1,22 @@
+"""How a training is run, apart from what is trained: settings that should not change its result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pfnr_train.machine.ranks import ALONE, Ranks
+
+
+@dataclass(frozen=True)
+class Execution:
+    """device: of this process, as PyTorch names it. ranks: the processes that train together.
+
+    compile: the network through torch.compile, which takes a C++ compiler on a CPU.
+    """
+
+    device: str = "cpu"
+    ranks: Ranks = ALONE
+    compile: bool = False
+
+
+DEFAULT = Execution()

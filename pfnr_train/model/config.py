@@ -1,0 +1,220 @@
+"""What a network of a library is made of: sizes, strides, the Fourier block. One definition for all."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from math import prod
+from typing import Any
+
+from pfnr_runtime.errors import UsageError
+from pfnr_runtime.video.record import require_fields
+from pfnr_train.model.stride_plan import plan_strides
+
+COMBINES = ("replace", "add", "concat")
+PLACEMENTS = ("centered", "reference")
+OUTPUTS = ("tanh", "sigmoid")
+MAX_TENSOR = 1 << 31
+MAX_BLOCKS = 32
+
+
+@dataclass(frozen=True)
+class FourierConfig:
+    """The Fourier block (FSO, arXiv 2306.11305 section 3.2) and how it joins its block's convolution.
+
+    block: index of the block that has it. combine: `replace` the convolution (the authors' code), `add` to
+    it (the paper's figure), or `concat` [convolution, Fourier] along channels. placement: where the kept
+    negative rows lie in the larger output spectrum (see `pfnr_train.model.spectral`). concat_channels: Fourier
+    channels of `concat`, 0 otherwise.
+    """
+
+    block: int = 1
+    combine: str = "replace"
+    placement: str = "centered"
+    concat_channels: int = 0
+
+
+@dataclass(frozen=True)
+class BlockShape:
+    """Block i: in_channels×(rows×columns) → out_channels×(rows·stride × columns·stride)."""
+
+    index: int
+    in_channels: int
+    out_channels: int
+    stride: int
+    rows: int
+    columns: int
+    conv_channels: int  # output channels the convolution makes before the combination; 0 where it has none
+    fourier_channels: int  # likewise for the Fourier block
+
+    @property
+    def modes(self) -> tuple[int, int]:
+        """m1 rows in each band and m2 columns kept of the spectrum."""
+        return self.rows // 2, self.columns // 2
+
+    @property
+    def mode_count(self) -> int:
+        """K = 2·m1·m2, the number of mixing matrices."""
+        return 2 * self.modes[0] * self.modes[1]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of the one network a library holds. Raises UsageError for what cannot work.
+
+    grid: rows and columns of the stem's output. channels: C of the stem's output. lower_width: least
+    channels of a block; from block 1 on, channels halve down to it (NeRV's rule). stem_width: hidden units
+    of the stem. fourier: the Fourier block, or None (the WSN baseline).
+    """
+
+    grid: tuple[int, int]
+    strides: tuple[int, ...]
+    channels: int
+    lower_width: int
+    stem_width: int
+    reduction: int = 2
+    bias: bool = False
+    fourier: FourierConfig | None = FourierConfig()
+    output: str = "tanh"
+    embed_base: float = 1.25
+    embed_levels: int = 40
+
+    def __post_init__(self) -> None:
+        if len(self.strides) > MAX_BLOCKS:
+            raise UsageError(f"{len(self.strides)} blocks are more than {MAX_BLOCKS}")
+        if len(self.grid) != 2 or min(self.grid) < 1 or not self.strides or min(self.strides) < 1:
+            raise UsageError(f"grid {self.grid} and strides {self.strides} must be positive")
+        for what in ("channels", "lower_width", "stem_width", "reduction", "embed_levels"):
+            if not 1 <= getattr(self, what) <= 65536:
+                raise UsageError(f"{what} {getattr(self, what)} is outside 1 to 65536")
+        if self.output not in OUTPUTS:
+            raise UsageError(f"output {self.output!r} is none of {', '.join(OUTPUTS)}")
+        if not 1 < self.embed_base <= 10:
+            raise UsageError(f"embedding base {self.embed_base} is outside (1, 10]")
+        if self.fourier is not None:
+            self._check_fourier(self.fourier)
+        for name, shape in self.tensor_shapes().items():
+            if prod(shape) > MAX_TENSOR:
+                raise UsageError(f"{name} would have {prod(shape):,} weights; choose a smaller preset or size")
+
+    def _check_fourier(self, fourier: FourierConfig) -> None:
+        if not 0 <= fourier.block < len(self.strides):
+            raise UsageError(
+                f"Fourier block index {fourier.block}: this network has blocks 0 to {len(self.strides) - 1}"
+            )
+        if fourier.combine not in COMBINES:
+            raise UsageError(f"Fourier combination {fourier.combine!r} is none of {', '.join(COMBINES)}")
+        if fourier.placement not in PLACEMENTS:
+            raise UsageError(f"Fourier placement {fourier.placement!r} is none of {', '.join(PLACEMENTS)}")
+        block = self.blocks()[fourier.block]
+        if min(block.rows, block.columns) < 2:
+            raise UsageError(f"block {block.index} works on {block.rows}x{block.columns}: too small for Fourier")
+        if fourier.combine == "concat" and not 0 < fourier.concat_channels < block.out_channels:
+            raise UsageError(
+                f"{fourier.concat_channels} Fourier channels of {block.out_channels}: "
+                f"concat needs 1 to {block.out_channels - 1}"
+            )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of a frame."""
+        scale = prod(self.strides)
+        return self.grid[1] * scale, self.grid[0] * scale
+
+    def blocks(self) -> tuple[BlockShape, ...]:
+        """The shape of every block, in order."""
+        shapes = []
+        (rows, columns), width = self.grid, self.channels
+        for index, stride in enumerate(self.strides):
+            halved = width // (1 if stride == 1 else self.reduction)
+            out = width if index == 0 else max(halved, self.lower_width)
+            conv, fourier = out, 0
+            if self.fourier is not None and self.fourier.block == index:
+                conv, fourier = {
+                    "replace": (0, out),
+                    "add": (out, out),
+                    "concat": (out - self.fourier.concat_channels, self.fourier.concat_channels),
+                }.get(self.fourier.combine, (out, 0))
+            shapes.append(BlockShape(index, width, out, stride, rows, columns, conv, fourier))
+            rows, columns, width = rows * stride, columns * stride, out
+        return tuple(shapes)
+
+    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Every shared (masked) tensor by name, in the order the network uses them."""
+        rows, columns = self.grid
+        stem_out = rows * columns * self.channels
+        shapes: dict[str, tuple[int, ...]] = {
+            "stem.0.weight": (self.stem_width, 4 * self.embed_levels),
+            "stem.1.weight": (stem_out, self.stem_width),
+        }
+        if self.bias:
+            shapes |= {"stem.0.bias": (self.stem_width,), "stem.1.bias": (stem_out,)}
+        for block in self.blocks():
+            if block.conv_channels:
+                out = block.conv_channels * block.stride**2
+                shapes[f"block.{block.index}.conv.weight"] = (out, block.in_channels, 3, 3)
+                if self.bias:
+                    shapes[f"block.{block.index}.conv.bias"] = (out,)
+            if block.fourier_channels:
+                shapes[f"block.{block.index}.fourier.weight"] = (
+                    block.mode_count,
+                    block.in_channels,
+                    2 * block.fourier_channels,
+                )
+        return shapes
+
+    def head_shapes(self) -> dict[str, tuple[int, ...]]:
+        """A session's own, unmasked tensors: the 1×1 convolution to RGB."""
+        shapes: dict[str, tuple[int, ...]] = {"weight": (3, self.blocks()[-1].out_channels)}
+        return shapes | ({"bias": (3,)} if self.bias else {})
+
+    def macs(self) -> int:
+        """Multiply-adds of one frame in convolutions, mode mixing, stem and head (transforms left out)."""
+        total = sum(prod(shape) for name, shape in self.tensor_shapes().items() if name.startswith("stem"))
+        for block in self.blocks():
+            total += block.conv_channels * block.stride**2 * block.in_channels * 9 * block.rows * block.columns
+            total += block.mode_count * block.in_channels * 4 * block.fourier_channels
+        return total + 3 * self.blocks()[-1].out_channels * prod(self.size)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        value = asdict(self)
+        value["grid"], value["strides"] = list(self.grid), list(self.strides)
+        return value
+
+    @classmethod
+    def from_json(cls, value: Any) -> ModelConfig:
+        """The inverse of `to_json`; ValueError or UsageError names what is wrong."""
+        given = require_fields(value, cls)
+        for key in ("grid", "strides"):
+            if not isinstance(given[key], list) or not all(type(n) is int for n in given[key]):
+                raise ValueError(f"ModelConfig.{key} must be a list of whole numbers, not {given[key]!r}")
+            given[key] = tuple(given[key])
+        if given["fourier"] is not None:
+            given["fourier"] = FourierConfig(**require_fields(given["fourier"], FourierConfig))
+        return cls(**given)
+
+
+# `l` is exactly the paper's network for 720p (fc 9_16_112, lower width 96, stem 512, Fourier at block 1,
+# in place of the convolution); the others keep its proportions at less width.
+PRESETS: dict[str, ModelConfig] = {
+    "tiny": ModelConfig((9, 16), (5, 2, 2), channels=16, lower_width=16, stem_width=128),
+    "s": ModelConfig((9, 16), (5, 2, 2), channels=32, lower_width=32, stem_width=256),
+    "m": ModelConfig((9, 16), (5, 2, 2, 2, 2), channels=64, lower_width=48, stem_width=512),
+    "l": ModelConfig((9, 16), (5, 2, 2, 2, 2), channels=112, lower_width=96, stem_width=512),
+    # For real time: the last blocks hold nearly all multiply-adds, so these are narrow there and keep the
+    # stem and the Fourier block wide. At 720p at most 12, 25 and 50 GMAC a frame.
+    "edge-s": ModelConfig((9, 16), (5, 2, 2, 2, 2), channels=64, lower_width=32, stem_width=256),
+    "edge-m": ModelConfig((9, 16), (5, 2, 2, 2, 2), channels=96, lower_width=44, stem_width=512),
+    "edge-l": ModelConfig((9, 16), (5, 2, 2, 2, 2), channels=112, lower_width=64, stem_width=512),
+}
+
+
+def preset_config(preset: str, width: int, height: int) -> ModelConfig:
+    """The network of a preset for a frame size; UsageError names unknown presets and sizes without a plan."""
+    if preset not in PRESETS:
+        raise UsageError(f"preset {preset!r} is none of {', '.join(PRESETS)}")
+    plan, base = plan_strides(width, height), PRESETS[preset]
+    fourier = base.fourier
+    if fourier is not None and fourier.block >= len(plan.strides):
+        fourier = replace(fourier, block=len(plan.strides) - 1)
+    return replace(base, grid=plan.grid, strides=plan.strides, fourier=fourier)

@@ -1,0 +1,138 @@
+"""Adding one session: a clip, a recipe and a library in, a library with one more video out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from pfnr_runtime.errors import UsageError
+from pfnr_runtime.video.record import VideoRecord
+from pfnr_runtime.video.time_table import session_scalar
+from pfnr_train.clips import Clip
+from pfnr_train.evaluation.quality import Quality, measure_quality
+from pfnr_train.library.library import Library, Session, session_table, weights_digest
+from pfnr_train.library.record import SessionRecord
+from pfnr_train.machine.execution import DEFAULT, Execution
+from pfnr_train.model.decode import decode_all
+from pfnr_train.run.failures import explains_failures
+from pfnr_train.session.recipe import Recipe
+from pfnr_train.session.training import SessionTraining, StepResult
+
+OnStep = Callable[[SessionTraining, StepResult], None]
+
+
+def describe_clip(clip: Clip, name: str) -> VideoRecord:
+    """The record of the video that a session trained on `clip` decodes; a UsageError if no name can be `name`."""
+    frames, height, width, _ = clip.frames.shape
+    try:
+        return VideoRecord(
+            name,
+            frames,
+            width,
+            height,
+            clip.fps,
+            clip.sample_aspect,
+            clip.info.colour,
+            clip.info.path.name,
+            clip.start,
+        )
+    except ValueError as error:
+        raise UsageError(f"{clip.info.path}: {error}") from None
+
+
+def free_name(library: Library, wanted: str | None, clip: Clip) -> str:
+    """The name of a new session: as wanted, or the clip's own; a UsageError if it is taken."""
+    taken = {s.record.video.name for s in library.sessions}
+    if wanted is not None:
+        if wanted in taken or wanted.isdecimal():
+            raise UsageError(f"session name {wanted!r} is taken or a number; taken: {', '.join(sorted(taken))}")
+        return wanted
+    stem = clip.info.path.resolve().stem[:100] or "video"
+    stem = "".join(c if c.isprintable() else "_" for c in stem)
+    stem = f"clip-{stem}" if stem.isdecimal() else stem
+    return next(n for i in range(1, len(taken) + 2) if (n := stem if i == 1 else f"{stem}-{i}") not in taken)
+
+
+def relative_source(clip: Clip, library_path: Path) -> str:
+    """The clip's path as a library remembers it: from the library's folder, with forward slashes."""
+    return Path(os.path.relpath(clip.info.path.resolve(), library_path.resolve().parent)).as_posix()
+
+
+def add_session(
+    library: Library,
+    clip: Clip,
+    name: str,
+    source_path: str,
+    recipe: Recipe,
+    on_step: OnStep,
+    execution: Execution = DEFAULT,
+) -> tuple[Library, Quality]:
+    """Train `clip` (frames of the library's size) as the next session.
+
+    Returns the new library and the quality of the session's frames, decoded from what the library now holds.
+    Raises TrainingError if the loss stops being a number; the library given is never changed.
+    """
+    return measured(train_session(library, clip, name, source_path, recipe, on_step, execution), clip)
+
+
+def train_session(
+    library: Library,
+    clip: Clip,
+    name: str,
+    source_path: str,
+    recipe: Recipe,
+    on_step: OnStep,
+    execution: Execution = DEFAULT,
+    steps: Callable[[SessionTraining], Iterable[StepResult]] = SessionTraining.run,
+) -> Library:
+    """`add_session` up to the measuring: the new session's record lacks its quality and digest yet.
+
+    steps: runs the training to its end, yielding after every step.
+    """
+    record = new_record(library, clip, name, source_path, recipe)
+    with explains_failures(recipe.batch, execution.device):
+        training = new_training(library, clip, recipe, execution)
+        for result in steps(training):
+            on_step(training, result)
+        trained = training.finish()
+    packed = {name: np.packbits(mask) for name, mask in trained.masks.items()}
+    return library.with_session(trained.weights, Session(record, packed, trained.head))
+
+
+def new_record(library: Library, clip: Clip, name: str, source_path: str, recipe: Recipe) -> SessionRecord:
+    """The record of the next session, without its quality and digest."""
+    return SessionRecord(
+        video=describe_clip(clip, name),
+        scalar=session_scalar(len(library.sessions)),
+        density=recipe.density,
+        seed=recipe.seed,
+        epochs=recipe.epochs,
+        psnr=None,
+        ms_ssim=None,
+        source_path=source_path,
+        source_sha256=clip.sha256,
+        weights_sha256="",
+    )
+
+
+def new_training(library: Library, clip: Clip, recipe: Recipe, execution: Execution) -> SessionTraining:
+    """The training of `clip` as the next session, at its start."""
+    config, index = library.config, len(library.sessions)
+    table = session_table(config, len(clip.frames), session_scalar(index))
+    used = library.used()
+    return SessionTraining(config, library.weights, used, clip.frames, table, recipe, index, execution)
+
+
+def measured(library: Library, clip: Clip) -> tuple[Library, Quality]:
+    """The library with the quality and digest of its last session, measured against `clip`, and that quality."""
+    *earlier, session = library.sessions
+    weights = library.assemble(len(earlier))
+    quality = measure_quality(decode_all(weights), clip.frames)
+    record = replace(
+        session.record, psnr=quality.psnr, ms_ssim=quality.ms_ssim, weights_sha256=weights_digest(weights)
+    )
+    return replace(library, sessions=(*earlier, replace(session, record=record))), quality

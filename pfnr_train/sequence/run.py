@@ -1,0 +1,150 @@
+"""Training a whole sequence into one library, from wherever the library stands."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pfnr_runtime.errors import LibraryError
+from pfnr_runtime.system.atomic_file import write_atomically
+from pfnr_train.clips import Clip
+from pfnr_train.library.file import read_library
+from pfnr_train.library.library import Library
+from pfnr_train.sequence.clips import FoundVideo
+from pfnr_train.sequence.sequence import Sequence as VideoSequence
+from pfnr_train.session.initialise import new_library
+
+TrainSession = Callable[[Library, Clip, str], Library]
+
+
+@dataclass
+class SequenceRun:
+    """A sequence, the library it goes into and the results file beside that.
+
+    found: the sequence's videos on disk, in its order. writes: whether this process writes the
+    results. Raises LibraryError where the library there is not the beginning of this very sequence.
+    """
+
+    sequence: VideoSequence
+    found: Sequence[FoundVideo]
+    path: Path
+    writes: bool = True
+
+    def __post_init__(self) -> None:
+        self.results_path = self.path.with_suffix(".json")
+        self._seconds: dict[str, float] = {}
+        if not self.path.exists():
+            self.library = new_library(self.sequence.config, self.sequence.recipe.seed)
+            return
+        self.library = read_library(self.path)
+        self._check_library()
+        self._read_results()
+
+    @property
+    def done(self) -> int:
+        """How many sessions the library holds already."""
+        return len(self.library.sessions)
+
+    def train_next(self, train: TrainSession) -> None:
+        """Train the first video the library does not hold, and write the results.
+
+        train: gives the library with one more session of this name, and writes it. A LibraryError if any session
+        no longer has the weights its record says.
+        """
+        each = self.found[self.done]
+        clip = each.read(self.sequence)
+        start = time.monotonic()
+        grown = train(self.library, clip, each.video.name)
+        self._seconds[each.video.name] = time.monotonic() - start
+        for index in range(len(grown.sessions)):
+            grown.session_weights(index)
+        self.library = grown
+        self.write_results()
+
+    def results(self) -> dict[str, Any]:
+        """What the results file holds, as plain JSON types. seconds: None where another run trained it."""
+        sessions = [
+            {
+                "session": index,
+                "name": session.record.video.name,
+                "frames": session.record.video.frames,
+                "psnr": session.record.psnr,
+                "ms_ssim": session.record.ms_ssim,
+                "seconds": self._seconds.get(session.record.video.name),
+                "weights_sha256": session.record.weights_sha256,
+            }
+            for index, session in enumerate(self.library.sessions)
+        ]
+        figures = [s.record.psnr for s in self.library.sessions if s.record.psnr is not None]
+        return {
+            "sequence": self.sequence.name,
+            "library": self.path.name,
+            "library_bytes": self.path.stat().st_size,
+            "config": self.sequence.config.to_json(),
+            "recipe": asdict(self.sequence.recipe),
+            "sessions": sessions,
+            "missing": [each.video.name for each in self.found[self.done :]],
+            "mean_psnr": sum(figures) / len(figures),
+            "used": {name: float(mask.mean()) for name, mask in self.library.used().items()},
+        }
+
+    def write_results(self) -> None:
+        """Write the results file. Raises OSError."""
+        if not self.writes:
+            return
+        text = json.dumps(self.results(), indent=2, sort_keys=True, allow_nan=False)
+        write_atomically(self.results_path, (text + "\n").encode())
+
+    def _check_library(self) -> None:
+        wanted = self.sequence.config
+        if self.library.config != wanted:
+            mine, theirs = self.library.config.to_json(), wanted.to_json()
+            differing = [f"{k} {mine[k]} instead of {theirs[k]}" for k in mine if mine[k] != theirs[k]]
+            self._refuse(f"its network has {', '.join(differing)}")
+        if self.done > len(self.found):
+            self._refuse(f"it has {self.done} sessions, and the sequence {len(self.found)}")
+        recipe = self.sequence.recipe
+        for index, (session, each) in enumerate(zip(self.library.sessions, self.found, strict=False)):
+            record, video = session.record, each.video
+            start = 0 if video.frames is None else video.frames.start or 0
+            stop = each.info.frames if video.frames is None or video.frames.stop is None else video.frames.stop
+            pairs: dict[str, tuple[Any, Any]] = {
+                "name": (record.video.name, video.name),
+                "clip": (record.video.source, each.info.path.name),
+                "first frame": (record.video.source_start, start),
+                "frames": (record.video.frames, record.video.frames if stop is None else stop - start),
+                "epochs": (record.epochs, recipe.epochs),
+                "density": (record.density, recipe.density),
+                "seed": (record.seed, recipe.seed),
+            }
+            for what, (has, wants) in pairs.items():
+                if has != wants:
+                    self._refuse(f"session {index} has {what} {has} instead of {wants}")
+
+    def _read_results(self) -> None:
+        if not self.results_path.exists():
+            return
+        try:
+            earlier = json.loads(self.results_path.read_text())
+            recipe, sessions = earlier["recipe"], earlier["sessions"]
+            seconds = {row["name"]: row["seconds"] for row in sessions if row["seconds"] is not None}
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise LibraryError(
+                f"{self.results_path} is not a results file of this command; move it elsewhere"
+            ) from None
+        if self.done and recipe != asdict(self.sequence.recipe):
+            mine = asdict(self.sequence.recipe)
+            keys = [key for key in sorted(mine.keys() | recipe.keys()) if mine.get(key) != recipe.get(key)]
+            differing = [f"{key} {recipe.get(key)} instead of {mine.get(key)}" for key in keys]
+            self._refuse(f"it was trained with {', '.join(differing)} ({self.results_path})")
+        self._seconds = seconds
+
+    def _refuse(self, reason: str) -> None:
+        raise LibraryError(
+            f"{self.path} is not the beginning of {self.sequence.name} as asked for: {reason}; name another "
+            "library with --library, or ask for what it has"
+        )

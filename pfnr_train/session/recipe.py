@@ -1,0 +1,103 @@
+"""How a session is trained: everything a person may turn, with its default, and the named recipes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pfnr_runtime.errors import UsageError
+from pfnr_train.model.precision import PRECISIONS
+
+LOSSES = ("rmse", "l1-ssim")
+OPTIMISERS = ("soap", "adam")
+SCORE_STARTS = ("magnitude", "random")
+SPREADS = ("by-kind", "uniform")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One session's training. Raises UsageError for values that cannot work.
+
+    epochs: passes over the frames. batch: frames a step. density: fraction of all shared weights that the masks
+    keep, in (0, 1]. spread: over tensors, `by-kind` or `uniform` (see
+    `pfnr_train.session.allocation`). planned: videos the library is meant for, which share its weights evenly;
+    more can follow, and 0 lets the scores choose.
+    anneal: part of a first session's training over which its weights are thinned out from the whole network (see
+    `pfnr_train.session.annealing`), in [0, 1]; 0 lets scores choose them, as for later sessions.
+    learning_rate: of weights and head at its peak, score_rate: of scores; they rise over the first `warmup`
+    fraction of all steps, then fall along a cosine. loss: `rmse`, each frame's root mean square error, or
+    `l1-ssim`, the paper's. ssim_weight: of (1 − SSIM) in either. optimiser: of the shared weights; scores and
+    head have Adam. beta1, beta2: of its two moments; of Adam's too. scores: what they start from, the weights'
+    magnitudes or random numbers. seed: of scores, head and order.
+    precision: of the passes through the network (see `pfnr_train.model.precision`).
+    """
+
+    epochs: int = 100
+    batch: int = 2
+    density: float = 0.5
+    spread: str = "by-kind"
+    planned: int = 8
+    anneal: float = 0.6
+    learning_rate: float = 1.5e-2
+    score_rate: float = 3e-2
+    warmup: float = 0.2
+    loss: str = "rmse"
+    ssim_weight: float = 0.0
+    optimiser: str = "soap"
+    beta1: float = 0.9
+    beta2: float = 0.95
+    scores: str = "magnitude"
+    seed: int = 0
+    precision: str = "fp32"
+
+    def __post_init__(self) -> None:
+        checks = {
+            "epochs": (self.epochs, 1 <= self.epochs <= 100_000, "1 to 100000"),
+            "batch": (self.batch, 1 <= self.batch <= 1024, "1 to 1024"),
+            "density": (self.density, 0 < self.density <= 1, "above 0, up to 1"),
+            "spread": (self.spread, self.spread in SPREADS, " or ".join(SPREADS)),
+            "number of planned videos": (self.planned, 0 <= self.planned <= 65536, "0 to 65536"),
+            "annealed part": (self.anneal, 0 <= self.anneal <= 1, "0 to 1"),
+            "score rate": (self.score_rate, 0 <= self.score_rate <= 1, "0 to 1"),
+            "learning rate": (self.learning_rate, 0 < self.learning_rate <= 1, "above 0, up to 1"),
+            "warm-up": (self.warmup, 0 <= self.warmup < 1, "0 up to 1"),
+            "loss": (self.loss, self.loss in LOSSES, " or ".join(LOSSES)),
+            "SSIM weight": (self.ssim_weight, 0 <= self.ssim_weight <= 1, "0 to 1"),
+            "optimiser": (self.optimiser, self.optimiser in OPTIMISERS, " or ".join(OPTIMISERS)),
+            "beta1": (self.beta1, 0 <= self.beta1 < 1, "0 up to 1"),
+            "beta2": (self.beta2, 0 <= self.beta2 < 1, "0 up to 1"),
+            "scores": (self.scores, self.scores in SCORE_STARTS, " or ".join(SCORE_STARTS)),
+            "precision": (self.precision, self.precision in PRECISIONS, " or ".join(PRECISIONS)),
+            "seed": (self.seed, 0 <= self.seed < 2**63, "0 to 2^63 − 1"),
+        }
+        for what, (value, fine, allowed) in checks.items():
+            if not fine:
+                raise UsageError(f"{what} {value} is not allowed; choose {allowed}")
+
+
+# `paper` is the authors' (arXiv 2306.11305, section 4): Adam with β1 0.5 on all, 0.7·L1 + 0.3·(1 − SSIM).
+RECIPES: dict[str, Recipe] = {
+    "default": Recipe(),
+    "paper": Recipe(
+        epochs=150,
+        batch=1,
+        density=0.3,
+        spread="uniform",
+        planned=0,
+        anneal=0.0,
+        learning_rate=5e-4,
+        score_rate=5e-4,
+        loss="l1-ssim",
+        ssim_weight=0.3,
+        optimiser="adam",
+        beta1=0.5,
+        beta2=0.999,
+        scores="random",
+    ),
+}
+
+
+def named_recipe(name: str) -> Recipe:
+    """The recipe of this name; a UsageError lists the names there are."""
+    if name not in RECIPES:
+        raise UsageError(f"recipe {name!r} is none of {', '.join(RECIPES)}")
+    return RECIPES[name]
