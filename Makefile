@@ -8,7 +8,7 @@ STAMP := $(VENV)/.ready
 # Two test processes of one thread each make better use of two cores than one of two threads.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: help setup test test-fast test-gpu test-aarch64 engines engines-full lint format types demo bench clean
+.PHONY: help setup test test-fast test-gpu test-aarch64 engines engines-full lint format docs demo bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ lint: $(STAMP) ## ruff, mypy, hadolint and the compose file's schema
 format: $(STAMP) ## rewrite the code in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(STAMP) ## the documentation as a site in out/site; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q
 
 demo: $(STAMP) ## two real clips: train, export, verify, decode, look; results in out/demo
 	$(BIN)/python -m demo --out out/demo
