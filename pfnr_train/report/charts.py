@@ -36,7 +36,8 @@ MARKERS = "osD^vP*X<>h"
 NUMBERS_UP_TO = 20  # sessions for which a heat map has room for figures
 
 
-def _svg(figure: Figure) -> bytes:
+def figure_svg(figure: Figure) -> bytes:
+    """A finished figure as an SVG file, the same bytes each time; closes the figure."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     plt.close(figure)
@@ -79,7 +80,7 @@ def heat_maps(matrices: Mapping[str, NDArray[np.float64]], names: Sequence[str])
             figure.colorbar(image, ax=axes, shrink=0.7, label="PSNR, dB")
         figure.supxlabel("after learning", fontsize=9)
         figure.supylabel("video decoded", fontsize=9)
-        return _svg(figure)
+        return figure_svg(figure)
 
 
 def _write_figures(axis: Axes, matrix: NDArray[np.float64], low: float, high: float) -> None:
@@ -109,7 +110,7 @@ def frame_curves(curves: Mapping[str, Sequence[float]]) -> bytes:
             axis.set_visible(False)
         figure.supxlabel("frame", fontsize=9)
         figure.supylabel("PSNR, dB", fontsize=9)
-        return _svg(figure)
+        return figure_svg(figure)
 
 
 def rate_distortion(series: Mapping[str, Sequence[tuple[str, float, float]]], joined: bool = False) -> bytes:
@@ -144,7 +145,7 @@ def rate_distortion(series: Mapping[str, Sequence[tuple[str, float, float]]], jo
         axis.set_ylabel("PSNR, dB")
         if len(series) > 1 and once:
             axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(series), fontsize=8)
-        return _svg(figure)
+        return figure_svg(figure)
 
 
 def library_growth(parts: Mapping[str, Sequence[int]], names: Sequence[str]) -> bytes:
@@ -164,7 +165,7 @@ def library_growth(parts: Mapping[str, Sequence[int]], names: Sequence[str]) -> 
         axis.grid(axis="x", visible=False)
         axis.set_ylim(0, float(bottom.max()) * 1.25)
         axis.legend(ncols=4, loc="upper left", fontsize=8)
-        return _svg(figure)
+        return figure_svg(figure)
 
 
 def fullness(used: Mapping[str, Sequence[float]], names: Sequence[str]) -> bytes:
@@ -183,7 +184,7 @@ def fullness(used: Mapping[str, Sequence[float]], names: Sequence[str]) -> bytes
         axis.set_ylim(0, 103)
         axis.set_ylabel("% used by some session")
         axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        return _svg(figure)
+        return figure_svg(figure)
 
 
 def bars(values: Mapping[str, float], unit: str) -> bytes:
@@ -203,4 +204,4 @@ def bars(values: Mapping[str, float], unit: str) -> bytes:
         axis.grid(axis="y", visible=False)
         axis.margins(x=0.12)
         axis.set_xlabel(unit)
-        return _svg(figure)
+        return figure_svg(figure)
