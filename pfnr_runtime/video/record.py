@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from fractions import Fraction
 from typing import Any
+
+from pfnr_runtime.video.frame_times import FrameTimes
 
 MAX_SIDE = 16384
 MAX_FRAMES = 1_000_000
@@ -36,9 +39,16 @@ class Colour:
 class VideoRecord:
     """One video as a session holds it.
 
-    name: what the user calls it. frames: N ≥ 1. width, height: in samples. fps: frames a second, constant.
-    sample_aspect: width over height of one sample. source: file name of the clip, without folders.
-    source_start: first frame taken from the source. A ValueError names a field that is out of range.
+    name: what the user calls it.
+    frames: N ≥ 1.
+    width, height: in samples.
+    fps: frames a second; with `times`, their average rate.
+    sample_aspect: width over height of one sample.
+    source: file name of the clip, without folders.
+    source_start: first frame taken from the source.
+    times: when each frame appears, where frames are not evenly spaced; None at a constant rate.
+
+    A ValueError names a field that is out of range.
     """
 
     name: str
@@ -50,6 +60,7 @@ class VideoRecord:
     colour: Colour = field(default_factory=Colour)
     source: str = ""
     source_start: int = 0
+    times: FrameTimes | None = None
 
     def __post_init__(self) -> None:
         if not self.name or len(self.name) > 200 or any(ord(c) < 32 for c in self.name):
@@ -63,6 +74,10 @@ class VideoRecord:
             raise ValueError(f"{self.fps} frames a second is outside 0 to 1000")
         if not Fraction(1, 100) <= self.sample_aspect <= 100:
             raise ValueError(f"sample aspect {self.sample_aspect} is outside 1/100 to 100")
+        if self.times is not None and len(self.times) != self.frames:
+            raise ValueError(f"times of {len(self.times)} frames in a video of {self.frames}")
+        if self.times is not None and self.times.rate != self.fps:
+            raise ValueError(f"{self.fps} frames a second where the times are {self.times.rate} on average")
 
     @property
     def duration(self) -> Fraction:
@@ -70,12 +85,20 @@ class VideoRecord:
         return self.frames / self.fps
 
     def pts(self, index: int) -> Fraction:
-        """Presentation time of frame `index` in seconds, from 0."""
-        return index / self.fps
+        """Presentation time of frame `index` in seconds, from 0; of N, the end of the video."""
+        return index / self.fps if self.times is None else self.times.start(index)
 
     def pts_seconds(self, index: int) -> float:
         """`pts` as the nearest float, by division of whole numbers: a decoder asks at every frame."""
-        return index * self.fps.denominator / self.fps.numerator
+        if self.times is None:
+            return index * self.fps.denominator / self.fps.numerator
+        return self.times.ticks[index] * self.times.time_base.numerator / self.times.time_base.denominator
+
+    def duration_seconds(self, index: int) -> float:
+        """How long frame `index` stays, in seconds."""
+        if self.times is None:
+            return self.fps.denominator / self.fps.numerator
+        return float(self.times.duration_of(index))
 
     def index_at(self, seconds: float | Fraction) -> int:
         """Index of the frame on screen at `seconds`; a ValueError outside [0, duration)."""
@@ -86,23 +109,49 @@ class VideoRecord:
             exact = Fraction(seconds) + Fraction(1, 10**9)
         if not (seconds >= 0 and exact < self.duration):
             raise ValueError(f"{float(seconds):g} s is outside [0, {float(self.duration):g}) s of {self.name!r}")
-        return math.floor(exact * self.fps)
+        return math.floor(exact * self.fps) if self.times is None else self.times.index_at(Fraction(exact))
+
+    def select(self, frames: Sequence[int]) -> VideoRecord:
+        """The record of a video that shows these frames alone, in this order, each for its own duration."""
+        if self.times is None:
+            return replace(self, frames=len(frames))
+        times = self.times.select(frames)
+        return replace(self, frames=len(frames), fps=times.rate, times=times)
+
+    def at_rate(self, fps: Fraction) -> VideoRecord:
+        """The record of the same frames at a constant rate."""
+        return replace(self, fps=fps, times=None)
+
+    def faster(self, speed: Fraction) -> VideoRecord:
+        """The record of the same video `speed` times as fast."""
+        if self.times is None:
+            return replace(self, fps=self.fps * speed)
+        times = self.times.scaled(1 / speed)
+        return replace(self, fps=times.rate, times=times)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; fractions as 'a/b'."""
         value = asdict(self)
         for key in ("fps", "sample_aspect"):
             value[key] = f"{value[key].numerator}/{value[key].denominator}"
+        if self.times is None:  # absent at a constant rate: those files are older than the field
+            del value["times"]
+        else:
+            value["times"] = self.times.to_json()
         return value
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> VideoRecord:
         """The inverse of `to_json`; a ValueError names what is missing, unknown or out of range."""
-        given = require_fields(value, cls)
+        given = require_fields(value, cls, optional=("times",))
         for key in ("fps", "sample_aspect"):
             given[key] = parse_fraction(given[key], key)
         given["colour"] = Colour(**require_fields(given["colour"], Colour))
-        return cls(**given)
+        if "times" not in given:
+            return cls(**given)
+        times = given.pop("times")
+        record = cls(**given)  # the number of frames is checked before a table of as many is made
+        return replace(record, times=FrameTimes.from_json(times, record.frames))
 
 
 def parse_fraction(text: Any, what: str) -> Fraction:
@@ -114,16 +163,21 @@ def parse_fraction(text: Any, what: str) -> Fraction:
     return Fraction(int(match[1]), int(match[2] or 1))
 
 
-def require_fields(value: Any, cls: type) -> dict[str, Any]:
-    """`value` as a dictionary with exactly the fields of the dataclass `cls`, each of a plausible type."""
+def require_fields(value: Any, cls: type, optional: Collection[str] = ()) -> dict[str, Any]:
+    """`value` as a dictionary with exactly the fields of the dataclass `cls`, each of a plausible type.
+
+    optional: fields that may be absent, and then are absent from the result too.
+    """
     if not isinstance(value, dict):
         raise ValueError(f"{cls.__name__} must be a JSON object, not {type(value).__name__}")
     names = {f.name for f in fields(cls)}
-    if missing := names - value.keys():
+    if missing := names - value.keys() - set(optional):
         raise ValueError(f"{cls.__name__} lacks {', '.join(sorted(missing))}")
     if unknown := value.keys() - names:
         raise ValueError(f"{cls.__name__} has unknown {', '.join(sorted(unknown))}")
     for f in fields(cls):
+        if f.name not in value:
+            continue
         expected: Any = {"int": int, "float": (int, float), "str": str, "bool": bool}.get(str(f.type))
         got = value[f.name]
         if expected is not None and (
