@@ -117,7 +117,7 @@ class VideoDecoder:
         video = self.metadata
         number = self._number(index, len(self))
         data = self._backend.decode(np.array([number], np.int64))[0]
-        return Frame(data, number, video.pts_seconds(number), video.pts_seconds(1))
+        return Frame(data, number, video.pts_seconds(number), video.duration_seconds(number))
 
     def get_frames_at(self, indices: Iterable[int]) -> FrameBatch:
         """The frames numbered `indices`, in that order, repeats included; negative ones as in lists."""
@@ -179,8 +179,10 @@ class VideoDecoder:
             )
         if stop - start <= TIME_SLACK:
             return self._batch([])
-        last = math.ceil((stop - TIME_SLACK) * video.fps)
-        return self._batch(range(video.index_at(start + TIME_SLACK), min(last, len(self))))
+        end = stop - TIME_SLACK
+        last = video.index_at(end) if end < video.duration else len(self)
+        last += last < len(self) and video.pts(last) < end
+        return self._batch(range(video.index_at(start + TIME_SLACK), last))
 
     def cancel(self) -> None:
         """Give up the decode under way, from another thread, the one thing another thread may do here.
@@ -268,10 +270,9 @@ class VideoDecoder:
     def _timed(self, numbers: NDArray[Any], data: NDArray[np.uint8]) -> FrameBatch:
         video = self.metadata
         times = np.array([video.pts_seconds(number) for number in numbers.tolist()], np.float64)
-        if numbers.dtype == np.int64:
-            return FrameBatch(data, numbers, times, np.full(len(numbers), video.pts_seconds(1)))
-        before = np.floor(numbers)
-        return FrameBatch(data, before.astype(np.int64), times, (before + 1 - numbers) / float(video.fps))
+        before = np.floor(numbers).astype(np.int64)
+        durations = np.array([video.duration_seconds(number) for number in before.tolist()], np.float64)
+        return FrameBatch(data, before, times, durations * (before + 1 - numbers))
 
 
 def _exact(seconds: float) -> Fraction:

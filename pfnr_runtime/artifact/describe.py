@@ -13,6 +13,7 @@ from pfnr_runtime.artifact.onnx.tensor import TensorInfo
 from pfnr_runtime.artifact.open import ArtifactFile, SharedFile
 from pfnr_runtime.artifact.sidecar import list_sidecars
 from pfnr_runtime.errors import ArtifactError
+from pfnr_runtime.video.record import VideoRecord
 
 LARGEST = 10
 
@@ -117,9 +118,7 @@ def _graph_lines(graph: SharedFile) -> Iterator[tuple[str, str]]:
         yield "sessions", "none beside it"
     for entry in found:
         video = None if entry.contract is None else entry.contract.video
-        about = (
-            entry.problem if video is None else f"{video.name}: {video.frames} frames, {float(video.fps):g} fps"
-        )
+        about = entry.problem if video is None else f"{video.name}: {video.frames} frames, {_rate(video)}"
         yield "session", f"{entry.session}: {about}, {size(entry.path.stat().st_size)} in {entry.path.name}"
 
 
@@ -128,7 +127,7 @@ def _video_lines(contract: ArtifactContract) -> Iterator[tuple[str, str]]:
     yield (
         "video",
         (
-            f"{video.name}: {video.frames} frames, {video.width}×{video.height}, {float(video.fps):g} fps, "
+            f"{video.name}: {video.frames} frames, {video.width}×{video.height}, {_rate(video)}, "
             f"{float(video.duration):.2f} s"
         ),
     )
@@ -150,6 +149,12 @@ def _video_lines(contract: ArtifactContract) -> Iterator[tuple[str, str]]:
     yield "session", f"{contract.session} of its library, weights {contract.weights_sha256[:16]}…"
     if contract.quality:
         yield "quality", ", ".join(f"{name} {value:.4g}" for name, value in contract.quality.items())
+
+
+def _rate(video: VideoRecord) -> str:
+    if video.times is None:
+        return f"{float(video.fps):g} fps"
+    return f"{float(video.fps):.4g} fps on average, each frame at its own time"
 
 
 def size(count: int) -> str:

@@ -77,7 +77,7 @@ def decode(
             chosen = slow.frames_of(chosen)
         if not quiet:
             say(decoder.backend.text(verbose))
-        with open_sink(out, opened.metadata, len(chosen), codec=codec) as sink:
+        with open_sink(out, opened.metadata.select(chosen), len(chosen), codec=codec) as sink:
             if not quiet:
                 say(f"writing {sink.description}")
             start = time.perf_counter()

@@ -6,7 +6,6 @@ import contextlib
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -104,7 +103,8 @@ def play(
             say(decoder.backend.text(verbose))
         if not shown:
             opened = decoder if slow is None else slow
-            result = _write(opened, out, chosen, _retimed(opened.metadata, rate, speed), codec, loop, quiet)
+            video = _retimed(opened.metadata.select(chosen), rate, speed)
+            result = _write(opened, out, chosen, video, codec, loop, quiet)
         else:
             from pfnr_runtime.playback.playback import Options, Playback
             from pfnr_runtime.playback.player import Player
@@ -148,9 +148,8 @@ def _check_sink_options(out: str, *, loop: bool, frametimes: Path | None, stats:
 
 def _retimed(video: VideoRecord, fps: Fraction | None, speed: float) -> VideoRecord:
     """The record of an output that plays at this rate and speed."""
-    rate = (fps or video.fps) * Fraction(str(speed))
     try:
-        return replace(video, fps=rate)
+        return (video if fps is None else video.at_rate(fps)).faster(Fraction(str(speed)))
     except ValueError as error:
         raise UsageError(f"--fps and --speed: {error}") from None
 

@@ -18,18 +18,21 @@ def parse_moment(text: str, video: VideoRecord) -> int:
     A UsageError for anything else, and for a place after the end.
     """
     if match := FRAME.fullmatch(text):
-        number = Fraction(int(match[1]))
+        number = int(match[1])
+        beyond = number > video.frames
     elif match := TIME.fullmatch(text):
-        hours, minutes, seconds = (Fraction(part or 0) for part in match.groups())
-        number = (hours * 3600 + minutes * 60 + seconds) * video.fps
+        hours, minutes, rest = (Fraction(part or 0) for part in match.groups())
+        seconds = hours * 3600 + minutes * 60 + rest
+        beyond = seconds > video.duration
+        number = video.index_at(seconds) if seconds < video.duration else video.frames
     else:
         raise UsageError(f"{text!r} is no place in a video; write seconds (1.5), 0:01.5, or a frame such as 17f")
-    if number > video.frames:
+    if beyond:
         raise UsageError(
             f"{text} is beyond the end of {video.name!r}, which has {video.frames} frames, "
             f"{float(video.duration):g} seconds"
         )
-    return int(number)
+    return number
 
 
 def parse_span(start: str | None, end: str | None, video: VideoRecord) -> range:

@@ -182,7 +182,7 @@ class Playback:
         self._draw()
         shown = self._clock()
         with self._decoding.lock:
-            period = self.player.period
+            period = self.player.stay(todo.step)
             lateness = self.player.showed(todo.step, shown)
         self.statistics.present.add(shown - now)
         appearance = Appearance(shown, job.session, job.frame, job.skipped, todo.dropped, item.seconds, lateness)
@@ -216,7 +216,7 @@ class Playback:
     def _statistics_lines(self) -> list[str]:
         player = self.player
         video = player.videos[self._session]
-        rate = f"{self.statistics.rate:.1f} of {float(player.fps) * player.speed:.1f} frames a second"
+        rate = f"{self.statistics.rate:.1f} of {float(video.fps) * player.speed:.1f} frames a second"
         number = self.frame.index if self.frame is not None else 0
         return [
             f"{self._label(self._session)}: {video.width}×{video.height}, frame {number} of {video.frames}",
@@ -227,7 +227,7 @@ class Playback:
 
     def _place(self) -> str:
         player = self.player
-        seconds, length = player.position / player.fps, player.video.frames / player.fps
+        seconds, length = player.video.pts(player.position), player.video.duration
         return f"{float(seconds):.2f} s of {float(length):.2f}, frame {player.position}"
 
     def _label(self, session: int) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from pfnr_runtime.playback.clock import Pace, first_on_time
+from pfnr_runtime.playback.clock import Pace, SteadyPace, TablePace, first_on_time, share_over
 from pfnr_runtime.playback.route import Route
 from pfnr_runtime.video.record import VideoRecord
 
@@ -51,8 +51,10 @@ class End:
 class Player:
     """Plays one of `videos` (by session) from `start` up to `stop`, half-open frame numbers.
 
-    fps: in place of the video's own. speed: `SLOWEST` to `FASTEST`. loop: begin again at the end. timed:
-    keep to the clock and skip what is late; otherwise every frame is shown as soon as it is decoded.
+    fps: in place of the videos' own rates and tables of times.
+    speed: `SLOWEST` to `FASTEST`.
+    loop: begin again at the end.
+    timed: keep to the clock and skip what is late; otherwise every frame is shown as soon as it is decoded.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class Player:
         loop: bool = False,
         timed: bool = True,
     ) -> None:
-        self.videos = videos
+        self.videos = videos if fps is None else {k: video.at_rate(fps) for k, video in videos.items()}
         self.speed = clamp_speed(speed)
         self.loop = loop
         self.timed = timed
@@ -75,7 +77,6 @@ class Player:
         self.loop_points: tuple[int | None, int | None] = (None, None)
         self.pace: Pace | None = None
         self.shown_step = -1
-        self._fps = fps
         self._range = (session, start, videos[session].frames if stop is None else stop)
         self._awaited = 1  # frames to show as soon as they are ready, whatever the clock says
         self._next = 0
@@ -87,15 +88,9 @@ class Player:
         """The video that plays."""
         return self.videos[self.route.session]
 
-    @property
-    def fps(self) -> Fraction:
-        """Frames a second at speed 1."""
-        return self._fps or self.video.fps
-
-    @property
-    def period(self) -> float:
-        """Seconds of the clock that a frame stays."""
-        return 1.0 / (float(self.fps) * self.speed)
+    def stay(self, step: int) -> float:
+        """Seconds of the clock that the frame of `step` stays."""
+        return self.video.duration_seconds(self.route.frame(step) or 0) / self.speed
 
     def take_job(self, now: float, cost: float) -> Job | None:
         """The next frame to decode, if it takes `cost` seconds from `now`; None at the end of the route."""
@@ -134,7 +129,7 @@ class Player:
         late = 0.0
         if self.pace is None:
             if self.timed and not self.paused:
-                self.pace = Pace(now, step, self.period)
+                self.pace = self._paced(now, step)
         elif not self.paused:
             late = now - self.pace.due(step)
         self.shown_step = step
@@ -147,7 +142,7 @@ class Player:
         """Stop at the frame on screen, or go on after it."""
         self.paused = not self.paused
         if not self.paused and self.timed and not self._awaited:
-            self.pace = Pace(now, self.shown_step, self.period)
+            self.pace = self._paced(now, self.shown_step)
 
     def step(self, frames: int) -> None:
         """Pause, and show the next frame (1) or the one before (-1); does nothing at either end."""
@@ -165,14 +160,19 @@ class Player:
 
     def seek_by(self, seconds: float) -> None:
         """Seek by this much of the video's time, from where it is; at least one frame."""
-        frames = round(seconds * float(self.fps))
-        self.seek(self.position + (frames or (1 if seconds > 0 else -1)))
+        video, least = self.video, 1 if seconds > 0 else -1
+        if video.times is None:
+            self.seek(self.position + (round(seconds * float(video.fps)) or least))
+            return
+        moment = video.pts(self.position) + Fraction(seconds)
+        frame = 0 if moment < 0 else video.frames if moment >= video.duration else video.index_at(moment)
+        self.seek(self.position + least if frame == self.position else frame)
 
     def set_speed(self, speed: float, now: float) -> None:
         """Play this many times as fast; the frame on screen keeps its share of time."""
-        self.speed = clamp_speed(speed)
-        if self.pace is not None and not self.paused:
-            self.pace = self.pace.with_period(self.period, self.shown_step, now)
+        pace, step, self.speed = self.pace, self.shown_step, clamp_speed(speed)
+        if pace is not None and not self.paused:
+            self.pace = self._paced(now - share_over(pace, step, now) * self.stay(step), step)
 
     def toggle_loop(self) -> None:
         """Begin again at the end, or no longer."""
@@ -214,6 +214,12 @@ class Player:
         last = self.route.last_step
         return last is not None and self.shown_step >= last
 
+    def _paced(self, due: float, step: int) -> Pace:
+        """The pace by which `step` is due then."""
+        if self.video.times is None:
+            return SteadyPace(due, step, self.stay(step))
+        return TablePace(due, step, self.speed, self.route, self.video.times)
+
     def _limits(self, session: int) -> tuple[int, int]:
         chosen, start, stop = self._range
         return (start, stop) if session == chosen else (0, self.videos[session].frames)
@@ -230,6 +236,8 @@ class Player:
         base, serial = self.shown_step, self.route.serial + 1
         self.route = Route(serial, self.route.session, self.position, base, start, stop, loop)
         self._next = base + 1
+        if self.pace is not None:
+            self.pace = self._paced(self.pace.due(base), base)
 
     def _reroute(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -18,9 +17,11 @@ MOST = 100
 class SlowMotion:
     """A decoder's video with `factor` frames for each of its own, numbered from 0, at its own rate.
 
-    Frame i is the picture at i / factor; every one that is a frame of the video is that very frame. Behind the
-    last frame there is nothing to go on to: it stays for its own and the factor − 1 frames after it. A UsageError
-    for a factor outside 1 to `MOST`, or where the artifact decodes whole frames only.
+    Frame i is the picture at i / factor; every one that is a frame of the video is that very frame. Where frames
+    are not evenly spaced, each of the `factor` frames for one stays as long as that one: the whole video is slower
+    by the same factor. Behind the last frame there is nothing to go on to: it stays for its own and the factor − 1
+    frames after it. A UsageError for a factor outside 1 to `MOST`, or where the artifact decodes whole frames
+    only.
     """
 
     def __init__(self, decoder: VideoDecoder, factor: int) -> None:
@@ -29,7 +30,7 @@ class SlowMotion:
         self.decoder, self.factor = decoder, factor
         decoder.iter_positions([])  # which says why, where there is nothing between frames
         try:
-            self._metadata = replace(decoder.metadata, frames=len(decoder) * factor)
+            self._metadata = decoder.metadata.select([i // factor for i in range(len(decoder) * factor)])
         except ValueError as error:
             raise UsageError(f"--interpolate {factor}: {error}") from None
 
@@ -59,10 +60,12 @@ class SlowMotion:
         numbers = np.array(list(frames), np.int64)
         if len(outside := numbers[(numbers < 0) | (numbers >= len(self))]):
             raise IndexError(f"frame {outside[0]} is outside 0 to {len(self) - 1} of the slowed video")
-        last, fps = len(self.decoder) - 1, float(self._metadata.fps)
+        last, video = len(self.decoder) - 1, self._metadata
         positions = np.minimum(numbers / self.factor, last)
         done = 0
         for batch in self.decoder.iter_positions(positions, batch_size=batch_size):
             part = numbers[done : done + len(batch)]
             done += len(batch)
-            yield FrameBatch(batch.data, part, part / fps, np.full(len(part), 1 / fps))
+            times = [(video.pts_seconds(i), video.duration_seconds(i)) for i in part.tolist()]
+            starts, durations = np.array(times, np.float64).reshape(-1, 2).T
+            yield FrameBatch(batch.data, part, starts, durations)

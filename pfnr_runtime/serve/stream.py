@@ -128,7 +128,7 @@ class FrameStream:
         picture, seconds = item.task.result()
         self._cost.add(seconds)
         now = self._clock()
-        period, job = self._player.period, item.job
+        period, job = self._player.stay(todo.step), item.job
         lateness = self._player.showed(todo.step, now)
         appearance = Appearance(
             now, job.session, job.frame, job.skipped, todo.dropped, picture.decode_seconds, lateness

@@ -88,11 +88,18 @@ class VideoRecord:
         """Presentation time of frame `index` in seconds, from 0; of N, the end of the video."""
         return index / self.fps if self.times is None else self.times.start(index)
 
-    def pts_seconds(self, index: int) -> float:
-        """`pts` as the nearest float, by division of whole numbers: a decoder asks at every frame."""
+    def pts_seconds(self, place: float) -> float:
+        """`pts` as the nearest float, by division of whole numbers: a decoder asks at every frame.
+
+        place: a frame's number, or a place between frames: 3.25 is when a quarter of frame 3's time is over.
+        """
         if self.times is None:
-            return index * self.fps.denominator / self.fps.numerator
-        return self.times.ticks[index] * self.times.time_base.numerator / self.times.time_base.denominator
+            return place * self.fps.denominator / self.fps.numerator
+        base, ticks, index = self.times.time_base, self.times.ticks, int(place)
+        tick: float = ticks[index]
+        if place != index:
+            tick += (place - index) * (ticks[index + 1] - ticks[index])
+        return tick * base.numerator / base.denominator
 
     def duration_seconds(self, index: int) -> float:
         """How long frame `index` stays, in seconds."""

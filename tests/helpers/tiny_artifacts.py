@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from pfnr_runtime.artifact.contract import METADATA_KEY, ArtifactContract
+from pfnr_runtime.video.frame_times import FrameTimes
 from pfnr_runtime.video.record import Colour, VideoRecord
 from pfnr_runtime.video.time_table import TimeEmbedding
 
@@ -31,6 +32,15 @@ def video(**changes: Any) -> VideoRecord:
         "source": "tiny.mp4",
     }
     return VideoRecord(**{**values, **changes})
+
+
+# A slide, a burst, a slide, in milliseconds: twelve frames over ten seconds.
+UNEVEN = FrameTimes.from_durations(Fraction(1, 1000), [4000, 33, 33, 34, 40, 40, 100, 20, 2700, 1000, 1000, 1000])
+
+
+def uneven_video(**changes: Any) -> VideoRecord:
+    """`video` with frames that appear at the times of `UNEVEN`."""
+    return video(fps=UNEVEN.rate, times=UNEVEN, **changes)
 
 
 def contract(record: VideoRecord | None = None, **changes: Any) -> ArtifactContract:
@@ -112,7 +122,7 @@ def between_frames(positions: list[float], record: VideoRecord | None = None) ->
     return pictures.astype(np.uint8).reshape(-1, HEIGHT, WIDTH, 3)
 
 
-def between_model() -> onnx.ModelProto:
+def between_model(record: VideoRecord | None = None) -> onnx.ModelProto:
     """A decoder of continuous time, whose pictures change steadily from one frame to the next."""
     tensors = {
         "weights": between_weights(),
@@ -129,7 +139,7 @@ def between_model() -> onnx.ModelProto:
         helper.make_node("Reshape", ["clipped", "shape"], ["picture"]),
         helper.make_node("Cast", ["picture"], ["frames"], to=TensorProto.UINT8),
     ]
-    return model_of(nodes, tensors, contract(time_embedding=EMBEDDING))
+    return model_of(nodes, tensors, contract(record, time_embedding=EMBEDDING))
 
 
 def table_model(record: VideoRecord | None = None, **options: Any) -> onnx.ModelProto:
