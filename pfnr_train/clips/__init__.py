@@ -6,12 +6,14 @@ scaled. Everything that can be wrong with a clip is a `ClipError`. PyAV itself i
 
 from pfnr_train.clips.fit import SCALINGS, Fit, fit_to
 from pfnr_train.clips.info import DEFAULT_FPS, ClipInfo
+from pfnr_train.clips.picture import READINGS
 from pfnr_train.clips.probe import probe
 from pfnr_train.clips.read import MIN_FRAMES, Clip, frames_digest, read_clip
 
 __all__ = [
     "DEFAULT_FPS",
     "MIN_FRAMES",
+    "READINGS",
     "SCALINGS",
     "Clip",
     "ClipInfo",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pfnr_runtime.errors import ClipError
 from pfnr_runtime.video.record import MAX_SIDE
+from pfnr_train.clips.ffmpeg_log import Heard, av_errors, listening
+from pfnr_train.clips.streams import choose_stream
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -16,16 +19,6 @@ if TYPE_CHECKING:
 
 # FFmpeg reads a plain text file as a terminal recording: pictures of the text, not a video.
 TEXT_ART = {"ansi", "bintext", "xbin", "idf"}
-ATTACHED_PICTURE = 0x400
-# What PyAV raises besides its own errors when a damaged header leads it astray.
-AV_ERRORS = (OSError, ValueError, RuntimeError, ArithmeticError, LookupError, MemoryError, AssertionError)
-
-
-def av_errors() -> tuple[type[Exception], ...]:
-    """Every exception type that reading with PyAV can raise."""
-    import av
-
-    return (av.FFmpegError, *AV_ERRORS)
 
 
 def check_readable(path: Path) -> None:
@@ -45,54 +38,82 @@ def check_readable(path: Path) -> None:
         raise ClipError(f"{path}: cannot be read ({reason}); check the path") from None
 
 
-@contextmanager
-def open_video(path: Path, options: dict[str, str] | None = None) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container at `path` and the video stream to read; a ClipError where there is none."""
-    import av
+@dataclass(frozen=True)
+class OpenVideo:
+    """A container that is open, the stream to read in it, and the indices of the other videos it holds."""
 
+    container: InputContainer
+    stream: VideoStream
+    others: tuple[int, ...]
+
+
+@contextmanager
+def open_video(
+    path: Path, options: dict[str, str] | None = None, stream: int | None = None
+) -> Iterator[OpenVideo]:
+    """The file at `path` and the video in it; a ClipError where there is none.
+
+    options: FFmpeg's, for the demuxer. stream: index of the stream to read, None for the best one.
+    """
     check_readable(path)
+    container = _open(path, options)
     try:
-        # The prefix keeps a colon in a name from being read as a protocol; the whitelist keeps a playlist
-        # from opening anything that is not a local file.
-        container = av.open(
-            f"file:{path}",
-            metadata_errors="replace",
-            options={"protocol_whitelist": "file", **(options or {})},
-        )
-    except av_errors():
-        raise ClipError(
-            f"{path}: not a video that can be opened, or its header is damaged; "
-            "check that it plays elsewhere, or give another file"
-        ) from None
-    try:
-        yield container, choose_stream(container, path)
+        index, others = choose_stream(container, path, stream)
+        if others:
+            container.close()
+            container = _open(path, options)
+        found = container.streams[index]
+        check_decodable(found, path)
+        yield OpenVideo(container, found, others)  # type: ignore[arg-type]
     finally:
         container.close()
 
 
-def choose_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The first stream of moving pictures; cover art does not count."""
-    streams = [s for s in container.streams.video if not disposition(s) & ATTACHED_PICTURE]
-    if not streams:
-        kinds = sorted({"text" if s.type == "subtitle" else s.type for s in container.streams})
-        what = f"it holds only {' and '.join(kinds)}" if kinds else "it holds nothing"
-        if container.streams.video:
-            what = "it holds only audio and a cover picture"
-        raise ClipError(f"{path}: no video in this file ({what}); give a video file or a folder of images")
-    stream = streams[0]
+def _open(path: Path, options: dict[str, str] | None) -> InputContainer:
+    import av
+
+    with listening() as heard:
+        try:
+            # The prefix keeps a colon in a name from being read as a protocol; the whitelist keeps a playlist
+            # from opening anything that is not a local file.
+            container = av.open(
+                f"file:{path}",
+                metadata_errors="replace",
+                options={"protocol_whitelist": "file", **(options or {})},
+            )
+        except av_errors():
+            check_supported(heard, path)
+            raise ClipError(
+                f"{path}: not a video that can be opened, or its header is damaged; "
+                "check that it plays elsewhere, or give another file"
+            ) from None
+    try:
+        if any(s.codec_context is not None and not s.codec_context.width for s in container.streams.video):
+            check_supported(heard, path)
+    except ClipError:
+        container.close()
+        raise
+    return container
+
+
+def check_supported(heard: Heard, path: Path) -> None:
+    """A ClipError where FFmpeg says that it lacks what this file needs."""
+    if lacking := heard.unsupported():
+        raise ClipError(
+            f"{path}: this kind of file is not supported ({lacking}); supported are videos that FFmpeg decodes, "
+            "animated GIF, APNG and AVIF, and folders of PNG, JPEG, WebP or TIFF images with 8 or 16 bits a "
+            "channel: convert it to one of them"
+        )
+
+
+def check_decodable(stream: Any, path: Path) -> None:
+    """A ClipError for a stream without a decoder, of pictures of text, or without a sensible size."""
     context = stream.codec_context
     if context is None:
         raise ClipError(f"{path}: no decoder for its video; convert it to H.264, for example")
     if context.name in TEXT_ART:
         raise ClipError(f"{path}: a text file, not a video; give a video file or a folder of images")
     check_size(context.width, context.height, path)
-    return stream
-
-
-def disposition(stream: Any) -> int:
-    """FFmpeg's disposition bits of a stream; PyAV has given them as several kinds of flag, once as none."""
-    flags = getattr(stream, "disposition", 0)
-    return int(getattr(flags, "value", flags))
 
 
 def check_size(width: int, height: int, path: Path) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pfnr_runtime.errors import ClipError
 from pfnr_runtime.video.record import MAX_SIDE
-from pfnr_train.clips.container import av_errors
+from pfnr_train.clips.ffmpeg_log import av_errors
 
 # swscale's own flag values, the same in every FFmpeg. The last two make it round alike on every machine.
 LANCZOS, ACCURATE_RND, BITEXACT = 0x200, 0x40000, 0x80000

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from pfnr_runtime.video.frame_times import FrameTimes
 from pfnr_runtime.video.record import Colour
 
 DEFAULT_FPS = Fraction(25)
@@ -16,12 +17,20 @@ MAX_FPS = Fraction(1000)
 class ClipInfo:
     """One clip as it lies on disk.
 
-    path: the file, the folder, or the pattern of a numbered sequence. kind: "video" or "images".
-    width, height: in samples, the way up it is shown. frames: how many the file declares, None where it
-    does not (a folder always does). fps: frames a second, constant. sample_aspect: width over height of
-    one sample. colour: the YCbCr matrix and range its samples are read with; for RGB sources, what a
-    writer of YCbCr should use. duration: seconds, None where unknown. notes: sentences about what was
-    assumed or left out, for people.
+    - path: the file, the folder, or the pattern of a numbered sequence.
+    - kind: "video" or "images".
+    - width, height: in samples, the way up it is shown.
+    - frames: how many the file declares, None where it does not (a folder always does); only a guess until
+      the frames were read.
+    - fps: frames a second; with `times` on average, without the time that the last frame is held.
+    - sample_aspect: width over height of one sample.
+    - colour: the YCbCr matrix and range its samples are read with; for RGB sources, what a writer of YCbCr
+      should use.
+    - duration: seconds, None where unknown.
+    - notes: sentences about what was assumed or left out, for people.
+    - times: of the frames that were read, where they are not evenly spaced; else None.
+    - stream: index of the stream in a video file, as ffprobe shows it.
+    - others: indices of the other videos in the file.
     """
 
     path: Path
@@ -34,6 +43,9 @@ class ClipInfo:
     colour: Colour = field(default_factory=Colour)
     duration: Fraction | None = None
     notes: tuple[str, ...] = ()
+    times: FrameTimes | None = None
+    stream: int | None = None
+    others: tuple[int, ...] = ()
 
 
 def choose_fps(given: Fraction | None, found: Fraction | None, where: str) -> tuple[Fraction, tuple[str, ...]]:

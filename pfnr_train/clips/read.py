@@ -9,24 +9,26 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pfnr_runtime.errors import ClipError
+from pfnr_runtime.video.frame_times import FrameTimes
 from pfnr_runtime.video.record import MAX_FRAMES
+from pfnr_train.clips.damage import Damage, good_ranges
 from pfnr_train.clips.fit import Fit, fit_to
 from pfnr_train.clips.info import ClipInfo
-from pfnr_train.clips.picture import to_rgb, upright_size
+from pfnr_train.clips.picture import Picture, to_rgb
 from pfnr_train.clips.probe import probe
-from pfnr_train.clips.read_images import list_images, read_images
-from pfnr_train.clips.read_video import DamagedError, VideoReader, count_packets
-
-if TYPE_CHECKING:
-    from av import VideoFrame
+from pfnr_train.clips.read_images import DamagedError, list_images, read_image
+from pfnr_train.clips.read_video import VideoReader, count_packets
+from pfnr_train.clips.timing import Timing
 
 MIN_FRAMES = 2
+# Frames that are decoded behind the first damage, to say which range is good.
+MAX_SCANNED = 2000
+MAX_NOTED = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +47,13 @@ class Clip:
 
     @property
     def fps(self) -> Fraction:
-        """Frames a second."""
+        """Frames a second; on average where there are `times`."""
         return self.info.fps
+
+    @property
+    def times(self) -> FrameTimes | None:
+        """When each frame is shown, from 0; None where they are evenly spaced."""
+        return self.info.times
 
     @property
     def sample_aspect(self) -> Fraction:
@@ -60,43 +67,56 @@ def read_clip(
     size: tuple[int, int] | None = None,
     fps: Fraction | None = None,
     scaling: str = "lanczos",
+    stream: int | None = None,
+    tolerate_damage: bool = False,
+    reading: str = "exact",
 ) -> Clip:
     """Frames A to B-1 of the clip at `path` (all without `frames`), cropped and scaled to `size`.
 
-    path: what `probe` takes. frames: slice(A, B), either end may be None. size: (width, height), None for
-    the clip's own. fps: overrides the clip's own rate. scaling: one of `SCALINGS`. Decoding stops at B, and
-    only frames of the final size are held. A ClipError for a clip that cannot be read, is damaged within
-    the range, changes its frame size, or has fewer frames than asked for.
+    - path: what `probe` takes.
+    - frames: slice(A, B), either end may be None.
+    - size: (width, height), None for the clip's own.
+    - fps: overrides the clip's own times.
+    - scaling: one of `SCALINGS`.
+    - stream: index of the stream in a video file, as ffprobe shows it, None for the best.
+    - tolerate_damage: take damaged frames as they are decoded, with a note.
+    - reading: one of `READINGS`.
+
+    Decoding stops at B, and only frames of the final size are held. A ClipError for a clip that cannot be
+    read, is damaged within the range, changes its frame size, or has fewer frames than asked for.
     """
-    info = probe(path, fps)
+    info = probe(path, fps, stream)
     start, stop = check_range(frames, info)
     fit = fit_to((info.width, info.height), size, info.sample_aspect, scaling)
-    reader = _ImageSource(info) if info.kind == "images" else _VideoSource(info)
+    source = _ImageSource(info, reading) if info.kind == "images" else _VideoSource(info, reading)
     store = _FrameStore(fit.size, info.path, None if stop is None else stop - start)
     notes = list(info.notes)
-    index = reader.first(start)
-    try:
-        for frame in reader.frames(start):
-            if (shown := upright_size(frame)) != fit.source:
-                raise ClipError(
-                    f"{info.path}: frame {index} is {shown[0]}×{shown[1]}, the frames before it are "
-                    f"{info.width}×{info.height}; {_advice(start, index, 'convert it to one size')}"
-                )
-            if index >= start:
-                rgb, frame_notes = to_rgb(frame, info.path)
-                notes += [note for note in frame_notes if note not in notes]
-                store.add(fit.apply(rgb))
-            index += 1
-            if index == stop:
-                break
-        else:
-            if missing := reader.shortfall():
-                index = reader.whole(index)
-                raise DamagedError(missing)
-    except DamagedError as damage:
-        readable = f"{index} frame{'s' if index != 1 else ''}"
-        advice = _advice(start, index, "get a whole copy")
-        raise ClipError(f"{info.path}: damaged or cut short after {readable} ({damage}); {advice}") from None
+    index, scanned, ended = source.first(start), 0, False
+    for picture in source.pictures(start):
+        if index == stop or scanned > MAX_SCANNED:
+            break
+        if index >= start and not tolerate_damage and (scanned or source.is_damaged(start, index)):
+            # What follows is only looked at to say which range is good.
+            scanned += 1
+        elif index >= start:
+            rgb, frame_notes = _fitted(picture, index, start, info, fit, reading)
+            notes += [note for note in frame_notes if note not in notes]
+            store.add(rgb)
+        index += 1
+    else:
+        ended = index != stop
+    damages = [d for d in source.damages if d.touches(start, stop)]
+    if ended:
+        cut, promise = source.shortfall()
+        if cut:
+            damages.append(Damage(source.whole(index), index, cut, None))
+        elif promise:
+            notes.append(f"{promise} and it has {index} frames: all that there are are taken")
+    if damages and not tolerate_damage:
+        raise ClipError(f"{info.path}: {_damage_text(damages, start, index, ended)}")
+    notes += [f"damaged {d.place()} ({d.reason}): taken as decoded" for d in damages[:MAX_NOTED]]
+    if len(damages) > MAX_NOTED:
+        notes.append(f"damaged in {len(damages) - MAX_NOTED} more places: taken as decoded")
     if stop is not None and index < stop:
         raise ClipError(f"{info.path}: {_leaves(slice(start, stop), index)}")
     if len(store) < MIN_FRAMES:
@@ -107,9 +127,28 @@ def read_clip(
             f"{info.path}: a video needs at least {MIN_FRAMES} frames, and {what} one; "
             "give a longer clip, or a folder of images"
         )
-    notes += [note for note in reader.notes() if note not in notes]
+    if fps is None and (timing := source.timing(start, index)).fps is not None:
+        info = replace(info, fps=timing.fps, times=timing.times)
+        notes += timing.notes
+    notes += [note for note in source.notes() if note not in notes]
     array = store.array()
+    if ended:
+        length = info.times.duration if info.times else len(array) / info.fps
+        info = replace(info, frames=index, duration=info.duration if start else length)
     return Clip(array, replace(info, notes=tuple(notes)), fit, start, frames_digest(array))
+
+
+def _fitted(
+    picture: Picture, index: int, start: int, info: ClipInfo, fit: Fit, reading: str
+) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """Frame `index` as RGB of the final size, and notes on what was lost."""
+    if (shown := picture.upright_size) != fit.source:
+        raise ClipError(
+            f"{info.path}: frame {index} is {shown[0]}×{shown[1]}, the frames before it are "
+            f"{info.width}×{info.height}; {_advice(start, index, 'convert it to one size')}"
+        )
+    rgb, notes = to_rgb(picture, info.path, reading)
+    return fit.apply(rgb), notes
 
 
 def frames_digest(frames: NDArray[np.uint8]) -> str:
@@ -128,8 +167,10 @@ def check_range(frames: slice | None, info: ClipInfo) -> tuple[int, int | None]:
         raise ClipError(f"{info.path}: frames are read one after another; leave out the step {frames.step}")
     start, stop = frames.start or 0, frames.stop
     count = info.frames
+    if info.kind == "video" and count is not None and max(start + 1, stop or 0) > count:
+        count = count_packets(info.path, info.stream)  # a header may be stale
     if start < 0 or (stop is not None and (stop < 0 or stop > (MAX_FRAMES if count is None else count))):
-        known = count if count is not None else count_packets(info.path)
+        known = count if count is not None else count_packets(info.path, info.stream)
         raise ClipError(f"{info.path}: {_leaves(frames, known)}")
     if count is not None and start >= count:
         raise ClipError(f"{info.path}: {_leaves(frames, count)}")
@@ -155,42 +196,89 @@ def _advice(start: int, readable: int, otherwise: str) -> str:
     return otherwise
 
 
+def _damage_text(damages: list[Damage], start: int, index: int, ended: bool) -> str:
+    """What is damaged in frames `start` to `index` - 1, and the ranges that are not."""
+    first = damages[0]
+    to_the_end = ended and max(first.first, index if first.end is None else first.end) >= index
+    readable = f"{first.first} frame{'s' if first.first != 1 else ''}"
+    where = f"or cut short after {readable}" if to_the_end else first.place()
+    more = f" and in {len(damages) - 1} more places" if len(damages) > 1 and not to_the_end else ""
+    good = good_ranges(damages, start, index, MIN_FRAMES) or good_ranges(damages, 0, index, MIN_FRAMES)
+    ranges = " or ".join(f"--frames {a}:{b}" for a, b in good[:2])
+    advice = "get a whole copy" + (", " if ranges else " or ") + "take it as it is with --tolerate-damage"
+    return f"damaged {where} ({first.reason}){more}; {advice}" + (
+        f", or use what is good with {ranges}" if ranges else ""
+    )
+
+
 class _VideoSource:
-    def __init__(self, info: ClipInfo) -> None:
-        self._reader = VideoReader(info.path, info.fps)
+    def __init__(self, info: ClipInfo, reading: str) -> None:
+        self._reader = VideoReader(info.path, info.stream, with_alpha=reading == "exact")
+        self._fps = info.fps
+
+    @property
+    def damages(self) -> list[Damage]:
+        return self._reader.damage.found
 
     def first(self, start: int) -> int:
         # A video is decoded from its beginning: seeking is not frame-exact in every format.
         return 0
 
-    def frames(self, start: int) -> Iterator[VideoFrame]:
-        return self._reader.frames()
+    def pictures(self, start: int) -> Iterator[Picture]:
+        return self._reader.pictures()
 
-    def shortfall(self) -> str:
+    def is_damaged(self, start: int, index: int) -> bool:
+        return any(d.touches(start, index + 1) for d in self.damages[-1:])
+
+    def shortfall(self) -> tuple[str, str]:
         return self._reader.shortfall()
 
     def whole(self, count: int) -> int:
         return count - self._reader.last_is_doubtful
+
+    def timing(self, start: int, stop: int) -> Timing:
+        return replace(self._reader.clock(start, stop), expected=self._fps).timing()
 
     def notes(self) -> tuple[str, ...]:
         return self._reader.notes
 
 
 class _ImageSource:
-    def __init__(self, info: ClipInfo) -> None:
+    def __init__(self, info: ClipInfo, reading: str) -> None:
         self._path = info.path
+        self._by_exif = reading == "exact"
+        self.damages: list[Damage] = []
 
     def first(self, start: int) -> int:
         return start
 
-    def frames(self, start: int) -> Iterator[VideoFrame]:
-        return read_images(list_images(self._path), start)
+    def pictures(self, start: int) -> Iterator[Picture]:
+        last: Picture | None = None
+        for number, path in enumerate(list_images(self._path)[start:], start):
+            try:
+                last = read_image(path, False, self._by_exif)
+            except DamagedError as error:
+                self.damages.append(Damage(number, number + 1, str(error), None))
+                try:
+                    last = read_image(path, True, self._by_exif)
+                except DamagedError:
+                    if last is None:
+                        raise ClipError(
+                            f"{self._path}: {error}, and there is no image before it; replace it"
+                        ) from None
+            yield last
 
-    def shortfall(self) -> str:
-        return ""
+    def is_damaged(self, start: int, index: int) -> bool:
+        return bool(self.damages)
+
+    def shortfall(self) -> tuple[str, str]:
+        return "", ""
 
     def whole(self, count: int) -> int:
         return count
+
+    def timing(self, start: int, stop: int) -> Timing:
+        return Timing(None)
 
     def notes(self) -> tuple[str, ...]:
         return ()

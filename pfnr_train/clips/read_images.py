@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pfnr_runtime.errors import ClipError
-from pfnr_train.clips.container import av_errors, check_size
-from pfnr_train.clips.read_video import DamagedError, isinstance_of_video, reason_of
-
-if TYPE_CHECKING:
-    from av import VideoFrame
+from pfnr_train.clips.container import check_size, check_supported
+from pfnr_train.clips.exif import exif_turn
+from pfnr_train.clips.ffmpeg_log import av_errors, listening
+from pfnr_train.clips.picture import Picture, orientation
+from pfnr_train.clips.read_video import is_picture, reason_of
 
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".tga", ".exr", ".dpx"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".jp2", ".j2k", ".jxl", ".avif", ".qoi", ".sgi", ".pcx"),
 )
 NUMBERED = re.compile(r"%(0?\d*)d")
+
+
+class DamagedError(Exception):
+    """An image cannot be decoded; the text says why."""
 
 
 def is_pattern(path: Path) -> bool:
@@ -59,10 +63,28 @@ def list_images(path: Path) -> list[Path]:
     return images
 
 
-def read_images(images: list[Path], start: int = 0) -> Iterator[VideoFrame]:
-    """PyAV frames of `images` from number `start` on; DamagedError for one that cannot be decoded."""
-    for image in images[start:]:
-        yield _read_image(image)
+def read_images(images: list[Path]) -> Iterator[Picture]:
+    """The pictures of `images`; DamagedError for one that cannot be decoded."""
+    for image in images:
+        yield read_image(image)
+
+
+def gaps_note(images: list[Path]) -> tuple[str, ...]:
+    """A note where numbered images, sorted, leave out numbers; numbers at equal steps leave out none."""
+    split = [re.fullmatch(r"(.*?)(\d+)(\D*)", p.name) for p in images]
+    if len(images) < 3 or None in split or len({(m[1], m[3].lower()) for m in split if m}) > 1:
+        return ()
+    numbers = [int(m[2]) for m in split if m]
+    steps = [b - a for a, b in pairwise(numbers)]
+    step = min(steps)
+    if step < 1 or max(steps) == step:
+        return ()
+    gap = next(i for i, each in enumerate(steps) if each > step)
+    missing = sum(-(-each // step) - 1 for each in steps)
+    return (
+        f"{missing} image{'s are' if missing > 1 else ' is'} missing, the first between {images[gap].name} and "
+        f"{images[gap + 1].name}: the others are shown one after another",
+    )
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -104,24 +126,36 @@ def _is_cut_jpeg(path: Path) -> bool:
     return data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
 
 
-def _read_image(path: Path) -> VideoFrame:
+def read_image(path: Path, tolerant: bool = False, by_exif: bool = True) -> Picture:
+    """The picture in one image file; DamagedError where it cannot be decoded, or is incomplete.
+
+    tolerant: an incomplete picture is taken as it is decoded. by_exif: whether EXIF data says which way up it
+    is; without, FFmpeg's reading of it does, which knows no mirrored photos.
+    """
     import av
 
-    try:
-        with av.open(f"file:{path}", metadata_errors="replace", options={"protocol_whitelist": "file"}) as file:
-            if not file.streams.video:
-                raise DamagedError(f"{path.name} is not an image")
-            stream = file.streams.video[0]
-            if not stream.codec_context.width:
-                raise DamagedError(f"{path.name} is no whole image")
-            check_size(stream.codec_context.width, stream.codec_context.height, path)
-            for frame in file.decode(stream):
-                if isinstance_of_video(frame):
-                    if frame.is_corrupt or _is_cut_jpeg(path):
-                        raise DamagedError(f"{path.name} is incomplete")
-                    return frame
-    except PermissionError:
-        raise ClipError(f"{path}: permission denied; make it readable (chmod +r) or copy it") from None
-    except av_errors() as error:
-        raise DamagedError(f"{path.name}: {reason_of(error)}") from None
+    with listening() as heard:
+        try:
+            with av.open(
+                f"file:{path}", metadata_errors="replace", options={"protocol_whitelist": "file"}
+            ) as file:
+                if not file.streams.video:
+                    raise DamagedError(f"{path.name} is not an image")
+                stream = file.streams.video[0]
+                if not stream.codec_context.width:
+                    check_supported(heard, path)
+                    raise DamagedError(f"{path.name} is no whole image")
+                check_size(stream.codec_context.width, stream.codec_context.height, path)
+                stream.codec_context.thread_count = 1
+                for frame in file.decode(stream):
+                    if is_picture(frame):
+                        if not tolerant and (frame.is_corrupt or _is_cut_jpeg(path) or heard.damage()):
+                            raise DamagedError(f"{path.name} is incomplete")
+                        turn = exif_turn(path) if by_exif else None
+                        return Picture(frame, turn or orientation(frame))
+        except PermissionError:
+            raise ClipError(f"{path}: permission denied; make it readable (chmod +r) or copy it") from None
+        except av_errors() as error:
+            check_supported(heard, path)
+            raise DamagedError(f"{path.name}: {reason_of(error)}") from None
     raise DamagedError(f"{path.name} holds no picture")

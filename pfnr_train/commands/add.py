@@ -85,6 +85,12 @@ def add(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was interrupted.")] = False,
     discard: Annotated[bool, typer.Option("--discard", help="Drop a training that was interrupted.")] = False,
     tensorboard: TensorBoardOption = None,
+    stream: Annotated[
+        int | None, typer.Option(help="Index of the video stream, as ffprobe shows it.", show_default="the best")
+    ] = None,
+    tolerate_damage: Annotated[
+        bool, typer.Option("--tolerate-damage", help="Take damaged frames as they are decoded.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Train CLIP into the library as its next session; makes the library when there is none."""
@@ -112,9 +118,9 @@ def add(
     with join_ranks(choose_device(device)) as ranks, hold_library(library, ranks):
         execution = Execution(ranks.device, ranks, compile)
         before = read_library(library) if library.exists() else None
-        source = probe(clip)
+        source = probe(clip, stream=stream)
         config = model_config(model, before.config if before else None, wanted, (source.width, source.height))
-        taken = read_clip(clip, span, config.size)
+        taken = read_clip(clip, span, config.size, stream=stream, tolerate_damage=tolerate_damage)
         for line in (taken.fit.sentence(), *taken.info.notes):
             say(f"{taken.info.path.name}: {line}")
         start = before or new_library(config, seed)

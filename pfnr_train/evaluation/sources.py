@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pfnr_runtime.errors import ClipError, UsageError
-from pfnr_train.clips import SCALINGS, read_clip
+from pfnr_train.clips import READINGS, SCALINGS, Clip, probe, read_clip
 from pfnr_train.library.library import Library
 from pfnr_train.library.record import SessionRecord
 
@@ -24,18 +25,42 @@ def source_frames(record: SessionRecord, library_path: Path, clip: Path | None =
     if clip is None and not record.source_path:
         raise ClipError(f"no source known of {video.name!r}; say which clip it is")
     path = clip if clip is not None else library_path.resolve().parent / record.source_path
-    span = slice(video.source_start, video.source_start + video.frames)
-    # A record does not say how its clip was scaled; the digest of its frames does.
-    for scaling in SCALINGS:
-        found = read_clip(path, span, (video.width, video.height), scaling=scaling)
-        if not record.source_sha256 or found.sha256 == record.source_sha256:
+    span, size = slice(video.source_start, video.source_start + video.frames), (video.width, video.height)
+    if not record.source_sha256:
+        return read_clip(path, span, size).frames
+    for found in _ways_to_read(path, span, size):
+        if found.sha256 == record.source_sha256:
             return found.frames
-        if found.fit.is_identity:
-            break
+    read_clip(path, span, size)  # where the clip is damaged by now, this says so
     raise ClipError(
         f"{path}: frames {span.start}:{span.stop} are not those that {video.name!r} was trained on; "
         "name the right clip"
     )
+
+
+def _ways_to_read(path: Path, span: slice, size: tuple[int, int]) -> Iterator[Clip]:
+    """The frames of a clip in every way that a session may have been given them, the likeliest first.
+
+    A record does not say which stream was taken, how it was scaled, whether damage was tolerated, or that a
+    version before `READINGS` had "exact" read it: the digest of the frames does.
+    """
+    failure: ClipError | None = None
+    info = probe(path)
+    for stream in (info.stream, *info.others):
+        for scaling in SCALINGS:
+            for reading in READINGS:
+                try:
+                    found = read_clip(
+                        path, span, size, None, scaling, stream, tolerate_damage=True, reading=reading
+                    )
+                except ClipError as error:
+                    failure = failure or error
+                    continue
+                yield found
+            if failure is None and found.fit.is_identity:
+                break
+    if failure is not None:
+        raise failure
 
 
 def parse_overrides(library: Library, texts: list[str]) -> dict[int, Path]:

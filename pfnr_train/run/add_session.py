@@ -34,11 +34,12 @@ def describe_clip(clip: Clip, name: str) -> VideoRecord:
             frames,
             width,
             height,
-            clip.fps,
+            clip.fps if clip.times is None else clip.times.rate,
             clip.sample_aspect,
             clip.info.colour,
-            clip.info.path.name,
+            _place(clip).name,
             clip.start,
+            times=clip.times,
         )
     except ValueError as error:
         raise UsageError(f"{clip.info.path}: {error}") from None
@@ -51,7 +52,7 @@ def free_name(library: Library, wanted: str | None, clip: Clip) -> str:
         if wanted in taken or wanted.isdecimal():
             raise UsageError(f"session name {wanted!r} is taken or a number; taken: {', '.join(sorted(taken))}")
         return wanted
-    stem = clip.info.path.resolve().stem[:100] or "video"
+    stem = _place(clip).stem[:100] or "video"
     stem = "".join(c if c.isprintable() else "_" for c in stem)
     stem = f"clip-{stem}" if stem.isdecimal() else stem
     return next(n for i in range(1, len(taken) + 2) if (n := stem if i == 1 else f"{stem}-{i}") not in taken)
@@ -59,7 +60,13 @@ def free_name(library: Library, wanted: str | None, clip: Clip) -> str:
 
 def relative_source(clip: Clip, library_path: Path) -> str:
     """The clip's path as a library remembers it: from the library's folder, with forward slashes."""
-    return Path(os.path.relpath(clip.info.path.resolve(), library_path.resolve().parent)).as_posix()
+    return Path(os.path.relpath(_place(clip), library_path.resolve().parent)).as_posix()
+
+
+def _place(clip: Clip) -> Path:
+    """Where the clip lies, under the name it was given: a link is not followed, its folders are."""
+    path = clip.info.path
+    return path.resolve() if path.name in ("", "..") else path.parent.resolve() / path.name
 
 
 def add_session(

@@ -24,7 +24,16 @@ class FoundVideo:
 
     def read(self, sequence: Sequence) -> Clip:
         """Its frames, cropped and scaled to the sequence's size."""
-        return read_clip(self.info.path, self.video.frames, sequence.size, self.video.fps, sequence.scaling)
+        video = self.video
+        return read_clip(
+            self.info.path,
+            video.frames,
+            sequence.size,
+            video.fps,
+            sequence.scaling,
+            video.stream,
+            video.tolerate_damage,
+        )
 
 
 def data_folder(given: Path | None) -> Path:
@@ -50,7 +59,7 @@ def find_clips(sequence: Sequence, data: Path) -> list[FoundVideo]:
             if path is None:
                 missing.append(video.clip)
                 continue
-            info = probe(path, video.fps)
+            info = probe(path, video.fps, video.stream)
             if (problem := _too_short(video, info)) is not None:
                 raise ClipError(problem)
             found.append(FoundVideo(video, info))
@@ -92,7 +101,9 @@ def _too_short(video: SequenceVideo, info: ClipInfo) -> str | None:
     stop = None if video.frames is None else video.frames.stop
     if stop is None:
         return None
-    count = count_packets(info.path) if info.frames is None else info.frames
+    count = info.frames
+    if count is None or (info.kind == "video" and stop > count):
+        count = count_packets(info.path, info.stream)  # a header may be stale
     return f"{info.path} has {count} frames, and frames up to {stop} are asked for" if stop > count else None
 
 

@@ -44,7 +44,7 @@ else:
     import tomli as tomllib
 
 SEQUENCE_KEYS = ("name", "size", "scaling", "folders", "fps", "network", "recipe", "video")
-VIDEO_KEYS = ("name", "clip", "frames", "fps")
+VIDEO_KEYS = ("name", "clip", "frames", "fps", "stream", "tolerate_damage")
 MAX_BYTES = 1 << 20
 
 
@@ -52,13 +52,16 @@ MAX_BYTES = 1 << 20
 class SequenceVideo:
     """One video of a sequence. clip: its path below a folder. frames: the range of it, None for all.
 
-    fps: frames a second, None for the clip's own.
+    fps: frames a second, None for the clip's own. stream: index of the stream in a video file, as ffprobe
+    shows it, None for the best. tolerate_damage: whether damaged frames are taken as they are decoded.
     """
 
     name: str
     clip: str
     frames: slice | None = None
     fps: Fraction | None = None
+    stream: int | None = None
+    tolerate_damage: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,8 @@ def _video(value: Any, index: int, rate: Fraction | None) -> SequenceVideo:
         _below(_text(value.get("clip", name), f"{where}: clip"), f"{where}: clip"),
         span,
         _rate(value["fps"], f"{where}: fps") if "fps" in value else rate,
+        _stream(value.get("stream"), f"{where}: stream"),
+        _flag(value.get("tolerate_damage", False), f"{where}: tolerate_damage"),
     )
 
 
@@ -207,6 +212,18 @@ def _check_keys(
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str) or not value:
         raise UsageError(f"{what} {value!r} is not a text")
+    return value
+
+
+def _stream(value: Any, what: str) -> int | None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+        raise UsageError(f"{what} {value!r} is not the index of a stream, such as 0")
+    return value
+
+
+def _flag(value: Any, what: str) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError(f"{what} {value!r} is not true or false")
     return value
 
 

@@ -84,6 +84,13 @@ def write_image(path: Path, picture: NDArray[Any], array_format: str = "rgb24", 
     return path
 
 
+def exactly(frame: av.VideoFrame) -> Frames:
+    """A frame as RGB by swscale with accurate rounding, full chroma and the same bits on every processor."""
+    flags = av.video.reformatter.Interpolation
+    exact = flags.ACCURATE_RND | flags.BITEXACT | flags.FULL_CHR_H_INT | flags.FULL_CHR_H_INP
+    return frame.to_ndarray(format="rgb24", interpolation=flags.BILINEAR | exact)
+
+
 def write_audio(path: Path) -> Path:
     """Half a second of silence."""
     with av.open(str(path), "w") as file:

@@ -11,7 +11,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from helpers.clips import turn_mp4, write_image, write_lossless, write_planes, write_video
+from helpers.clips import exactly, turn_mp4, write_image, write_lossless, write_planes, write_video
 from helpers.synthetic import moving_pattern
 
 from pfnr_runtime.video.record import Colour
@@ -20,7 +20,7 @@ from pfnr_train.clips import probe, read_clip
 
 def decode_plainly(path):
     with av.open(str(path)) as file:
-        return np.stack([f.to_ndarray(format="rgb24") for f in file.decode(video=0)])
+        return np.stack([exactly(f) for f in file.decode(video=0)])
 
 
 def test_a_lossless_clip_comes_back_exactly(tmp_path):

@@ -1,0 +1,107 @@
+"""Which frames of a video are damaged, from the signs that come while it is decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+@dataclass
+class Damage:
+    """Frames `first` to `end` - 1 are not as encoded; where `end` is `first`, frames before it are missing.
+
+    end: None while it is not known. reason: FFmpeg's words. seconds: of the first of them, None if unknown.
+    """
+
+    first: int
+    end: int | None
+    reason: str
+    seconds: Fraction | None
+
+    def touches(self, start: int, stop: int | None) -> bool:
+        """Whether a clip of frames `start` to `stop` - 1 (None: to the end of the file) suffers."""
+        below = stop is None or self.first < stop
+        if self.end == self.first:
+            return below and (start < self.first or start == self.first == 0)
+        return below and (self.end is None or self.end > start)
+
+    def place(self) -> str:
+        """Such as 'at frame 51 (2.04 s)', 'from frame 4 (0.16 s) to 9' or 'before frame 51 (2.04 s)'."""
+        when = "" if self.seconds is None else f" ({float(self.seconds):.2f} s)"
+        if self.end == self.first:
+            return f"before frame {self.first}{when}"
+        if self.end == self.first + 1:
+            return f"at frame {self.first}{when}"
+        return f"from frame {self.first}{when}" + ("" if self.end is None else f" to {self.end - 1}")
+
+
+class DamageTracker:
+    """Turns damaged packets, in decoding order, into damaged frames, in the order shown.
+
+    A damaged packet spoils its own frame and every later one up to the next key frame. Call `packet` for every
+    packet, `sign` where one shows damage, `frame` for every frame, `close` at the end.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[Damage] = []
+        self._open: Damage | None = None
+        self._reason = ""
+        self._earliest: int | None = None
+        self._latest: int | None = None
+        self._last_pts: int | None = None
+        self.ordered = True
+
+    def sign(self, reason: str, pts: int | None) -> None:
+        """A packet of time `pts` (None if unknown) is damaged."""
+        if not self._reason:
+            self._reason, self._earliest = reason, pts
+        if pts is not None:
+            self._latest = pts if self._latest is None else max(self._latest, pts)
+
+    def packet(self, pts: int | None) -> None:
+        """A packet was decoded: frames before its time may still come that depend on a damaged one."""
+        if self._reason and pts is not None and self._earliest is not None:
+            self._earliest = min(self._earliest, pts)
+
+    def frame(self, number: int, pts: int | None, is_key: bool, seconds: Fraction | None) -> None:
+        """Frame `number` is shown next."""
+        if pts is not None and self._last_pts is not None and pts <= self._last_pts:
+            self.ordered = False
+        self._last_pts = pts
+        known = pts if self.ordered else None
+        later = known is not None and self._latest is not None and known > self._latest
+        if self._reason and not (known is not None and self._earliest is not None and known < self._earliest):
+            # Frames of before the damage that were still to be shown are past.
+            clean = is_key and later
+            if self._open is None:
+                damage = Damage(number, number if clean else None, self._reason, seconds)
+                self.found.append(damage)
+                self._open = None if clean else damage
+            elif clean:
+                self._close(number)
+            self._reason = ""
+        elif self._open is not None and is_key and (later or known is None or self._latest is None):
+            self._close(number)
+
+    def close(self, count: int) -> None:
+        """The file is over after `count` frames."""
+        if self._reason and self._open is None:
+            self.found.append(Damage(count, count, self._reason, None))
+        self._reason = ""
+        if self._open is not None:
+            self._close(count)
+
+    def _close(self, end: int) -> None:
+        assert self._open is not None
+        self._open.end = end
+        self._open = None
+
+
+def good_ranges(damages: list[Damage], start: int, stop: int, least: int) -> list[tuple[int, int]]:
+    """The parts of `start` to `stop` - 1 of at least `least` frames that no damage touches, longest first."""
+    parts, at = [], start
+    for damage in sorted(damages, key=lambda d: d.first):
+        parts.append((at, min(damage.first, stop)))
+        at = max(at, stop if damage.end is None else damage.end)
+    parts.append((at, stop))
+    return sorted((p for p in parts if p[1] - p[0] >= least), key=lambda p: p[0] - p[1])
