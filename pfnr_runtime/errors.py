@@ -30,6 +30,10 @@ class ArtifactError(PfnrError):
     """An exported file that is missing, damaged, of another version, or not ours."""
 
 
+class CodingError(PfnrError):
+    """Coded weights that are cut short, damaged, or not what their reader expects."""
+
+
 class SinkError(PfnrError):
     """A place to write frames to that cannot be written."""
 

@@ -1,0 +1,128 @@
+"""Few bytes back to named tensors; `pfnr_runtime.coding.encode` has the layout.
+
+Nothing is allocated that the shapes, which the caller gives, do not account for.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pfnr_runtime.coding.header import CODED, RAW, Header, read_header
+from pfnr_runtime.coding.laplace import ESCAPE, largest, symbol_bits
+from pfnr_runtime.coding.numbers import Bytes
+from pfnr_runtime.coding.places import Integers
+from pfnr_runtime.coding.quantised import LARGEST, Quantised, Shapes, Tensor
+from pfnr_runtime.coding.rans import Decoder
+from pfnr_runtime.coding.scale_model import ScaleModel
+from pfnr_runtime.errors import CodingError
+
+MOST_WEIGHTS = 1 << 26  # of all tensors together
+
+
+def decode_tensors(data: bytes | memoryview, shapes: Shapes) -> dict[str, Tensor]:
+    """The tensors of these names and shapes; a CodingError where the bytes are not theirs, or damaged."""
+    return read_tensors(data, shapes)[0]
+
+
+def read_tensors(data: bytes | memoryview, shapes: Shapes) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """As `decode_tensors`, and about what each tensor takes in bytes, without its header."""
+    if sum(map(math.prod, shapes.values())) > MOST_WEIGHTS:
+        raise CodingError(f"more than {MOST_WEIGHTS} coded weights, which no decoder has")
+    source = Bytes(data)
+    headers = {name: read_header(source, shapes[name]) for name in sorted(shapes)}
+    reader = _Reader(source, headers, shapes)
+    found = {name: reader.tensor(name) for name in headers}
+    reader.finish()
+    return found, reader.sizes
+
+
+class _Reader:
+    """The parts of a stream after its headers, read tensor by tensor. sizes: bytes by name so far."""
+
+    def __init__(self, source: Bytes, headers: dict[str, Header], shapes: Shapes) -> None:
+        self._headers, self._shapes = headers, shapes
+        self._escapes = Bytes(source.part())
+        packed = source.part()
+        raw = sum(4 * math.prod(shapes[name]) for name, header in headers.items() if header.kind == RAW)
+        self._raw, self._raw_share = _inflate(packed, raw), len(packed) / raw if raw else 0.0
+        coded = {name: math.prod(shapes[name]) for name, header in headers.items() if header.kind == CODED}
+        low = sum(headers[name].shift * size for name, size in coded.items())
+        self._low = np.unpackbits(np.frombuffer(source.take((low + 7) // 8), np.uint8), count=low)
+        if not coded and source.left():
+            raise CodingError(f"{source.left()} bytes after the last coded weight")
+        self._symbols = Decoder(source.take(source.left()), sum(coded.values())) if coded else None
+        self.sizes: dict[str, float] = {}
+
+    def tensor(self, name: str) -> Tensor:
+        """The next tensor."""
+        shape, header = self._shapes[name], self._headers[name]
+        size = math.prod(shape)
+        self.sizes[name] = 0.0
+        if header.kind == RAW:
+            self.sizes[name] = 4 * size * self._raw_share
+            own, self._raw = self._raw[: 4 * size], self._raw[4 * size :]
+            return np.frombuffer(own, "<f4").astype(np.float32).reshape(shape)
+        values = np.zeros(size, np.int64)
+        if header.kind == CODED:
+            values = self._coded(name, header, values)
+        if size and np.abs(values).max() > LARGEST:
+            raise CodingError(f"{name}: a coded weight of more than {LARGEST} steps")
+        return Quantised(values.astype(np.int32).reshape(shape), header.exponent)
+
+    def finish(self) -> None:
+        """A CodingError where anything is left."""
+        if self._symbols is not None:
+            self._symbols.finish()
+        if self._escapes.left():
+            raise CodingError("more escaped weights than symbols that ask for them")
+
+    def _coded(self, name: str, header: Header, values: Integers) -> Integers:
+        assert header.settings is not None
+        assert self._symbols is not None
+        model, bits = ScaleModel(header.settings), float(header.shift * values.size)
+        for places in header.settings.view.planes():
+            classes, expected = model.expect(places)
+            symbols = self._symbols.run(classes)
+            bits += float(symbol_bits()[classes, symbols].sum(dtype=np.float64))
+            differences = self._differences(classes, symbols)
+            values[places] = differences + expected
+            model.learn(values[places], differences)
+        self.sizes[name] = bits / 8
+        own, self._low = self._low[: header.shift * values.size], self._low[header.shift * values.size :]
+        weights = 1 << np.arange(header.shift - 1, -1, -1)
+        low = own.reshape(values.size, header.shift) @ weights if header.shift else 0
+        return np.asarray((values << header.shift) + low - (1 << header.shift >> 1), np.int64)
+
+    def _differences(self, classes: Integers, symbols: NDArray[np.uint8]) -> Integers:
+        differences = symbols.astype(np.int64)
+        odd = differences & 1
+        differences = ((differences + 1) >> 1) * (2 * odd - 1)
+        for i in (symbols == ESCAPE).nonzero()[0]:
+            beyond, negative = divmod(self._escapes.number(), 2)
+            if beyond > LARGEST * 2:
+                raise CodingError(f"an escaped weight of {beyond} steps")
+            magnitude = beyond + 1 + int(largest()[classes[i]])
+            differences[i] = -magnitude if negative else magnitude
+        return differences
+
+
+def _inflate(packed: memoryview, size: int) -> bytes:
+    """A zlib stream of exactly so many bytes; never takes more memory than that."""
+    if not size:
+        if packed:
+            raise CodingError("raw data without a tensor that it belongs to")
+        return b""
+    inflater = zlib.decompressobj()
+    try:
+        raw = inflater.decompress(packed, size)
+        # One more byte may be asked for: the end of the stream can lie past the last byte that it gives.
+        more = b"" if inflater.eof else inflater.decompress(inflater.unconsumed_tail, 1)
+    except zlib.error as error:
+        raise CodingError(f"raw data that is damaged ({error})") from None
+    if len(raw) != size or more or not inflater.eof or inflater.unused_data:
+        raise CodingError(f"raw data of another size than the {size} bytes that its tensors take")
+    return raw
