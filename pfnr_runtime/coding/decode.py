@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from pfnr_runtime.coding.header import CODED, RAW, Header, read_header
+from pfnr_runtime.coding.header import RAW, Coded, Header, read_header
 from pfnr_runtime.coding.laplace import ESCAPE, largest, symbol_bits
 from pfnr_runtime.coding.numbers import Bytes
 from pfnr_runtime.coding.places import Integers
@@ -49,12 +49,14 @@ class _Reader:
         packed = source.part()
         raw = sum(4 * math.prod(shapes[name]) for name, header in headers.items() if header.kind == RAW)
         self._raw, self._raw_share = _inflate(packed, raw), len(packed) / raw if raw else 0.0
-        coded = {name: math.prod(shapes[name]) for name, header in headers.items() if header.kind == CODED}
-        low = sum(headers[name].shift * size for name, size in coded.items())
+        coded = [header.coded for header in headers.values() if header.coded is not None]
+        low = sum(tensor.shift * tensor.size for tensor in coded)
         self._low = np.unpackbits(np.frombuffer(source.take((low + 7) // 8), np.uint8), count=low)
         if not coded and source.left():
             raise CodingError(f"{source.left()} bytes after the last coded weight")
-        self._symbols = Decoder(source.take(source.left()), sum(coded.values())) if coded else None
+        self._symbols = (
+            Decoder(source.take(source.left()), sum(tensor.size for tensor in coded)) if coded else None
+        )
         self.sizes: dict[str, float] = {}
 
     def tensor(self, name: str) -> Tensor:
@@ -66,9 +68,7 @@ class _Reader:
             self.sizes[name] = 4 * size * self._raw_share
             own, self._raw = self._raw[: 4 * size], self._raw[4 * size :]
             return np.frombuffer(own, "<f4").astype(np.float32).reshape(shape)
-        values = np.zeros(size, np.int64)
-        if header.kind == CODED:
-            values = self._coded(name, header, values)
+        values = np.zeros(size, np.int64) if header.coded is None else self._coded(name, header.coded)
         if size and np.abs(values).max() > LARGEST:
             raise CodingError(f"{name}: a coded weight of more than {LARGEST} steps")
         return Quantised(values.astype(np.int32).reshape(shape), header.exponent)
@@ -80,11 +80,12 @@ class _Reader:
         if self._escapes.left():
             raise CodingError("more escaped weights than symbols that ask for them")
 
-    def _coded(self, name: str, header: Header, values: Integers) -> Integers:
-        assert header.settings is not None
+    def _coded(self, name: str, coded: Coded) -> Integers:
         assert self._symbols is not None
-        model, bits = ScaleModel(header.settings), float(header.shift * values.size)
-        for places in header.settings.view.planes():
+        shift, size = coded.shift, coded.size
+        values = np.zeros(size, np.int64)
+        model, bits = ScaleModel(coded.settings), float(shift * size)
+        for places in coded.settings.view.planes():
             classes, expected = model.expect(places)
             symbols = self._symbols.run(classes)
             bits += float(symbol_bits()[classes, symbols].sum(dtype=np.float64))
@@ -92,10 +93,11 @@ class _Reader:
             values[places] = differences + expected
             model.learn(values[places], differences)
         self.sizes[name] = bits / 8
-        own, self._low = self._low[: header.shift * values.size], self._low[header.shift * values.size :]
-        weights = 1 << np.arange(header.shift - 1, -1, -1)
-        low = own.reshape(values.size, header.shift) @ weights if header.shift else 0
-        return np.asarray((values << header.shift) + low - (1 << header.shift >> 1), np.int64)
+        if shift:
+            own, self._low = self._low[: shift * size], self._low[shift * size :]
+            low = own.reshape(size, shift) @ (1 << np.arange(shift - 1, -1, -1))
+            values = (values << shift) + low - (1 << shift >> 1)
+        return coded.slices.spread(values)
 
     def _differences(self, classes: Integers, symbols: NDArray[np.uint8]) -> Integers:
         differences = symbols.astype(np.int64)

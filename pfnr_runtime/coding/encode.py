@@ -18,7 +18,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from pfnr_runtime.coding.header import CODED, RAW, ZERO, Header, write_header
+from pfnr_runtime.coding.header import CODED, RAW, ZERO, Coded, Header, write_header
 from pfnr_runtime.coding.laplace import ESCAPE, largest
 from pfnr_runtime.coding.numbers import write_number
 from pfnr_runtime.coding.places import Integers
@@ -26,6 +26,7 @@ from pfnr_runtime.coding.quantised import Quantised, Tensors
 from pfnr_runtime.coding.rans import encode
 from pfnr_runtime.coding.scale_model import ScaleModel
 from pfnr_runtime.coding.search import choose_settings
+from pfnr_runtime.coding.slices import KERNEL_AXES, choose_slices
 
 MOST_MEAN = 16  # with magnitudes above this on average, the low bits lie apart
 ZLIB_LEVEL = 9
@@ -46,10 +47,11 @@ def encode_tensors(tensors: Tensors) -> bytes:
         if not values.any():
             headers += write_header(Header(ZERO, tensor.exponent))
             continue
-        high, shift, bits = _split_bits(values)
+        slices = choose_slices(values, tensor.integers.shape)
+        high, shift, bits = _split_bits(slices.take(values))
         low.append(bits)
-        settings = choose_settings(high, tensor.integers.shape)
-        headers += write_header(Header(CODED, tensor.exponent, shift, settings))
+        settings = choose_settings(high, slices.kept_shape, kernels=tensor.integers.ndim == KERNEL_AXES)
+        headers += write_header(Header(CODED, tensor.exponent, Coded(slices, shift, settings)))
         model = ScaleModel(settings)
         for places in settings.view.planes():
             classes, expected = model.expect(places)

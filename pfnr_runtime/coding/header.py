@@ -2,7 +2,8 @@
 
     kind        one byte: 0 raw float32, 1 all zero, 2 coded
     exponent    signed number (kinds 1 and 2)
-    shift       one byte: so many low bits of every weight lie apart (kind 2, as all that follows)
+    slices      which slices hold anything (`pfnr_runtime.coding.slices`); only these follow (kind 2, as the rest)
+    shift       one byte: so many low bits of every weight lie apart
     base        one byte: class of the mean magnitude
     split       number: see `View`
     counts      one byte: powers · 16 + shares
@@ -21,6 +22,7 @@ from pfnr_runtime.coding.numbers import Bytes, write_number, write_signed
 from pfnr_runtime.coding.places import View
 from pfnr_runtime.coding.quantised import MOST_EXPONENT
 from pfnr_runtime.coding.scale_model import LEAST_EIGHTHS, Axes, Settings, axes_sets
+from pfnr_runtime.coding.slices import Slices, read_slices, write_slices
 from pfnr_runtime.errors import CodingError
 
 RAW, ZERO, CODED = range(3)
@@ -28,13 +30,26 @@ MOST_SHIFT = 24
 
 
 @dataclass(frozen=True)
+class Coded:
+    """How a coded tensor is coded. settings: its view is of what `slices` keeps."""
+
+    slices: Slices
+    shift: int
+    settings: Settings
+
+    @property
+    def size(self) -> int:
+        """How many weights have a symbol."""
+        return self.settings.view.size
+
+
+@dataclass(frozen=True)
 class Header:
-    """kind: RAW, ZERO or CODED. exponent, shift, settings: see the module; meaningless for other kinds."""
+    """kind: RAW, ZERO or CODED. coded: for kind CODED. Others: see the module."""
 
     kind: int
     exponent: int = 0
-    shift: int = 0
-    settings: Settings | None = None
+    coded: Coded | None = None
 
 
 def write_header(header: Header) -> bytes:
@@ -42,11 +57,12 @@ def write_header(header: Header) -> bytes:
     if header.kind == RAW:
         return bytes([RAW])
     start = bytes([header.kind]) + write_signed(header.exponent)
-    if header.settings is None:
+    if header.coded is None:
         return start
-    settings = header.settings
+    coded, settings = header.coded, header.coded.settings
     counts = len(settings.powers) << 4 | len(settings.shares)
-    start += bytes([header.shift, settings.base]) + write_number(settings.view.split) + bytes([counts])
+    start += write_slices(coded.slices) + bytes([coded.shift, settings.base])
+    start += write_number(settings.view.split) + bytes([counts])
     return start + _write_eighths(settings.powers) + _write_eighths(settings.shares)
 
 
@@ -62,18 +78,16 @@ def read_header(source: Bytes, shape: tuple[int, ...]) -> Header:
         raise CodingError(f"a step of 2^{exponent}; -{MOST_EXPONENT} to {MOST_EXPONENT} are allowed")
     if kind == ZERO:
         return Header(ZERO, exponent)
+    slices = read_slices(source, shape)
     shift, base, split, counts = source.byte(), source.byte(), source.number(), source.byte()
     if shift > MOST_SHIFT or base >= CLASSES:
-        raise CodingError(
-            f"a shift of {shift} and a base of {base}; up to {MOST_SHIFT} and {CLASSES - 1} are allowed"
-        )
-    if split < 1 or (shape[0] if shape else 1) % split:
-        raise CodingError(f"an axis of {shape[0] if shape else 1} split by {split}")
-    view = View(shape, split)
-    if len(view.axes) > 4:
-        raise CodingError(f"a tensor of shape {list(shape)} with its first axis split")
+        raise CodingError(f"shift {shift}, base {base}; up to {MOST_SHIFT} and {CLASSES - 1} are allowed")
+    kept = slices.kept_shape
+    if split < 1 or (kept[0] if kept else 1) % split:
+        raise CodingError(f"a tensor of shape {list(kept)} with its first axis split by {split}")
+    view = View(kept, split)
     powers, shares = (_read_eighths(source, count, len(view.axes)) for count in divmod(counts, 16))
-    return Header(CODED, exponent, shift, Settings(base, view, powers, shares))
+    return Header(CODED, exponent, Coded(slices, shift, Settings(base, view, powers, shares)))
 
 
 def _write_eighths(eighths: Mapping[Axes, int]) -> bytes:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_PLANES = 32
-PLACES_A_PLANE = 64  # at least so many on average
+PARTS_OF_A_TENSOR = 64
+PLANE_ENDS = (1, 2, 3, 4, *range(6, 65, 2))
+PLACES_A_PLANE = 64  # at least so many before the first plane ends
 
 Integers = NDArray[np.int64]
 
@@ -40,17 +41,19 @@ class View:
         return math.prod(self.shape)
 
     def planes(self) -> Iterator[Integers]:
-        """Flat indices of the places, in planes of about equal size; a plane is coded at once.
+        """Flat indices of the places, in planes that grow; a plane is coded at once.
 
-        Plane p holds the places whose coordinates add up to p modulo the number of planes, so that each plane
-        touches every row, column and channel: what it tells helps with all places of the planes after it.
+        A place's plane follows from the sum of its coordinates modulo a power of two, so that each plane touches
+        every row, column and channel: what it tells helps with all places of the planes after it.
         """
-        count = max(1, min(MOST_PLANES, self.size // PLACES_A_PLANE))
+        ends = [end for end in PLANE_ENDS if end * self.size >= PARTS_OF_A_TENSOR * PLACES_A_PLANE]
         total = np.zeros((1,) * len(self.axes), np.int64)
         for axis, length in enumerate(self.axes):
             total = total + np.arange(length).reshape([-1 if i == axis else 1 for i in range(len(self.axes))])
-        plane = (total % count).astype(np.uint8).reshape(-1)
-        order = np.argsort(plane, kind="stable")
-        bounds = np.cumsum(np.bincount(plane, minlength=count))
-        for begin, end in zip((0, *bounds[:-1]), bounds, strict=True):
-            yield order[begin:end]
+        part = (total % PARTS_OF_A_TENSOR).astype(np.uint8).reshape(-1)
+        order = np.argsort(part, kind="stable")
+        bounds = np.cumsum(np.bincount(part, minlength=PARTS_OF_A_TENSOR))
+        begin = 0
+        for end in ends or [PARTS_OF_A_TENSOR]:
+            yield order[begin : bounds[end - 1]]
+            begin = int(bounds[end - 1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
@@ -29,6 +30,7 @@ from pfnr_runtime.coding.scale_model import (
 )
 
 SAMPLE = 1 << 15  # places that a choice is tried on
+LARGE = 1 << 20  # weights; of larger tensors fewer settings are tried
 ROUNDS = 3
 SET_BITS = 8  # what a power or a share takes in the header
 ESCAPED_BITS = 12  # about what a value takes that has no symbol
@@ -36,27 +38,22 @@ LEAST_GAIN = 0.97  # shares are tried where they bring the magnitudes down to th
 STRIDES = (2, 3, 4, 5, 6)  # of pixel shuffles, whose r² sub-pixels may be told apart
 
 
-def choose_settings(values: Integers, shape: tuple[int, ...]) -> Settings:
-    """The cheapest settings found for these values, int64 [size of shape]."""
-    best: tuple[float, Settings] | None = None
-    for split in _splits(shape):
-        found = _search(values, View(shape, split))
-        if best is None or found[0] < best[0]:
-            best = found
-    assert best is not None
-    return best[1]
+def choose_settings(values: Integers, shape: tuple[int, ...], kernels: bool) -> Settings:
+    """The cheapest settings found for these values, int64 [size of shape].
 
-
-def _splits(shape: tuple[int, ...]) -> list[int]:
-    squares = [r * r for r in STRIDES if len(shape) == 4 and shape[0] % (r * r) == 0 and shape[0] > r * r]
-    return [1, *squares]
+    kernels: they are a convolution's, so that the first axis may hold sub-pixels of channels.
+    """
+    splits = [1]
+    if kernels and math.prod(shape) <= LARGE:
+        splits += [r * r for r in STRIDES if shape[0] % (r * r) == 0 and shape[0] > r * r]
+    return min((_search(values, View(shape, split)) for split in splits), key=lambda found: found[0])[1]
 
 
 def _search(values: Integers, view: View) -> tuple[float, Settings]:
     """The cheapest settings with this view, and what they cost in bits."""
     sets = axes_sets(len(view.axes))
     found = _with_powers(values, Settings(0, view), values, sets)
-    shares = _shares(values, view, sets)
+    shares = _shares(values, view, sets) if values.size <= LARGE else {}
     if not shares:
         return found
     differences = values - expected_values(values, view, shares)
@@ -70,7 +67,7 @@ def _with_powers(
 ) -> tuple[float, Settings]:
     magnitudes = np.minimum(np.abs(differences), FARTHEST)
     found = []
-    for base in sorted({_class_of_mean(magnitudes), _best_class(magnitudes)}):
+    for base in _bases(magnitudes):
         prior = base_mean(base)
         logarithms, sample = _walk(settings.view, magnitudes, sets, prior, Means.logarithm)
         features = logarithms - logarithm(np.array([prior]))
@@ -119,6 +116,12 @@ def _walk(
 def _sampled(places: Integers, size: int) -> NDArray[np.bool_]:
     """Which places belong to the sample: about SAMPLE of `size`, scattered by a multiplicative hash."""
     return (places * 2654435761 & 0xFFFFFFFF) * size < SAMPLE << 32
+
+
+def _bases(magnitudes: Integers) -> list[int]:
+    """Classes that may serve as a tensor's base: that of the mean, and that which codes best on its own."""
+    mean = _class_of_mean(magnitudes)
+    return [mean] if magnitudes.size > LARGE else sorted({mean, _best_class(magnitudes)})
 
 
 def _class_of_mean(magnitudes: Integers) -> int:
