@@ -10,6 +10,7 @@ without the batch, and a size may not be empty: clients send frame_index as int6
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -96,6 +97,8 @@ def config_text(name: str, contract: ArtifactContract) -> str:
         "pfnr_precision": contract.precision,
         "pfnr_weights_sha256": contract.weights_sha256,
     }
+    if video.times is not None:  # the rate is the average then
+        about["pfnr_times"] = json.dumps(video.times.to_json(), sort_keys=True)
     parameters = "\n".join(_parameter(key, value) for key, value in about.items())
     return f"""{_SIGNATURE}
 # Send {INPUT_NAME} as int64 [B, 1], each from 0 to {video.frames - 1}.

@@ -131,7 +131,7 @@ def _video_lines(contract: ArtifactContract) -> Iterator[tuple[str, str]]:
             f"{float(video.duration):.2f} s"
         ),
     )
-    time = contract.time_embedding
+    time, unusual = contract.time_embedding, f", {video.colour.unusual}" if video.colour.unusual else ""
     yield (
         "time",
         "whole frames"
@@ -142,7 +142,7 @@ def _video_lines(contract: ArtifactContract) -> Iterator[tuple[str, str]]:
     yield (
         "colour",
         (
-            f"{video.colour.matrix}, {video.colour.range} range, sample aspect "
+            f"{video.colour.matrix}, {video.colour.range} range{unusual}, sample aspect "
             f"{video.sample_aspect.numerator}:{video.sample_aspect.denominator}"
         ),
     )

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.sinks.base import Sink, SinkKind
+from pfnr_runtime.sinks.losses import lost_colour, lost_times
 from pfnr_runtime.sinks.part_file import PartFile, check_folder
-from pfnr_runtime.sinks.ycbcr import to_ycbcr
+from pfnr_runtime.sinks.ycbcr import FULL, IDENTITY, to_ycbcr
 from pfnr_runtime.video.frames import Frame
 from pfnr_runtime.video.record import Colour, VideoRecord
 
@@ -39,8 +40,11 @@ FORMATS = {
 FORMATS[".jpeg"] = FORMATS[".jpg"]
 
 
-def encode_image(data: NDArray[np.uint8], image: ImageFormat) -> bytes:
-    """uint8 [H, W, 3] RGB as the bytes of one image file."""
+def encode_image(data: NDArray[np.uint8], image: ImageFormat, colour: Colour | None = None) -> bytes:
+    """uint8 [H, W, 3] RGB as the bytes of one image file.
+
+    colour: a PNG says its transfer and primaries where they are not the usual ones (its cICP chunk).
+    """
     import av
 
     if image.codec == "mjpeg":
@@ -56,9 +60,19 @@ def encode_image(data: NDArray[np.uint8], image: ImageFormat) -> bytes:
     encoder.framerate = 25  # an image has none, but FFmpeg insists
     encoder.thread_count = 1  # threads would only delay the single packet
     encoder.options = dict(image.options)
+    if colour is not None and _says_colour(image, colour):
+        picture.color_primaries, picture.color_trc, picture.colorspace = colour.tags._replace(matrix=IDENTITY)
+        picture.color_range = FULL
     picture.pts = 0
     packets = [*encoder.encode(picture), *encoder.encode(None)]
     return b"".join(bytes(packet) for packet in packets)
+
+
+def _says_colour(image: ImageFormat, colour: Colour) -> bool:
+    """Whether the encoder writes an unusual transfer or primaries; PyAV before 18 cannot tell it."""
+    import av
+
+    return bool(colour.unusual) and image.codec == "png" and hasattr(av.VideoFrame, "color_trc")
 
 
 class ImageSink(Sink):
@@ -70,10 +84,12 @@ class ImageSink(Sink):
     def __init__(self, uri: str, video: VideoRecord, frames: int) -> None:
         super().__init__(uri, video)
         self._image = FORMATS[Path(uri).suffix.lower()]
-        self.description = f"{self._image.codec.removeprefix('lib')} images, {self._image.note}"
+        self.description = f"{self._image.codec.removeprefix('lib')} images, {self._image.note}{lost_times(video)}"
+        if not _says_colour(self._image, video.colour):
+            self.description += lost_colour(video.colour)
         folder, name = Path(uri).parent, Path(uri).name
         places = len(NUMBER.findall(name))
-        if places != name.count("%") or places > 1 or "%" in str(folder):
+        if places != name.count("%") or places > 1:
             raise UsageError(
                 f"{uri}: the file name needs exactly one frame number such as %05d, as in frames/%05d.png"
             )
@@ -92,7 +108,7 @@ class ImageSink(Sink):
     def _write_impl(self, frame: Frame) -> None:
         file = PartFile(self._path(frame.index))
         try:
-            file.write(encode_image(frame.data, self._image))
+            file.write(encode_image(frame.data, self._image, self.video.colour))
             file.commit(durable=False)
         finally:
             file.discard()

@@ -13,6 +13,7 @@ import os
 import stat
 import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
 from pfnr_runtime.errors import SinkError
 from pfnr_runtime.system.console import describe_os_error
@@ -74,6 +75,11 @@ class PartFile:
     def tell(self) -> int:
         """As `io.IOBase.tell`."""
         return os.lseek(self._fd, 0, os.SEEK_CUR)
+
+    def reader(self) -> BinaryIO:
+        """What has been written so far, for reading, with a place of its own; only where the file is seekable."""
+        assert self._part is not None
+        return open(self._part, "rb")
 
     def seekable(self) -> bool:
         """Whether this is a file rather than a pipe."""

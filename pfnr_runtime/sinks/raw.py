@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.sinks.base import Sink, SinkKind
+from pfnr_runtime.sinks.losses import lost_colour, lost_times
 from pfnr_runtime.sinks.output_file import open_output
 from pfnr_runtime.sinks.ycbcr import planes, to_ycbcr
 from pfnr_runtime.video.frames import Frame
@@ -36,7 +37,7 @@ class RawSink(Sink):
         colour = "full range" if self._format == "rgb24" else f"{video.colour.matrix} {video.colour.range} range"
         self.description = (
             f"raw {colour}: -f rawvideo -pixel_format {self._format} -video_size {video.width}x{video.height} "
-            f"-framerate {video.fps}"
+            f"-framerate {video.fps}{lost_times(video)}{lost_colour(video.colour)}"
         )
         self._file = open_output(target)
 

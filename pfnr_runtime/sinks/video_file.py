@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from pfnr_runtime.sinks.part_file import PartFile
 from pfnr_runtime.sinks.video_codecs import choose_codec
 from pfnr_runtime.sinks.ycbcr import RGB_FORMATS, stream_tags, to_picture
 from pfnr_runtime.system.interrupts import hold_interrupts
+from pfnr_runtime.video.frame_times import FrameTimes
 from pfnr_runtime.video.frames import Frame
 from pfnr_runtime.video.record import VideoRecord
 
@@ -19,6 +22,10 @@ if TYPE_CHECKING:
     import av
 
 CONTAINERS = {".mp4": "mp4", ".mkv": "matroska"}
+# The index before the samples, so that a browser plays a file while it still loads.
+OPTIONS = {"mp4": {"movflags": "+faststart"}}
+MATROSKA_TICK = Fraction(1, 1000)
+LARGEST_RATE_PART = 10**9  # FFmpeg's fractions have 32 bits on either side
 # What it takes to finish a container on a full disk: the index, and what the muxer still holds.
 RESERVE_BYTES, RESERVE_PER_FRAME = 1 << 18, 64
 
@@ -28,7 +35,8 @@ class VideoFileSink(Sink):
 
     When the disk fills up, the part that was written is finished and kept as NAME.partial.mp4; after any
     other failure, and after an interrupt, nothing is left. codec: a key of `video_codecs.CODECS`. Even sizes
-    are 4:2:0, which plays everywhere; what an odd width or height becomes is the codec's to say.
+    are 4:2:0, which plays everywhere; what an odd width or height becomes is the codec's to say. A record's table
+    of times is that of the frames written, in their order, and each of them appears at its time.
     """
 
     def __init__(self, uri: str, video: VideoRecord, frames: int, *, codec: str | None = None) -> None:
@@ -38,10 +46,15 @@ class VideoFileSink(Sink):
         self._codec = choose_codec(uri, suffix, video, codec)
         self._pixel_format = self._codec.format_for(video.width, video.height)
         reason = " (the size is odd; not every player shows 4:4:4)" if self._pixel_format == "yuv444p" else ""
-        colour = f"{video.colour.matrix} {video.colour.range} range"
+        self._times = video.times
+        if self._times is not None and suffix == ".mkv":
+            _check_durations(uri, self._times)
+        colour = video.colour
+        meaning = "RGB" if self._pixel_format in RGB_FORMATS else f"{colour.matrix} {colour.range} range"
         self.description = (
-            f"{self._codec.title} {self._pixel_format}{reason}, {self._codec.note}, "
-            f"{'RGB' if self._pixel_format in RGB_FORMATS else colour}"
+            f"{self._codec.title} {self._pixel_format}{reason}, {self._codec.note}, {meaning}"
+            f"{f', {colour.unusual}' if colour.unusual else ''}"
+            f"{', each frame at its own time' if self._times is not None else ''}"
         )
         self._file = PartFile(uri, reserve=RESERVE_BYTES + RESERVE_PER_FRAME * frames)
         try:
@@ -57,19 +70,32 @@ class VideoFileSink(Sink):
             raise SinkError(f"{self.uri}: a video file cannot be written to a pipe or device; use .y4m")
         # PyAV's stubs want a full file object; write, seek and tell are what it calls.
         file: Any = self._file
-        self._container = av.open(file, "w", format=container)
+        self._container = av.open(
+            file,
+            "w",
+            format=container,
+            container_options=OPTIONS.get(container, {}),
+            io_open=lambda url, flags, options: self._file.reader(),  # to move the samples behind the index
+        )
         codec = self._codec
         for name, value in codec.environment.items():
             os.environ.setdefault(name, value)
+        rate = self.video.fps
+        if max(rate.as_integer_ratio()) > LARGEST_RATE_PART:
+            rate = rate.limit_denominator(10**6)
         try:
-            stream: Any = self._container.add_stream(codec.encoder, rate=self.video.fps)
+            stream: Any = self._container.add_stream(codec.encoder, rate=rate)
         except (av.FFmpegError, ValueError) as error:
             raise SinkError(f"{self.uri}: this build of PyAV cannot write {codec.title} ({error})") from None
         stream.width, stream.height = self.video.width, self.video.height
         stream.pix_fmt = self._pixel_format
-        stream.time_base = 1 / self.video.fps
         stream.options = dict(codec.options)
         encoder = stream.codec_context
+        self._time_base = stream.time_base = encoder.time_base = 1 / rate
+        if self._times is not None:
+            self._time_base = stream.time_base = encoder.time_base = self._times.time_base
+            # Containers keep the times of decoding, and with frames reordered not each frame's own duration.
+            encoder.max_b_frames = 0
         if codec.tag is not None and container == "mp4":
             encoder.codec_tag = codec.tag
         tags, encoder.color_range = stream_tags(self.video.colour, self._pixel_format)
@@ -79,8 +105,9 @@ class VideoFileSink(Sink):
 
     def _write_impl(self, frame: Frame) -> None:
         picture = to_picture(frame.data, self.video.colour, self._pixel_format)
-        picture.pts = self.frames_written
-        picture.time_base = 1 / self.video.fps
+        number = self.frames_written
+        picture.pts = number if self._times is None else self._times.ticks[number]
+        picture.time_base = self._time_base
         self._mux(picture)
         if self._file.full is not None:
             raise self._file.full
@@ -98,6 +125,9 @@ class VideoFileSink(Sink):
         try:
             with hold_interrupts():
                 for packet in self._stream.encode(picture):
+                    if self._times is not None:
+                        number = bisect_left(self._times.ticks, packet.pts)
+                        packet.duration = self._times.ticks[number + 1] - packet.pts
                     self._container.mux(packet)
                     self._packets += 1
         except av.FFmpegError as error:
@@ -131,6 +161,16 @@ class VideoFileSink(Sink):
         except Exception:  # after a failed write PyAV raises errors of several kinds here
             return False
         return True
+
+
+def _check_durations(uri: str, times: FrameTimes) -> None:
+    """A SinkError for frames that follow each other faster than Matroska can tell apart."""
+    shortest = min(range(len(times)), key=times.duration_of)
+    if times.duration_of(shortest) < MATROSKA_TICK:
+        raise SinkError(
+            f"{uri}: frame {shortest} stays {float(times.duration_of(shortest)):.3g} s, and .mkv tells times of "
+            "0.001 s apart, no less; write .mp4"
+        )
 
 
 SINK = SinkKind(

@@ -1,12 +1,13 @@
 """YUV4MPEG2 (.y4m, or - for a pipe): raw 4:2:0 frames behind one line of text, which every codec tool reads.
 
-The format names size, rate, sample aspect, chroma siting and range; it has no place for the matrix, which is
-the record's.
+The format names size, one rate, sample aspect, chroma siting and range; it has no place for the matrix, transfer
+and primaries, which are the record's, nor for times of single frames.
 """
 
 from __future__ import annotations
 
 from pfnr_runtime.sinks.base import Sink, SinkKind
+from pfnr_runtime.sinks.losses import lost_colour, lost_times
 from pfnr_runtime.sinks.output_file import STANDARD_OUTPUT, open_output
 from pfnr_runtime.sinks.ycbcr import planes, to_ycbcr
 from pfnr_runtime.video.frames import Frame
@@ -28,7 +29,8 @@ class Y4mSink(Sink):
 
     def __init__(self, uri: str, video: VideoRecord) -> None:
         super().__init__(uri, video)
-        self.description = f"raw 4:2:0, {video.colour.matrix} {video.colour.range} range"
+        colour = f"{video.colour.matrix} {video.colour.range} range"
+        self.description = f"raw 4:2:0, {colour}{lost_times(video)}{lost_colour(video.colour)}"
         self._file = open_output(uri)
         try:
             self._file.write(header(video))

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pfnr_runtime.errors import SinkError
+from pfnr_runtime.video.colour_tags import Tags
 from pfnr_runtime.video.record import Colour
 
 if TYPE_CHECKING:
@@ -21,24 +22,13 @@ IDENTITY = 0  # the matrix of samples that are RGB
 RGB_FORMATS = ("bgr0",)
 
 
-class Tags(NamedTuple):
-    """How a file says what its samples mean: colour primaries, transfer curve, matrix."""
-
-    primaries: int
-    transfer: int
-    matrix: int
-
-
-# A video record knows the matrix; the primaries and curve are those of the same standard (for BT.601 the
-# 525-line one, for BT.2020 the 10-bit SDR curve, which equals BT.709's).
-TAGS = {"bt709": Tags(1, 1, 1), "bt601": Tags(6, 6, 6), "bt2020": Tags(9, 14, 9)}
 # swscale's name for a matrix, as PyAV takes it.
 SWSCALE_MATRIX = {"bt709": 1, "bt601": 5, "bt2020": 9}
 
 
 def stream_tags(colour: Colour, pixel_format: str) -> tuple[Tags, int]:
     """How a file of `pixel_format` says its colours: the tags and FFmpeg's number for the range."""
-    tags = TAGS[colour.matrix]
+    tags = colour.tags
     if pixel_format in RGB_FORMATS:
         return tags._replace(matrix=IDENTITY), FULL
     return tags, range_number(colour)
@@ -75,9 +65,8 @@ def to_ycbcr(data: NDArray[np.uint8], colour: Colour, pixel_format: str) -> av.V
         dst_colorspace=SWSCALE_MATRIX[colour.matrix],
         dst_color_range=range_number(colour),
     )
-    tags = TAGS[colour.matrix]
     frame.color_range = range_number(colour)
-    frame.colorspace = tags.matrix
+    frame.colorspace = colour.tags.matrix
     return frame
 
 

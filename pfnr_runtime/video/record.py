@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from fractions import Fraction
 from typing import Any
 
+from pfnr_runtime.video.colour_tags import PRIMARIES, TRANSFERS, USUAL, Tags, unusual_name
 from pfnr_runtime.video.frame_times import FrameTimes
 
 MAX_SIDE = 16384
@@ -19,20 +20,57 @@ RANGES = ("limited", "full")
 
 @dataclass(frozen=True)
 class Colour:
-    """How the source's YCbCr samples were meant. Decoded frames are always full-range RGB.
+    """How the source's samples were meant. Decoded frames are always full-range RGB, with the source's curve.
 
-    matrix: one of `MATRICES`; range: one of `RANGES`. Writers of YCbCr files use them again, so that a
-    video leaves as it came.
+    matrix: one of `MATRICES`.
+    range: one of `RANGES`.
+    transfer: a key of `TRANSFERS`, such as smpte2084 (PQ); None for the matrix's usual one.
+    primaries: a key of `PRIMARIES`, such as smpte432 (Display P3); None for the matrix's usual ones.
+
+    Writers of video files use them again, so that a video leaves as it came.
     """
 
     matrix: str = "bt709"
     range: str = "limited"
+    transfer: str | None = None
+    primaries: str | None = None
 
     def __post_init__(self) -> None:
-        if self.matrix not in MATRICES:
-            raise ValueError(f"colour matrix {self.matrix!r} is none of {', '.join(MATRICES)}")
-        if self.range not in RANGES:
-            raise ValueError(f"colour range {self.range!r} is none of {', '.join(RANGES)}")
+        for what, value, known in (
+            ("matrix", self.matrix, MATRICES),
+            ("range", self.range, RANGES),
+            ("transfer", self.transfer, (None, *TRANSFERS)),
+            ("primaries", self.primaries, (None, *PRIMARIES)),
+        ):
+            if value not in known:
+                raise ValueError(f"colour {what} {value!r} is none of {', '.join(filter(None, known))}")
+
+    @classmethod
+    def from_tags(cls, matrix: str, range: str, *, transfer: int, primaries: int) -> Colour:
+        """A Colour from code points of H.273; the usual ones of the matrix and unspecified ones are left out."""
+        usual = USUAL[matrix]
+        return cls(
+            matrix,
+            range,
+            unusual_name(TRANSFERS, transfer, usual.transfer),
+            unusual_name(PRIMARIES, primaries, usual.primaries),
+        )
+
+    @property
+    def tags(self) -> Tags:
+        """The code points for a file of these colours."""
+        usual = USUAL[self.matrix]
+        return Tags(
+            usual.primaries if self.primaries is None else PRIMARIES[self.primaries],
+            usual.transfer if self.transfer is None else TRANSFERS[self.transfer],
+            usual.matrix,
+        )
+
+    @property
+    def unusual(self) -> str:
+        """For people: 'transfer smpte2084 and primaries smpte432', or '' where both are the usual ones."""
+        given = {"transfer": self.transfer, "primaries": self.primaries}
+        return " and ".join(f"{what} {name}" for what, name in given.items() if name is not None)
 
 
 @dataclass(frozen=True)
@@ -141,6 +179,9 @@ class VideoRecord:
         value = asdict(self)
         for key in ("fps", "sample_aspect"):
             value[key] = f"{value[key].numerator}/{value[key].denominator}"
+        for key in ("transfer", "primaries"):  # absent where usual, as in files from before they were recorded
+            if value["colour"][key] is None:
+                del value["colour"][key]
         if self.times is None:  # absent at a constant rate: those files are older than the field
             del value["times"]
         else:
@@ -153,7 +194,7 @@ class VideoRecord:
         given = require_fields(value, cls, optional=("times",))
         for key in ("fps", "sample_aspect"):
             given[key] = parse_fraction(given[key], key)
-        given["colour"] = Colour(**require_fields(given["colour"], Colour))
+        given["colour"] = Colour(**require_fields(given["colour"], Colour, optional=("transfer", "primaries")))
         if "times" not in given:
             return cls(**given)
         times = given.pop("times")

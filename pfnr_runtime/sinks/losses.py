@@ -1,0 +1,20 @@
+"""What an output has no place for, to end its description."""
+
+from __future__ import annotations
+
+from pfnr_runtime.video.record import Colour, VideoRecord
+
+
+def lost_times(video: VideoRecord) -> str:
+    """For an output of frames without times: '' where they are evenly spaced, or there is one alone."""
+    if video.times is None or video.times.even:
+        return ""
+    return (
+        f"; without the frames' own times, which are uneven ({float(video.fps):.4g} a second on average): "
+        "write .mp4 or .mkv to keep them"
+    )
+
+
+def lost_colour(colour: Colour) -> str:
+    """For an output that cannot say transfer and primaries: '' where they are the usual ones of the matrix."""
+    return f"; without the word that its samples have {colour.unusual}" if colour.unusual else ""
