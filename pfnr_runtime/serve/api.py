@@ -78,19 +78,16 @@ class Api:
 
     async def health(self, request: Request) -> Response:
         """200 while frames can be decoded, 503 when no longer."""
-        queries.check_query(request.query_params.multi_items(), ())
         healthy = self._decoding.healthy
         return to_json({"status": "ok" if healthy else "the decoder is stuck"}, 200 if healthy else 503)
 
     async def sessions(self, request: Request) -> Response:
         """All sessions, and what was left out."""
-        queries.check_query(request.query_params.multi_items(), ())
         described = [describe(session) for session in self._catalogue.sessions.values()]
         return to_json({"sessions": described, "damaged": self._catalogue.damaged})
 
     async def session(self, request: Request) -> Response:
         """One session."""
-        queries.check_query(request.query_params.multi_items(), ())
         return to_json(describe(self._find(request)))
 
     async def frame(self, request: Request) -> Response:
@@ -98,7 +95,7 @@ class Api:
         from starlette.responses import Response
 
         session = self._find(request)
-        query = queries.check_query(request.query_params.multi_items(), ("v",))
+        query = queries.read_query(request.query_params.multi_items(), ("v",))
         index, kind = queries.find_frame(request.path_params["file"], session)
         tag = f'"{session.version}-{index}-{kind}"'
         headers = {"ETag": tag, "Cache-Control": FOR_EVER if query.get("v") == session.version else ASK_AGAIN}
@@ -112,14 +109,14 @@ class Api:
 
     async def stream(self, request: Request) -> Response:
         """Frames on time, for as long as someone looks."""
-        from starlette.responses import Response, StreamingResponse
+        from starlette.responses import StreamingResponse
 
         session = self._find(request)
-        query = queries.check_query(request.query_params.multi_items(), ("start", "speed", "loop", "format"))
+        query = queries.read_query(request.query_params.multi_items(), ("start", "speed", "loop", "format"))
         settings = queries.stream_settings(query, session)
         headers = {"Cache-Control": "no-store"}
         if request.method == "HEAD":
-            return Response(media_type=MEDIA_TYPE, headers=headers)
+            return StreamingResponse(iter(()), media_type=MEDIA_TYPE, headers=headers)  # of no stated length
         if len(self._streams) >= MOST_STREAMS:
             message = f"{MOST_STREAMS} streams are open already; close one, or ask for single frames"
             raise RequestError(503, message, allowed=f"{MOST_STREAMS} streams", headers={"Retry-After": "5"})
@@ -139,7 +136,6 @@ class Api:
 
     async def statistics(self, request: Request) -> Response:
         """What decodes and how it goes."""
-        queries.check_query(request.query_params.multi_items(), ())
         backends = [
             {"name": backend.name, "description": backend.description, "rejected": dict(backend.rejected)}
             for backend in self._catalogue.backends

@@ -1,9 +1,9 @@
-"""What a request names, strictly parsed: anything but the one way to write it is refused by name."""
+"""What a request names, strictly parsed: a value in any but the one way to write it is refused by name."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from pfnr_runtime.playback.player import FASTEST, SLOWEST
 from pfnr_runtime.serve.catalogue import Session
@@ -64,21 +64,17 @@ def stream_settings(query: Mapping[str, str], session: Session) -> StreamSetting
     return StreamSettings(start, float(speed), SWITCH[loop], kind)
 
 
-def check_query(given: Iterable[tuple[str, str]], allowed: Iterable[str]) -> dict[str, str]:
-    """A query as a dictionary; a RequestError for a parameter that is unknown or given twice.
+def read_query(given: Iterable[tuple[str, str]], known: Collection[str]) -> dict[str, str]:
+    """The `known` parameters of a query; a RequestError for one that is given twice.
 
-    `token` is the guard's, and known everywhere.
+    Others are passed over: links collect parameters of mail programs and proxies, which mean nothing here.
     """
-    known = ("token", *allowed)
     query: dict[str, str] = {}
     for name, value in given:
-        if name not in known:
-            names = ", ".join(known)
-            message = f"no parameter is called {name[:50]!r}; there are {names}"
-            raise RequestError(400, message, value=name, allowed=names)
         if name in query:
             raise RequestError(400, f"parameter {name} is given twice", value=name, allowed="once")
-        query[name] = value
+        if name in known:
+            query[name] = value
     return query
 
 

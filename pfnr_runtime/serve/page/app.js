@@ -2,6 +2,7 @@
 
 import { aspect, describe, failure, Player } from "./player.js";
 import { Statistics } from "./statistics.js";
+import { frameAfter, timeOf } from "./times.js";
 
 const element = (id) => document.getElementById(id);
 const player = new Player(element("picture"));
@@ -74,10 +75,10 @@ function details(session) {
   const rows = [
     ["name", session.name],
     ["size", `${session.width}×${session.height}`],
-    ["rate", `${Number(session.fps.toFixed(3))} frames a second`],
+    ["rate", `${Number(session.fps.toFixed(3))} frames a second${video.times ? " on average" : ""}`],
     ["length", `${session.frames} frames, ${clock(session.seconds)}`],
     ["source", video.source],
-    ["colour", `${video.colour.matrix}, ${video.colour.range} range`],
+    ["colour", colour(video.colour)],
     ["precision", session.precision],
     ["quality", measured.join(", ")],
     ["file", session.file],
@@ -89,13 +90,18 @@ function details(session) {
   });
 }
 
+function colour({ matrix, range, transfer, primaries }) {
+  const parts = [matrix, `${range} range`, transfer && `transfer ${transfer}`, primaries && `primaries ${primaries}`];
+  return parts.filter(Boolean).join(", ");
+}
+
 function show() {
   const { session, frame, playing } = player;
   if (session === null) return;
   const seek = element("seek");
   seek.value = frame;
   seek.style.setProperty("--done", `${session.frames > 1 ? (100 * frame) / (session.frames - 1) : 100}%`);
-  const place = `${clock(frame / session.fps)} / ${clock(session.seconds)}`;
+  const place = `${clock(timeOf(session, frame))} / ${clock(session.seconds)}`;
   seek.setAttribute("aria-valuetext", `frame ${frame} of ${session.frames}, ${place}`);
   element("place").textContent = `${place} · frame ${frame}`;
   const play = element("play");
@@ -140,7 +146,7 @@ function neighbour(offset) {
 }
 
 function seekBy(seconds) {
-  player.seek(player.frame + Math.round(seconds * player.session.fps));
+  player.seek(frameAfter(player.session, player.frame, seconds));
 }
 
 function fullScreen() {
