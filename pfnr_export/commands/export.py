@@ -73,7 +73,11 @@ def export(
     ] = None,
     source: Annotated[
         Path | None,
-        typer.Option(help="The source clip, to measure the loss against.", show_default="as the library knows it"),
+        typer.Option(
+            help="The source clip, to measure the loss against.",
+            show_default="as the library knows it",
+            readable=False,
+        ),
     ] = None,
     calibration_frames: Annotated[
         int | None, typer.Option(help="Frames, evenly chosen, that set int8 ranges.", show_default="all")

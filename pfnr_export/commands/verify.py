@@ -30,10 +30,12 @@ app = make_app("Verify an artifact against the library it was exported from.")
 @app.command()
 @reports_errors
 def verify(
-    artifact: Annotated[Path, typer.Argument(help="The exported file.", show_default=False)],
+    artifact: Annotated[Path, typer.Argument(help="The exported file.", show_default=False, readable=False)],
     library: Annotated[
         Path | None,
-        typer.Option("--library", "-l", help="The library.", show_default="$PFNR_LIBRARY or library.pfnr"),
+        typer.Option(
+            "--library", "-l", help="The library.", show_default="$PFNR_LIBRARY or library.pfnr", readable=False
+        ),
     ] = None,
     session: Annotated[
         str | None, typer.Option("--session", "-s", help="Index or name, for a shared graph.", show_default=False)
@@ -41,9 +43,15 @@ def verify(
     every: Annotated[bool, typer.Option("--all", help="Every session that lies beside a shared graph.")] = False,
     golden: Annotated[
         Path | None,
-        typer.Option(help="Golden file to verify against.", show_default="beside the artifact, if it is there"),
+        typer.Option(
+            help="Golden file to verify against.",
+            show_default="beside the artifact, if it is there",
+            readable=False,
+        ),
     ] = None,
-    source: Annotated[Path | None, typer.Option(help="The source clip, to compare with too.")] = None,
+    source: Annotated[
+        Path | None, typer.Option(help="The source clip, to compare with too.", readable=False)
+    ] = None,
     backend: Annotated[str, typer.Option(help="Engine to verify on.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="all")] = None,
     max_step: Annotated[int | None, typer.Option(help="Largest difference allowed, in steps of 255.")] = None,

@@ -27,7 +27,10 @@ app = make_app("Show exported videos in a browser: pfnr-serve library.onnx, then
 def serve(
     artifacts: Annotated[
         list[Path],
-        typer.Argument(help="The .onnx files that pfnr-export wrote; of a shared graph, all sessions beside it."),
+        typer.Argument(
+            help="The .onnx files that pfnr-export wrote; of a shared graph, all sessions beside it.",
+            readable=False,
+        ),
     ],
     host: Annotated[
         str, typer.Option(help="Address to listen on; any but this machine's own asks for a token.")

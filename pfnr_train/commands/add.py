@@ -52,7 +52,9 @@ from pfnr_train.session.initialise import new_library
 
 @reports_errors
 def add(
-    clip: Annotated[Path, typer.Argument(help="A video file or a folder of images.", show_default=False)],
+    clip: Annotated[
+        Path, typer.Argument(help="A video file or a folder of images.", show_default=False, readable=False)
+    ],
     library: LibraryOption,
     name: Annotated[str | None, typer.Option(help="Name of the session.", show_default="the clip's")] = None,
     frames: Annotated[str | None, typer.Option(help="Half-open range A:B of frames to take.")] = None,

@@ -45,7 +45,10 @@ def join_number_lists(args: list[str]) -> list[str]:
 @reports_errors
 def import_reference(
     checkpoint: Annotated[
-        Path, typer.Argument(help="A model_task*_val_best.pth of the reference code.", show_default=False)
+        Path,
+        typer.Argument(
+            help="A model_task*_val_best.pth of the reference code.", show_default=False, readable=False
+        ),
     ],
     fc_hw_dim: Annotated[
         str,

@@ -17,6 +17,7 @@ LibraryOption = Annotated[
         default_factory=default_library_path,
         show_default="$PFNR_LIBRARY or library.pfnr",
         help="The library file.",
+        readable=False,  # checked where it is read, with the message and exit code of any bad file
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]

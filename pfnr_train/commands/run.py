@@ -45,7 +45,8 @@ def run(
     sequence: SequenceArgument,
     data: DataOption = None,
     library: Annotated[
-        Path | None, typer.Option("--library", "-l", help="The library file.", show_default="NAME.pfnr")
+        Path | None,
+        typer.Option("--library", "-l", help="The library file.", show_default="NAME.pfnr", readable=False),
     ] = None,
     only: OnlyOption = None,
     recipe: SequenceRecipeOption = None,

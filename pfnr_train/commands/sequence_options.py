@@ -12,7 +12,10 @@ from pfnr_train.sequence.sequence import Sequence, read_sequence, recipe_setting
 from pfnr_train.session.recipe import RECIPES, named_recipe
 
 SequenceArgument = Annotated[
-    Path, typer.Argument(help="A sequence file, such as benchmarks/sequences/uvg8mini.toml.", show_default=False)
+    Path,
+    typer.Argument(
+        help="A sequence file, such as benchmarks/sequences/uvg8mini.toml.", show_default=False, readable=False
+    ),
 ]
 DataOption = Annotated[
     Path | None, typer.Option(help="Folder with the clips.", show_default="$PFNR_DATA", envvar=None)

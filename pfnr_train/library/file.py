@@ -17,6 +17,7 @@ and nothing else. A file is written beside its name, fsynced and renamed, under 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -53,10 +54,13 @@ def real_path(path: Path) -> Path:
 def lock_library(path: Path) -> Iterator[None]:
     """Hold the library's lock, `<name>.lock` beside the file itself, also where `path` is a link to it.
 
-    A LibraryError, with the process's number where that is known, if another process holds it.
+    A LibraryError, with the process's number where that is known, if another process holds it, and for a library
+    that may not be written. Where no library comes of it, its lock file goes too.
     """
     if not path.parent.is_dir():
         raise LibraryError(f"{path}: folder {path.parent} does not exist; make it first: mkdir -p {path.parent}")
+    if path.exists() and not _is_writable(path):
+        raise LibraryError(f"{path} is read-only; allow writing with chmod u+w, or add to a copy of it")
     file = Path(f"{real_path(path)}.lock")
     lock = filelock.FileLock(file)
     try:
@@ -72,11 +76,20 @@ def lock_library(path: Path) -> Iterator[None]:
             file.write_text(f"{os.getpid()}\n")
         yield
     finally:
+        if not path.exists():
+            file.unlink(missing_ok=True)
         lock.release()
 
 
+def _is_writable(path: Path) -> bool:
+    """Whether the file's own mode allows writing: renaming a new one onto it would not ask, nor is root asked."""
+    return bool(path.stat().st_mode & 0o222) and os.access(path, os.W_OK)
+
+
 def write_library(library: Library, path: Path) -> None:
-    """Write the whole library, atomically. Raises OSError."""
+    """Write the whole library, atomically. Raises OSError, also where the file there is read-only."""
+    if path.exists() and not _is_writable(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     write_atomically(real_path(path), library_bytes(library))
 
 
@@ -114,6 +127,8 @@ def read_library(path: Path) -> Library:
             config, records = _parse(path, header)
             _check_layout(path, config, records, file)
             return _load(config, records, file)
+    except PermissionError:
+        raise LibraryError(f"{path}: permission denied; make the file readable") from None
     except safetensors.SafetensorError as error:
         raise LibraryError(
             f"{path} is not a library, or is truncated or damaged ({error}); restore it from a copy"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import safetensors
 from helpers.clips import write_image, write_lossless, write_video
 from helpers.running import TRAIN, run_here
 from helpers.synthetic import moving_pattern
@@ -41,7 +43,36 @@ def test_a_bad_clip_is_one_line_and_leaves_the_library(name: str, folder: Path) 
     assert Path("library.pfnr").read_bytes() == before
     fresh = run_here("pfnr-train", "add", name, "-l", "new.pfnr", *TRAIN)
     assert fresh.code == 1
-    assert not Path("new.pfnr").exists()
+    assert not list(Path().glob("new.pfnr*"))  # no lock file either
+
+
+def test_a_read_only_library_is_refused_before_anything_is_trained(folder: Path) -> None:
+    write_lossless(folder / "second.mkv", 5)
+    library = Path("library.pfnr")
+    before = library.read_bytes()
+    library.chmod(0o444)
+    done = run_here("pfnr-train", "add", "second.mkv", *TRAIN)
+    assert (done.code, done.error) == (
+        1,
+        "library.pfnr is read-only; allow writing with chmod u+w, or add to a copy of it",
+    )
+    assert library.read_bytes() == before
+    assert library.stat().st_mode & 0o777 == 0o444
+    assert run_here("pfnr-train", "info", "--json").code == 0  # reading goes on
+
+
+def test_an_unreadable_library_is_a_failure_like_an_unreadable_artifact(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Root, who often runs tests, may read everything: what the system answers is made up here.
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied", "library.pfnr")
+
+    monkeypatch.setattr(safetensors, "safe_open", refuse)
+    monkeypatch.setattr(os, "access", lambda path, mode, **options: mode != os.R_OK)
+    for arguments in (("info",), ("eval",)):
+        done = run_here("pfnr-train", *arguments)
+        assert (done.code, done.error) == (1, "library.pfnr: permission denied; make the file readable")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors
 import safetensors.numpy
 from helpers.libraries import COMBINES, made_library, small_config
 from hypothesis import HealthCheck, given, settings
@@ -372,6 +373,43 @@ def test_a_failed_write_leaves_the_old_library_and_nothing_else(
         assert caught.value.filename == str(library_file)
         assert library_file.read_bytes() == before
         assert [p.name for p in library_file.parent.iterdir()] == ["library.pfnr"]
+
+
+def test_a_read_only_library_is_neither_locked_nor_replaced(library_file: Path) -> None:
+    before = library_file.read_bytes()
+    library_file.chmod(0o444)
+    with pytest.raises(PermissionError) as caught:
+        write_library(made_library(small_config(), 3), library_file)
+    assert caught.value.filename == str(library_file)
+    with (
+        pytest.raises(LibraryError, match=r"is read-only; allow writing with chmod u\+w"),
+        lock_library(library_file),
+    ):
+        pass
+    assert library_file.read_bytes() == before
+    assert [p.name for p in library_file.parent.iterdir()] == ["library.pfnr"]
+
+
+def test_a_lock_goes_where_no_library_came_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "library.pfnr"
+    with lock_library(path), pytest.raises(LibraryError, match="is locked"), lock_library(path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    with lock_library(path):
+        write_library(made_library(small_config(), 1), path)
+    with lock_library(path):
+        pass
+
+
+def test_reading_a_file_one_may_not_read_is_a_library_error(
+    library_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied", str(library_file))
+
+    monkeypatch.setattr(safetensors, "safe_open", refuse)  # root, who often runs tests, may read everything
+    with pytest.raises(LibraryError, match="permission denied; make the file readable"):
+        read_library(library_file)
 
 
 def test_a_link_to_a_library_keeps_pointing_at_it(tmp_path: Path) -> None:
