@@ -46,15 +46,19 @@ class DamageTracker:
         self.found: list[Damage] = []
         self._open: Damage | None = None
         self._reason = ""
+        self._between = False
         self._earliest: int | None = None
         self._latest: int | None = None
         self._last_pts: int | None = None
         self.ordered = True
 
-    def sign(self, reason: str, pts: int | None) -> None:
-        """A packet of time `pts` (None if unknown) is damaged."""
+    def sign(self, reason: str, pts: int | None, between: bool = False) -> None:
+        """A packet of time `pts` (None if unknown) is damaged.
+
+        between: the file is damaged in front of it, and perhaps in the packet before.
+        """
         if not self._reason:
-            self._reason, self._earliest = reason, pts
+            self._reason, self._earliest, self._between = reason, pts, between
         if pts is not None:
             self._latest = pts if self._latest is None else max(self._latest, pts)
 
@@ -74,7 +78,8 @@ class DamageTracker:
             # Frames of before the damage that were still to be shown are past.
             clean = is_key and later
             if self._open is None:
-                damage = Damage(number, number if clean else None, self._reason, seconds)
+                first = self._first_spoilt(number)
+                damage = Damage(first, number if clean else None, self._reason, seconds)
                 self.found.append(damage)
                 self._open = None if clean else damage
             elif clean:
@@ -86,10 +91,13 @@ class DamageTracker:
     def close(self, count: int) -> None:
         """The file is over after `count` frames."""
         if self._reason and self._open is None:
-            self.found.append(Damage(count, count, self._reason, None))
+            self.found.append(Damage(self._first_spoilt(count), count, self._reason, None))
         self._reason = ""
         if self._open is not None:
             self._close(count)
+
+    def _first_spoilt(self, number: int) -> int:
+        return max(0, number - 1) if self._between else number
 
     def _close(self, end: int) -> None:
         assert self._open is not None

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 ERROR, INFO = 16, 32
+# Said of a file that nobody finished as well as of one that was cut: `file_end` tells them apart.
+ENDED = "File ended prematurely"
 # Said below the level of an error although the picture is no longer the one that was encoded.
 CONCEALED = re.compile(r"concealing|undecodable NALU|[Pp]acket corrupt|[Cc]orrupt (?:input|decoded)")
 UNSUPPORTED = re.compile(
@@ -33,7 +35,7 @@ class Heard:
     def damage(self) -> str:
         """The first message that tells of damage, or ''."""
         for level, name, text in self._messages:
-            if name != "swscaler" and (level <= ERROR or CONCEALED.search(text)):
+            if name != "swscaler" and ENDED not in text and (level <= ERROR or CONCEALED.search(text)):
                 return _plain(text)
         return ""
 

@@ -51,6 +51,7 @@ class VideoReader:
         self._base: Fraction | None = None
         self._stated: tuple[Fraction, ...] = ()
         self._has_times = True
+        self._may_join = False
         self._declared = 0
         self._promised: Fraction | None = None
         self._missing = ""
@@ -66,17 +67,19 @@ class VideoReader:
             self._base = stream.time_base
             self._stated = stated_rates(stream, name)
             self._has_times = name not in BARE_STREAMS
+            self._may_join = name in JOINED_MIDWAY
             decoder = self._decoder(stream)
             packets = container.demux(stream)
             end_of_data, errors = 0, 0
             while errors < MAX_ERRORS:
                 packet: Packet | None = None
                 frames: list[Any] = []
-                reason = ""
+                reason, between = "", False
                 with listening() as heard:
                     try:
                         packet = next(packets)
                         self.damage.packet(packet.pts)
+                        between = bool(heard.damage())
                         frames = decoder.decode(packet if packet.size else None)
                     except StopIteration:
                         break
@@ -93,7 +96,7 @@ class VideoReader:
                     reason = reason or ("its packet is marked as corrupt" if packet.is_corrupt else "")
                     self._note_packet(packet)
                 if reason:
-                    self._note_damage(reason, packet, bool(frames), name)
+                    self._note_damage(reason, packet, bool(frames), between or packet is None)
                 for frame in frames:
                     if is_picture(frame):
                         self._note_frame(frame)
@@ -157,12 +160,12 @@ class VideoReader:
         if packet.size and packet.pts is not None and not packet.is_discard:
             self._waiting.add(packet.pts)
 
-    def _note_damage(self, reason: str, packet: Packet | None, gave_frames: bool, format_name: str) -> None:
+    def _note_damage(self, reason: str, packet: Packet | None, gave_frames: bool, between: bool) -> None:
         before_first = not self._starts and not gave_frames
-        if before_first and packet is not None and (format_name in JOINED_MIDWAY or not packet.is_keyframe):
+        if before_first and packet is not None and (self._may_join or not packet.is_keyframe):
             self.skipped += 1
             return
-        self.damage.sign(reason, packet.pts if packet is not None and packet.size else None)
+        self.damage.sign(reason, packet.pts if packet is not None and packet.size else None, between)
 
     def _note_frame(self, frame: VideoFrame) -> None:
         number, pts = len(self._starts), frame.pts
