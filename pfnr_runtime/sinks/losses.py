@@ -10,7 +10,7 @@ def lost_times(video: VideoRecord) -> str:
     if video.times is None or video.times.even:
         return ""
     return (
-        f"; without the frames' own times, which are uneven ({float(video.fps):.4g} a second on average): "
+        f"; without the frames' own times, which are uneven ({float(video.times.rate):.4g} a second on average): "
         "write .mp4 or .mkv to keep them"
     )
 

@@ -80,7 +80,7 @@ class VideoRecord:
     name: what the user calls it.
     frames: N ≥ 1.
     width, height: in samples.
-    fps: frames a second; with `times`, their average rate.
+    fps: frames a second; with `times`, the rate for whatever has no place for times.
     sample_aspect: width over height of one sample.
     source: file name of the clip, without folders.
     source_start: first frame taken from the source.
@@ -114,13 +114,11 @@ class VideoRecord:
             raise ValueError(f"sample aspect {self.sample_aspect} is outside 1/100 to 100")
         if self.times is not None and len(self.times) != self.frames:
             raise ValueError(f"times of {len(self.times)} frames in a video of {self.frames}")
-        if self.times is not None and self.times.rate != self.fps:
-            raise ValueError(f"{self.fps} frames a second where the times are {self.times.rate} on average")
 
     @property
     def duration(self) -> Fraction:
         """Length in seconds."""
-        return self.frames / self.fps
+        return self.frames / self.fps if self.times is None else self.times.duration
 
     def pts(self, index: int) -> Fraction:
         """Presentation time of frame `index` in seconds, from 0; of N, the end of the video."""
@@ -158,10 +156,8 @@ class VideoRecord:
 
     def select(self, frames: Sequence[int]) -> VideoRecord:
         """The record of a video that shows these frames alone, in this order, each for its own duration."""
-        if self.times is None:
-            return replace(self, frames=len(frames))
-        times = self.times.select(frames)
-        return replace(self, frames=len(frames), fps=times.rate, times=times)
+        times = None if self.times is None else self.times.select(frames)
+        return replace(self, frames=len(frames), times=times)
 
     def at_rate(self, fps: Fraction) -> VideoRecord:
         """The record of the same frames at a constant rate."""
@@ -169,10 +165,8 @@ class VideoRecord:
 
     def faster(self, speed: Fraction) -> VideoRecord:
         """The record of the same video `speed` times as fast."""
-        if self.times is None:
-            return replace(self, fps=self.fps * speed)
-        times = self.times.scaled(1 / speed)
-        return replace(self, fps=times.rate, times=times)
+        times = None if self.times is None else self.times.scaled(1 / speed)
+        return replace(self, fps=self.fps * speed, times=times)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; fractions as 'a/b'."""

@@ -1,4 +1,4 @@
-"""From FFmpeg's colour codes to the two fields of a video record."""
+"""From FFmpeg's colour codes to the colour of a video record."""
 
 from __future__ import annotations
 
@@ -39,3 +39,8 @@ def describe_colour(
             "no colour matrix in the file: read as BT.601, as FFmpeg does (some players take BT.709 here)",
         )
     return Colour("bt601", span), ()
+
+
+def with_curve(colour: Colour, transfer: int, primaries: int) -> Colour:
+    """`colour` with the stream's AVColorTransferCharacteristic and AVColorPrimaries codes, where unusual."""
+    return Colour.from_tags(colour.matrix, colour.range, transfer=transfer, primaries=primaries)

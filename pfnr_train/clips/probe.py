@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pfnr_runtime.errors import ClipError
-from pfnr_train.clips.colour import HDR_TRANSFERS, describe_colour
+from pfnr_train.clips.colour import HDR_TRANSFERS, describe_colour, with_curve
 from pfnr_train.clips.container import check_size, open_video
 from pfnr_train.clips.ffmpeg_log import av_errors
 from pfnr_train.clips.info import DEFAULT_FPS, MAX_FPS, ClipInfo, choose_fps, sane_aspect
@@ -91,6 +91,7 @@ def _describe(info: ClipInfo, picture: Picture, codec: str) -> ClipInfo:
     colour, colour_notes = describe_colour(
         int(frame.colorspace), int(frame.color_range), frame.format.name, frame.format.is_rgb, height
     )
+    colour = with_curve(colour, int(getattr(frame, "color_trc", 2)), int(getattr(frame, "color_primaries", 2)))
     notes += colour_notes
     if picture.turn is None:
         notes += (TILTED_NOTE,)

@@ -34,7 +34,7 @@ def describe_clip(clip: Clip, name: str) -> VideoRecord:
             frames,
             width,
             height,
-            clip.fps if clip.times is None else clip.times.rate,
+            clip.fps,
             clip.sample_aspect,
             clip.info.colour,
             _place(clip).name,

@@ -75,7 +75,7 @@ function details(session) {
   const rows = [
     ["name", session.name],
     ["size", `${session.width}×${session.height}`],
-    ["rate", `${Number(session.fps.toFixed(3))} frames a second${video.times ? " on average" : ""}`],
+    ["rate", `${Number(session.fps.toFixed(3))} frames a second${video.times ? ", uneven" : ""}`],
     ["length", `${session.frames} frames, ${clock(session.seconds)}`],
     ["source", video.source],
     ["colour", colour(video.colour)],

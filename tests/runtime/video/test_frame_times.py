@@ -117,11 +117,14 @@ def test_a_record_answers_from_its_table() -> None:
         record.index_at(4.0)
 
 
+def test_a_record_with_a_table_keeps_a_rate_for_what_has_no_times() -> None:
+    record = video(frames=5, fps=Fraction(25), times=SLIDES)
+    assert (record.duration, record.select([1, 2]).fps, record.faster(Fraction(2)).fps) == (4, 25, 50)
+
+
 def test_a_table_and_a_record_that_disagree_are_refused() -> None:
     with pytest.raises(ValueError, match="times of 5 frames in a video of 6"):
         video(frames=6, fps=SLIDES.rate, times=SLIDES)
-    with pytest.raises(ValueError, match="5/4 on average"):
-        video(frames=5, fps=Fraction(25), times=SLIDES)
 
 
 def test_a_record_of_some_frames_at_another_speed_or_rate() -> None:
