@@ -18,12 +18,15 @@ from pfnr_export.emit import emit, serialise
 from pfnr_export.lowerings import choose_lowering
 from pfnr_export.lowerings.budget import DEFAULT_BUDGET, SpatialBudget
 from pfnr_export.materialise import materialise
+from pfnr_export.origin import session_origin
 from pfnr_export.passes import run_passes
 from pfnr_export.precisions import Subject, choose_precision
 from pfnr_export.triton import TritonModel, check_model_folder, write_model
 from pfnr_runtime import __version__
 from pfnr_runtime.artifact.contract import METADATA_KEY, OUTPUT_KINDS, ArtifactContract
 from pfnr_runtime.artifact.golden import SUFFIX, make_golden, write_golden
+from pfnr_runtime.artifact.packed.file import SUFFIX as PACKED
+from pfnr_runtime.artifact.packed.pack import pack
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.system.atomic_file import write_atomically
 from pfnr_train.library.library import Library
@@ -146,6 +149,8 @@ def export_session(
 ) -> Exported:
     """Write session `index` to `path`, whole or not at all. Same session, options and source, same bytes.
 
+    A path that ends in .pfnv gets the packed video, any other the .onnx.
+
     golden_frames: also write a golden file beside it, of what PyTorch decodes, with so many frames whole.
     triton: a model repository to put the artifact into as well, or instead where `path` is None.
     """
@@ -165,11 +170,14 @@ def export_session(
         progress(f"golden file: PyTorch decodes {contract.video.frames} frames")
         pictures = (frame for batch in decode_frames(library.session_weights(index)) for frame in batch)
         golden = make_golden(pictures, contract, golden_frames)
+    written = data
     if path is not None:
-        write_atomically(path, data)
+        if path.suffix == PACKED:
+            written = pack(data, session_origin(library, index))
+        write_atomically(path, written)
     placed = None if triton is None else write_model(triton, contract, data)
     beside = None
     if golden is not None and path is not None:
         beside = path.with_suffix(SUFFIX)
         write_golden(golden, beside)
-    return Exported(path, contract, weight_bytes, len(data), seen, beside, placed)
+    return Exported(path, contract, weight_bytes, len(written), seen, beside, placed)

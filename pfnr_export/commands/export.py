@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pfnr_export.checks import CHECKS, say_checks
 from pfnr_export.commands.export_shared import run_shared
+from pfnr_export.commands.unpack import run_unpack
 from pfnr_export.continuous_time import FRAMES, TIME_KINDS
 from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_export.lowerings import AUTO, LOWERINGS
@@ -19,7 +20,9 @@ from pfnr_export.precisions import PRECISIONS
 from pfnr_export.precisions.summary import summary
 from pfnr_export.shared.build import PRECISION, SharedOptions
 from pfnr_runtime.artifact.contract import OUTPUT_KINDS
+from pfnr_runtime.artifact.describe import size
 from pfnr_runtime.artifact.golden import WHOLE_FRAMES
+from pfnr_runtime.artifact.packed.file import SUFFIX as PACKED
 from pfnr_runtime.errors import PfnrError, UsageError
 from pfnr_runtime.system.console import make_app, print_json, reports_errors, say
 from pfnr_train.commands.options import JsonOption, LibraryOption
@@ -35,8 +38,15 @@ _DEFAULT = ExportOptions()
 @reports_errors
 def export(
     library: LibraryOption,
+    packed: Annotated[
+        Path | None,
+        typer.Argument(help="A packed video (.pfnv), to be turned back into its .onnx.", show_default=False),
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="File to write: .onnx, or .pfnv for a packed video.", show_default=False
+        ),
     ] = None,
     session: Annotated[
         str | None, typer.Option("--session", "-s", help="Index or name of the session.", show_default=False)
@@ -99,7 +109,16 @@ def export(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Export a session of a library as an ONNX decoder, or several as one shared graph."""
+    """Export a session of a library as an ONNX decoder or a packed video, or several as one shared graph.
+
+    A packed video is turned back into its .onnx by `pfnr-export v5.pfnv -o v5.onnx`, byte for byte.
+    """
+    if packed is not None:
+        if shared or session is not None or sessions is not None or output is None:
+            raise UsageError(f"a packed video goes with --output alone: pfnr-export {packed} -o v5.onnx")
+        _check_output(output, packed)
+        run_unpack(packed, output, json)
+        return
     if shared and (session is not None or precision != PRECISION or spatial_budget is not None):
         raise UsageError(f"--shared goes with --sessions, not --session, and with --precision {PRECISION} alone")
     if not shared and (session is None or sessions is not None):
@@ -120,6 +139,8 @@ def export(
             f"--time {time} goes with --session: it would put the stem's first layer into the shared graph, which "
             "its sessions' tables keep out of it; export the session alone"
         )
+    if shared and output is not None and output.suffix == PACKED:
+        raise UsageError(f"{output}: a packed video holds one session: name it with --session, without --shared")
     if shared and triton is not None:
         raise UsageError("--triton takes one session: name it with --session, without --shared")
     if output is not None:
@@ -161,7 +182,7 @@ def export(
     kind = "" if time == FRAMES else f"{time} time, "
     print(
         f"session {done.contract.session} ({video.name}): {video.frames} frames of {video.width}x{video.height}, "
-        f"{precision}, {done.contract.lowering} lowering, {kind}{done.file_bytes / 1e6:.2f} MB"
+        f"{precision}, {done.contract.lowering} lowering, {kind}{size(done.file_bytes)}"
         + ("" if output is None else f" -> {output}")
     )
     if done.triton is not None:
@@ -172,11 +193,13 @@ def export(
         print(f"golden file -> {done.golden}")
 
 
-def _check_output(output: Path, library: Path) -> None:
+def _check_output(output: Path, source: Path) -> None:
     if output.is_dir():
         raise UsageError(f"{output} is a folder; name a file in it, such as {output / 'v.onnx'}")
-    if output.suffix == ".pfnr" or (output.exists() and library.exists() and output.samefile(library)):
-        raise UsageError(f"{output} is a library, or named like one; name the artifact otherwise, such as v.onnx")
+    if output.suffix == ".pfnr" or (output.exists() and source.exists() and output.samefile(source)):
+        raise UsageError(
+            f"{output} is what is exported from, or a library; name the artifact otherwise, such as v.onnx"
+        )
     if not output.parent.is_dir():
         raise PfnrError(
             f"{output}: folder {output.parent} does not exist; make it first: mkdir -p {output.parent}"

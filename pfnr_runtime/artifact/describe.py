@@ -11,6 +11,7 @@ from typing import Any
 from pfnr_runtime.artifact.contract import ArtifactContract, SharedContract
 from pfnr_runtime.artifact.onnx.tensor import TensorInfo
 from pfnr_runtime.artifact.open import ArtifactFile, SharedFile
+from pfnr_runtime.artifact.packed.file import Unpacked
 from pfnr_runtime.artifact.sidecar import list_sidecars
 from pfnr_runtime.errors import ArtifactError
 from pfnr_runtime.video.record import VideoRecord
@@ -62,6 +63,7 @@ def report(artifact: ArtifactFile | SharedFile) -> dict[str, Any]:
         "path": str(artifact.path),
         "bytes": artifact.size,
         "sha256": artifact.sha256,
+        **_packed(artifact),
         "contract": json.loads(contract.to_json()),
         **sessions,
         "inputs": [_value(v.name, v.dtype, v.shape) for v in summary.inputs],
@@ -79,6 +81,8 @@ def lines(artifact: ArtifactFile | SharedFile) -> Iterator[tuple[str, str]]:
     """The same as labelled lines: (label, text)."""
     summary, contract = artifact.summary, artifact.contract
     yield "file", f"{artifact.path}, {size(artifact.size)}"
+    if isinstance(artifact, ArtifactFile) and artifact.packed is not None:
+        yield from _packed_lines(artifact.packed)
     yield "sha256", artifact.sha256
     if isinstance(artifact, SharedFile):
         yield from _graph_lines(artifact)
@@ -106,6 +110,19 @@ def lines(artifact: ArtifactFile | SharedFile) -> Iterator[tuple[str, str]]:
     if len(tensors) > LARGEST:
         rest = sum(t.nbytes for t in tensors[LARGEST:])
         yield "", f"{size(rest):>10}  in {len(tensors) - LARGEST} smaller ones"
+
+
+def _packed(artifact: ArtifactFile | SharedFile) -> dict[str, Any]:
+    if not isinstance(artifact, ArtifactFile) or artifact.packed is None:
+        return {}
+    parts = [{"part": name, "bytes": round(taken, 1)} for name, taken in artifact.packed.parts]
+    return {"packed": {"onnx_bytes": len(artifact.packed.model), "parts": parts}}
+
+
+def _packed_lines(packed: Unpacked) -> Iterator[tuple[str, str]]:
+    yield "packed", f"the digest and all below are of the .onnx that comes out, {size(len(packed.model))}"
+    for name, taken in packed.parts:
+        yield "", f"{size(round(taken)):>10}  {name}"
 
 
 def _graph_lines(graph: SharedFile) -> Iterator[tuple[str, str]]:

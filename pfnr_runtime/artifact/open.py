@@ -17,8 +17,9 @@ from pfnr_runtime.artifact.contract import (
     SharedContract,
     parse_contract,
 )
-from pfnr_runtime.artifact.onnx.file import OnnxSummary, ValueInfo, summarise
+from pfnr_runtime.artifact.onnx.file import OnnxSummary, ValueInfo, summarise, summarise_bytes
 from pfnr_runtime.artifact.operators import ALLOWED_OPERATORS, NEWEST_OPSET
+from pfnr_runtime.artifact.packed.file import Unpacked, is_packed, read_packed
 from pfnr_runtime.artifact.sidecar import Sidecar, list_sidecars, read_record, read_sidecar, sidecar_path
 from pfnr_runtime.errors import ArtifactError, UsageError
 
@@ -33,7 +34,10 @@ class _OnnxFile:
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the whole file in hex, computed at the first use."""
+        """SHA-256 of the whole .onnx in hex, computed at the first use."""
+        return self._digest()
+
+    def _digest(self) -> str:
         digest = hashlib.sha256()
         with self.path.open("rb") as file:
             while block := file.read(1 << 20):
@@ -87,12 +91,31 @@ class SharedFile(_OnnxFile):
 class ArtifactFile(_OnnxFile):
     """One video, ready for an engine: a per-video file, or a shared graph with one session's sidecar.
 
-    path, size (bytes), summary: of the ONNX file. contract: of the video. graph, sidecar: where it is shared.
+    path, size (bytes): of the file. summary: of the ONNX model. contract: of the video. graph, sidecar: where it
+    is shared. packed: what came out of the file, where it is a packed video.
     """
 
     contract: ArtifactContract
     graph: SharedFile | None = None
     sidecar: Sidecar | None = None
+    packed: Unpacked | None = None
+
+    @property
+    def model(self) -> str | bytes:
+        """What an engine loads: the path of an .onnx, or the bytes of one that was packed."""
+        return str(self.path) if self.packed is None else self.packed.model
+
+    def read(self) -> bytes:
+        """The .onnx as bytes, the same that were checked; an ArtifactError if the file has changed since."""
+        if self.packed is not None:
+            return self.packed.model
+        data = self.path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            raise ArtifactError(f"{self.path}: changed while it was being opened; open it again")
+        return data
+
+    def _digest(self) -> str:
+        return super()._digest() if self.packed is None else self.packed.sha256
 
 
 def open_artifact(path: str | Path, session: str | int | None = None) -> ArtifactFile:
@@ -114,7 +137,8 @@ def open_artifact(path: str | Path, session: str | int | None = None) -> Artifac
 
 
 def examine_artifact(path: str | Path) -> ArtifactFile | SharedFile:
-    """What is at `path`: one video, or a graph shared by several. An ArtifactError says what is wrong.
+    """What is at `path`: one video, packed or not, or a graph shared by several. An ArtifactError says what is
+    wrong.
 
     Checked here: the file's structure, the contract in its metadata, operators, and that inputs and outputs
     are what the contract promises. Weights are not read.
@@ -127,16 +151,19 @@ def examine_artifact(path: str | Path) -> ArtifactFile | SharedFile:
         )
     if path.suffix == ".safetensors":
         raise ArtifactError(f"{path}: a session's sidecar; name the .onnx file beside it, and the session")
-    summary = summarise(path)
+    packed = read_packed(path) if is_packed(path) else None
+    summary = summarise(path) if packed is None else summarise_bytes(packed.model, path)
     contract = read_contract(path, summary)
     _check_operators(path, summary)
     _check_output(path, summary, contract)
     if isinstance(contract, SharedContract):
+        if packed is not None:
+            raise ArtifactError(f"{path}: a packed shared graph; pack the sessions one by one")
         _check_input(path, summary.inputs[:1], FRAME_INDEX)
         _check_session_inputs(path, summary.inputs[1:])
         return SharedFile(path, path.stat().st_size, summary, contract)
     _check_input(path, summary.inputs, contract.input)
-    return ArtifactFile(path, path.stat().st_size, summary, contract)
+    return ArtifactFile(path, path.stat().st_size, summary, contract, packed=packed)
 
 
 def read_contract(path: Path, summary: OnnxSummary) -> ArtifactContract | SharedContract:

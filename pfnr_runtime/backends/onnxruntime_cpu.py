@@ -58,7 +58,7 @@ class OnnxRuntimeCpu(Backend):
         # Threads that wait by spinning take the processor from whatever shows or encodes the frames.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3  # errors only: they come back as exceptions, warnings help no one here
-        model: str | bytes = str(artifact.path)
+        model = artifact.model
         self._weights: MaskedWeights | None = None
         self._feeds: dict[str, NDArray[Any]] = {}
         if artifact.graph is not None and artifact.sidecar is not None:

@@ -44,7 +44,7 @@ class OnnxRuntimeGpu(Backend):
         session_options.use_deterministic_compute = True
         session_options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         session_options.log_severity_level = 3
-        model: str | bytes = str(artifact.path)
+        model = artifact.model
         weights: MaskedWeights | None = None
         if artifact.graph is not None:
             lifted = lift(artifact.graph)

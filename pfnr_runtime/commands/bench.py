@@ -15,7 +15,7 @@ app = make_app("Measure how an exported video decodes on this machine, and the s
 @app.command()
 @reports_errors
 def bench(
-    artifact: Annotated[str, typer.Argument(help="The .onnx file that pfnr-export wrote.")],
+    artifact: Annotated[str, typer.Argument(help="The .onnx or .pfnv file that pfnr-export wrote.")],
     session: Annotated[
         str | None, typer.Option("--session", "-s", help="Index or name, for a shared graph.", show_default=False)
     ] = None,

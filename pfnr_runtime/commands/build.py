@@ -14,7 +14,7 @@ app = make_app("Build the engine of an exported video for this machine's GPU, an
 @app.command()
 @reports_errors
 def build(
-    artifact: Annotated[str, typer.Argument(help="The .onnx file that pfnr-export wrote.")],
+    artifact: Annotated[str, typer.Argument(help="The .onnx or .pfnv file that pfnr-export wrote.")],
     backend: Annotated[
         str, typer.Option(help="tensorrt or tensorrt-rtx.", show_default="the first that works")
     ] = "auto",

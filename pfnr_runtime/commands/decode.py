@@ -19,7 +19,7 @@ app = make_app(
 @app.command()
 @reports_errors
 def decode(
-    artifact: Annotated[str, typer.Argument(help="The .onnx file that pfnr-export wrote.")],
+    artifact: Annotated[str, typer.Argument(help="The .onnx or .pfnv file that pfnr-export wrote.")],
     out: Annotated[
         str,
         typer.Argument(

@@ -14,7 +14,7 @@ app = make_app("Show what an exported video contains; no inference engine is nee
 @app.command()
 @reports_errors
 def inspect(
-    artifact: Annotated[str, typer.Argument(help="The .onnx file that pfnr-export wrote.")],
+    artifact: Annotated[str, typer.Argument(help="The .onnx or .pfnv file that pfnr-export wrote.")],
     session: Annotated[
         str | None,
         typer.Option(

@@ -32,7 +32,7 @@ app = make_app("Play an exported video: pfnr-play v5.onnx [display://0 | out.mp4
 @app.command()
 @reports_errors
 def play(
-    artifact: Annotated[str, typer.Argument(help="The .onnx file that pfnr-export wrote.")],
+    artifact: Annotated[str, typer.Argument(help="The .onnx or .pfnv file that pfnr-export wrote.")],
     out: Annotated[
         str,
         typer.Argument(

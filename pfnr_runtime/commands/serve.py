@@ -28,7 +28,7 @@ def serve(
     artifacts: Annotated[
         list[Path],
         typer.Argument(
-            help="The .onnx files that pfnr-export wrote; of a shared graph, all sessions beside it.",
+            help="The .onnx or .pfnv files that pfnr-export wrote; of a shared graph, all its sessions.",
             readable=False,
         ),
     ],

@@ -105,6 +105,14 @@ def summarise(path: str | Path) -> OnnxSummary:
         raise ArtifactError(f"{path}: cannot be read ({error}); check the path and the disk") from None
 
 
+def summarise_bytes(model: bytes, path: Path) -> OnnxSummary:
+    """As `summarise`, of an ONNX model in memory. path: where it came from, for messages."""
+    try:
+        return parse_model(Reader(model))
+    except WireError as error:
+        raise ArtifactError(f"{path}: holds no sound ONNX model: {error}; copy or export it again") from None
+
+
 def parse_model(reader: Reader) -> OnnxSummary:
     """The summary of a ModelProto; a WireError where it is malformed or outside the accepted subset."""
     ir_version, producer = 0, ["", ""]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from pfnr_runtime.backends.trt.engine_run import EngineRun
 from pfnr_runtime.backends.trt.inspect_engine import EngineTypes, check_types, inspect_engine
 from pfnr_runtime.backends.trt.prove import golden_beside, prove
 from pfnr_runtime.backends.trt.refit import refit_missing, refit_model
-from pfnr_runtime.errors import ArtifactError, BackendError, UsageError
+from pfnr_runtime.errors import BackendError, UsageError
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def obtain_engine(
     key = engine_key(library, device.info, artifact.sha256, options)
 
     def build() -> tuple[bytes, dict[str, Any]]:
-        data = _read(artifact) if model is None else model
+        data = artifact.read() if model is None else model
         return _build(library, device, artifact, data, weights, constants, options, cache, report)
 
     def waiting(path: Path) -> None:
@@ -144,14 +143,6 @@ def _model(
         raise BackendError(f"{artifact.path}: {reason}")
     model, constants = refit_model(lifted, artifact.summary.inputs, artifact.sidecar)
     return model, lifted.weights, constants
-
-
-def _read(artifact: ArtifactFile) -> bytes:
-    """The file's bytes, if they are still those that were checked."""
-    data = artifact.path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != artifact.sha256:
-        raise ArtifactError(f"{artifact.path}: changed while it was being opened; open it again")
-    return data
 
 
 def _build(

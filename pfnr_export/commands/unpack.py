@@ -1,0 +1,29 @@
+"""`pfnr-export v5.pfnv -o v5.onnx`: a packed video turned back into the .onnx that it was made from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pfnr_runtime.artifact.describe import size
+from pfnr_runtime.artifact.open import ArtifactFile, examine_artifact
+from pfnr_runtime.artifact.packed.file import SUFFIX
+from pfnr_runtime.errors import UsageError
+from pfnr_runtime.system.atomic_file import write_atomically
+from pfnr_runtime.system.console import print_json
+
+
+def run_unpack(packed: Path, output: Path, json: bool) -> None:
+    """Write the .onnx, whole or not at all. An ArtifactError if the packed video is damaged."""
+    if output.suffix == SUFFIX:
+        raise UsageError(f"{output}: what comes out of a packed video is an .onnx; name it such as v5.onnx")
+    opened = examine_artifact(packed)
+    if not isinstance(opened, ArtifactFile) or opened.packed is None:
+        raise UsageError(
+            f"{packed}: not a packed video; pack one from its library: pfnr-export --session 0 -o v0{SUFFIX}"
+        )
+    data = opened.read()
+    write_atomically(output, data)
+    if json:
+        print_json({"artifact": str(output), "bytes": len(data), "sha256": opened.sha256, "packed": str(packed)})
+        return
+    print(f"{packed} ({size(opened.size)}) -> {output} ({size(len(data))}), sha256 {opened.sha256[:16]}…")

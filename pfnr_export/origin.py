@@ -1,0 +1,25 @@
+"""What an exported session was made from, as packing needs it: weights by name, time table, Fourier blocks."""
+
+from __future__ import annotations
+
+from pfnr_runtime.artifact.packed.pack import Origin
+from pfnr_train.library.library import Library
+from pfnr_train.model.network import spectral_plan
+
+HEAD = "head."  # in front of the names of the head's tensors
+STEM = tuple((f"stem.{i}.weight", f"stem.{i}.bias") for i in (0, 1))
+
+
+def session_origin(library: Library, index: int) -> Origin:
+    """The origin of what session `index` exports to, of any precision."""
+    config, session = library.config, library.session_weights(index)
+    tensors = {name: weight.numpy() for name, weight in session.materialised().items()}
+    tensors |= {HEAD + name: weight.numpy() for name, weight in session.head.items()}
+    time = (config.embed_levels, config.embed_base, library.sessions[index].record.scalar)
+    fourier = []
+    for block in config.blocks():
+        if block.fourier_channels:
+            plan = spectral_plan(config, block)
+            placed = int(plan.input_rows()[plan.m1]), int(plan.output_rows()[plan.m1])
+            fourier.append((plan.rows, plan.columns, plan.stride, *placed))
+    return Origin(tensors, STEM, time, tuple(fourier))

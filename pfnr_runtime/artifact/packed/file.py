@@ -1,0 +1,215 @@
+"""The packed file's bytes, read without trust: the .onnx comes out whole and proved, or an ArtifactError.
+
+Layout of version 1 (numbers as in `pfnr_runtime.coding.numbers`):
+
+    "pfnv", the version as a byte
+    SHA-256 of the .onnx, 32 bytes
+    size of the .onnx, a number
+    size of the text, a number; then the text's deflated bytes, with their length in front
+    the learned tensors to the end, as `pfnr_runtime.coding.encode` writes them, called 0000, 0001, ...
+
+The text, deflated with the dictionary of this version (`dictionary.bin`), holds the shape of every learned
+tensor, a derivation and its patches for every hole of the skeleton, and the skeleton.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pfnr_runtime.artifact.onnx.wire import WireError
+from pfnr_runtime.artifact.packed.derivations import Derivation, Floats, read_derivation, write_derivation
+from pfnr_runtime.artifact.packed.skeleton import Hole, find_holes, put_together
+from pfnr_runtime.coding.decode import read_tensors
+from pfnr_runtime.coding.encode import encode_tensors
+from pfnr_runtime.coding.numbers import Bytes, write_number
+from pfnr_runtime.coding.quantised import Quantised, Tensor
+from pfnr_runtime.errors import ArtifactError, CodingError
+
+SUFFIX = ".pfnv"
+MAGIC = b"pfnv"
+VERSION = 1
+MOST_BYTES = 1 << 29  # of an .onnx that comes out of a packed file
+MOST_RANK = 8
+DIGEST_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Fill:
+    """What fills a hole: a derivation, and patches where its values are not the file's, by place."""
+
+    derivation: Derivation
+    patches: tuple[tuple[int, bytes], ...] = ()
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """model: the .onnx. sha256: its digest in hex. parts: what each part of the packed file takes, in bytes."""
+
+    model: bytes
+    sha256: str
+    parts: tuple[tuple[str, float], ...]
+
+
+def is_packed(path: Path) -> bool:
+    """Whether the file at `path` is a packed video or is named like one."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC or path.suffix == SUFFIX
+    except OSError:
+        return path.suffix == SUFFIX
+
+
+def write_packed(model: bytes, skeleton: bytes, sources: Sequence[Tensor], fills: Sequence[Fill]) -> bytes:
+    """A packed file's bytes. sources: the learned tensors that the derivations name."""
+    text = write_number(len(sources)) + b"".join(map(_shape_bytes, sources))
+    text += write_number(len(fills)) + b"".join(map(_fill_bytes, fills)) + skeleton
+    squeezer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zdict=dictionary())
+    squeezed = squeezer.compress(text) + squeezer.flush()
+    head = MAGIC + bytes([VERSION]) + hashlib.sha256(model).digest() + write_number(len(model))
+    head += write_number(len(text)) + write_number(len(squeezed)) + squeezed
+    return head + encode_tensors({_name(i): source for i, source in enumerate(sources)})
+
+
+def read_packed(path: Path) -> Unpacked:
+    """The .onnx that a packed file holds; an ArtifactError if there is anything wrong with the file."""
+    try:
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise ArtifactError(f"{path}: {size} bytes; a packed video has at most {MOST_BYTES}; pack it again")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: no such file; check the path") from None
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read ({error.strerror}); check the path and the disk") from None
+    try:
+        return unpack(data)
+    except (CodingError, WireError, zlib.error) as error:
+        raise ArtifactError(
+            f"{path}: not a packed video, or a damaged one: {error}; copy or pack it again"
+        ) from None
+
+
+def unpack(data: bytes) -> Unpacked:
+    """As `read_packed`, of the file's bytes; a CodingError, WireError or zlib.error says what is wrong."""
+    source = Bytes(data)
+    if bytes(source.take(min(len(MAGIC), source.left()))) != MAGIC:
+        raise CodingError("it does not begin as a packed video does")
+    if (version := source.byte()) != VERSION:
+        raise CodingError(f"version {version}, and this pfnr reads version {VERSION}: install a matching pfnr")
+    digest = bytes(source.take(DIGEST_BYTES))
+    size, text_size = source.number(), source.number()
+    if max(size, text_size) > MOST_BYTES:
+        raise CodingError(f"a model of {max(size, text_size)} bytes; at most {MOST_BYTES} are allowed")
+    squeezed = source.part()
+    text = Bytes(_inflated(squeezed, text_size))
+    shapes = [_read_shape(text) for _ in range(_bounded(text.number(), text.left()))]
+    skeleton, fills, holes = _read_fills(text)
+    if len(skeleton) + sum(4 * hole.size for hole in holes) > size:
+        raise CodingError(f"tensors that a model of {size} bytes has no room for")
+    coded = source.take(source.left())
+    tensors, sizes = read_tensors(coded, {_name(i): shape for i, shape in enumerate(shapes)})
+    learned = [t.values() if isinstance(t, Quantised) else t for _, t in sorted(tensors.items())]
+    filled = [_filled(fill, learned, hole) for fill, hole in zip(fills, holes, strict=True)]
+    model = put_together(skeleton, filled)
+    if len(model) != size or hashlib.sha256(model).digest() != digest:
+        raise CodingError("what comes out is not what was packed")
+    parts = [
+        ("header", float(len(data) - len(squeezed) - len(coded))),
+        ("graph and contract", float(len(squeezed))),
+    ]
+    parts += _coded_parts(sizes, fills, holes, len(coded))
+    return Unpacked(model, digest.hex(), tuple(parts))
+
+
+@lru_cache(maxsize=1)
+def dictionary() -> bytes:
+    """What the text of version 1 is deflated with: never changed."""
+    return Path(__file__).with_name("dictionary.bin").read_bytes()
+
+
+def _name(index: int) -> str:
+    return f"{index:04d}"
+
+
+def _shape_bytes(tensor: Tensor) -> bytes:
+    shape = tensor.integers.shape if isinstance(tensor, Quantised) else tensor.shape
+    return write_number(len(shape)) + b"".join(map(write_number, shape))
+
+
+def _read_shape(text: Bytes) -> tuple[int, ...]:
+    rank = text.number()
+    if rank > MOST_RANK:
+        raise CodingError(f"a learned tensor of {rank} axes")
+    return tuple(text.number() for _ in range(rank))
+
+
+def _fill_bytes(fill: Fill) -> bytes:
+    written, last = write_derivation(fill.derivation) + write_number(len(fill.patches)), 0
+    for place, value in fill.patches:
+        written += write_number(place - last) + value
+        last = place
+    return written
+
+
+def _read_fills(text: Bytes) -> tuple[bytes, list[Fill], list[Hole]]:
+    """The skeleton, and what fills its holes, in their order."""
+    fills = []
+    for _ in range(_bounded(text.number(), text.left())):
+        derivation, patches, place = read_derivation(text), [], 0
+        for _ in range(_bounded(text.number(), text.left())):
+            place += text.number()
+            patches.append((place, bytes(text.take(4))))
+        fills.append(Fill(derivation, tuple(patches)))
+    skeleton = bytes(text.take(text.left()))
+    holes = find_holes(skeleton)
+    if len(holes) != len(fills):
+        raise CodingError(f"{len(fills)} derivations for {len(holes)} tensors")
+    return skeleton, fills, holes
+
+
+def _bounded(count: int, left: int) -> int:
+    """A count of things that take a byte each at least."""
+    if count > left:
+        raise CodingError(f"{count} entries in {left} bytes")
+    return count
+
+
+def _inflated(squeezed: memoryview, size: int) -> bytes:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS, zdict=dictionary())
+    text = inflater.decompress(squeezed, size + 1)
+    if len(text) != size or inflater.unconsumed_tail or inflater.unused_data or not inflater.eof:
+        raise CodingError(f"a text of another size than {size} bytes")
+    return text
+
+
+def _filled(fill: Fill, learned: Sequence[Floats], hole: Hole) -> Floats:
+    tensor = fill.derivation.build(learned, hole.shape)
+    if not fill.patches:
+        return tensor
+    places = np.array([place for place, _ in fill.patches], np.int64)
+    if places.max() >= hole.size:
+        raise CodingError(f"{hole.name}: a patch at place {places.max()} of {hole.size}")
+    bits: NDArray[np.uint32] = tensor.reshape(-1).copy().view(np.uint32)
+    bits[places] = np.frombuffer(b"".join(value for _, value in fill.patches), "<u4")
+    return bits.view(np.float32).reshape(hole.shape)
+
+
+def _coded_parts(
+    sizes: dict[str, float], fills: Sequence[Fill], holes: Sequence[Hole], total: int
+) -> list[tuple[str, float]]:
+    """What every learned tensor takes, called by what is first made from it, and what the coder adds."""
+    called: dict[int, str] = {}
+    for fill, hole in zip(fills, holes, strict=True):
+        for index in fill.derivation.learned():
+            called.setdefault(index, hole.name if hole.name not in called.values() else f"{hole.name} ({index})")
+    parts = [(called.get(int(name), f"tensor {name}"), size) for name, size in sizes.items()]
+    return [*parts, ("settings of the coder", total - math.fsum(sizes.values()))]
