@@ -144,7 +144,8 @@ class VideoReader:
         from av import CodecContext
 
         context = stream.codec_context
-        name = ALPHA_DECODERS.get(context.name) if stream.metadata.get("alpha_mode") == "1" else None
+        has_alpha = any(key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items())
+        name = ALPHA_DECODERS.get(context.name) if has_alpha else None
         if name and self._with_alpha:
             try:
                 alpha: Any = CodecContext.create(name, "r")

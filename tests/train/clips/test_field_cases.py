@@ -108,6 +108,15 @@ def test_reading_gives_the_digest_that_other_processors_give(shared_data):
     assert digest == "032d3346b864ca647cbc8aa93707966b86937f3a0bec43d5e43c0f4a1d91b870"
 
 
+@pytest.mark.parametrize(
+    ("name", "transfer", "primaries"),
+    [("pq.mp4", "smpte2084", None), ("hlg.mp4", "arib-std-b67", None), ("p3.mp4", None, "smpte432")],
+)
+def test_transfer_and_primaries_are_recorded(shared_data, name, transfer, primaries):
+    colour = probe(shared_data(f"field/{name}")).colour
+    assert (colour.transfer, colour.primaries) == (transfer, primaries)
+
+
 def test_what_is_transparent_is_black(shared_data):
     frames = read_clip(shared_data("field/vp8a.webm")).frames
     assert np.mean(np.all(frames == 0, axis=3)) > 0.1
