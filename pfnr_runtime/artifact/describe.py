@@ -171,7 +171,7 @@ def _video_lines(contract: ArtifactContract) -> Iterator[tuple[str, str]]:
 def _rate(video: VideoRecord) -> str:
     if video.times is None:
         return f"{float(video.fps):g} fps"
-    return f"{float(video.times.rate):.4g} fps on average, each frame at its own time"
+    return f"{float(video.times.rate):.4g} fps on average, variable frame rate"
 
 
 def size(count: int) -> str:

@@ -35,7 +35,9 @@ class Encoded:
 def encode(decoder: VideoDecoder, path: Path, seconds: float) -> Encoded:
     """Write the artifact's own frames to `path`: all, or those that decode in `seconds`, 8 at least."""
     kept: list[NDArray[np.uint8]] = []
-    with open_sink(str(path), decoder.metadata, len(decoder), codec="h264") as sink:
+    # At a constant rate, so that a picture's number says where it is in the file.
+    video = decoder.metadata.at_rate(decoder.metadata.fps)
+    with open_sink(str(path), video, len(decoder), codec="h264") as sink:
 
         def add(index: int) -> None:
             frame = decoder.get_frame_at(index)

@@ -10,11 +10,11 @@ def lost_times(video: VideoRecord) -> str:
     if video.times is None or video.times.even:
         return ""
     return (
-        f"; without the frames' own times, which are uneven ({float(video.times.rate):.4g} a second on average): "
-        "write .mp4 or .mkv to keep them"
+        f"; it cannot hold the variable frame rate ({float(video.times.rate):.4g} a second on average): "
+        "write .mp4 or .mkv to keep it"
     )
 
 
 def lost_colour(colour: Colour) -> str:
     """For an output that cannot say transfer and primaries: '' where they are the usual ones of the matrix."""
-    return f"; without the word that its samples have {colour.unusual}" if colour.unusual else ""
+    return f"; it cannot record {colour.unusual}" if colour.unusual else ""

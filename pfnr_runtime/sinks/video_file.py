@@ -54,7 +54,7 @@ class VideoFileSink(Sink):
         self.description = (
             f"{self._codec.title} {self._pixel_format}{reason}, {self._codec.note}, {meaning}"
             f"{f', {colour.unusual}' if colour.unusual else ''}"
-            f"{', each frame at its own time' if self._times is not None else ''}"
+            f"{', variable frame rate' if self._times is not None else ''}"
         )
         self._file = PartFile(uri, reserve=RESERVE_BYTES + RESERVE_PER_FRAME * frames)
         try:

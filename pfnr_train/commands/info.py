@@ -47,7 +47,7 @@ def info(library: LibraryOption, json: JsonOption = False) -> None:
             str(s["index"]),
             video["name"],
             str(video["frames"]),
-            video["fps"].removesuffix("/1"),
+            video["fps"].removesuffix("/1") + (", variable" if "times" in video else ""),
             f"{s['density']:g}",
             "-" if s["psnr"] is None else f"{s['psnr']:.2f} dB",
             "-" if s["ms_ssim"] is None else f"{s['ms_ssim']:.4f}",

@@ -140,6 +140,6 @@ def test_slow_motion_slows_every_frame_alike(tmp_path: Path) -> None:
 
 
 def test_inspect_says_that_frames_have_their_own_times(uneven_file: Path, run: Run) -> None:
-    assert "1.2 fps on average, each frame at its own time" in run("inspect", uneven_file).stdout
+    assert "1.2 fps on average, variable frame rate" in run("inspect", uneven_file).stdout
     contract = json.loads(run("inspect", uneven_file, "--json").stdout)["contract"]
     assert contract["video"]["times"] == UNEVEN.to_json()
