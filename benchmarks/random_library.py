@@ -9,7 +9,8 @@ import numpy as np
 
 from pfnr_runtime.video.record import VideoRecord
 from pfnr_runtime.video.time_table import session_scalar
-from pfnr_train.library.library import Library, Session, weights_digest
+from pfnr_train.library.digests import weights_digest
+from pfnr_train.library.library import Library, Session
 from pfnr_train.library.record import SessionRecord
 from pfnr_train.model.config import ModelConfig
 from pfnr_train.session.initialise import new_library

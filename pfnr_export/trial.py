@@ -21,7 +21,8 @@ from pfnr_runtime.artifact.golden import WHOLE_FRAMES
 from pfnr_runtime.doctor.trial import ARTIFACT, GOLDEN
 from pfnr_runtime.video.record import VideoRecord
 from pfnr_runtime.video.time_table import session_scalar
-from pfnr_train.library.library import Library, Session, weights_digest
+from pfnr_train.library.digests import weights_digest
+from pfnr_train.library.library import Library, Session
 from pfnr_train.library.record import SessionRecord
 from pfnr_train.model.config import FourierConfig, ModelConfig
 from pfnr_train.session.initialise import weight_bound

@@ -14,7 +14,6 @@ from pfnr_runtime.system.console import print_json, reports_errors, say
 from pfnr_runtime.video.ranges import parse_frame_range
 from pfnr_train.clips import probe, read_clip
 from pfnr_train.commands.options import (
-    CompileOption,
     JsonOption,
     LibraryOption,
     SaveEveryOption,
@@ -82,7 +81,6 @@ def add(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="all")] = None,
     precision: PrecisionOption = None,
-    compile: CompileOption = False,
     save_every: SaveEveryOption = "5m",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was interrupted.")] = False,
     discard: Annotated[bool, typer.Option("--discard", help="Drop a training that was interrupted.")] = False,
@@ -118,7 +116,7 @@ def add(
         require_tensorboard()
     set_threads(threads)
     with join_ranks(choose_device(device)) as ranks, hold_library(library, ranks):
-        execution = Execution(ranks.device, ranks, compile)
+        execution = Execution(ranks.device, ranks)
         before = read_library(library) if library.exists() else None
         source = probe(clip, stream=stream)
         config = model_config(model, before.config if before else None, wanted, (source.width, source.height))

@@ -25,5 +25,4 @@ TensorBoardOption = Annotated[
     Path | None,
     typer.Option(help="Folder for TensorBoard's scalars and pictures (extra tensorboard).", show_default=False),
 ]
-CompileOption = Annotated[bool, typer.Option("--compile", help="Train through torch.compile.")]
 SaveEveryOption = Annotated[str, typer.Option(help="How often the training's state is saved.")]

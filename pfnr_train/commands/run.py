@@ -10,7 +10,7 @@ from rich.table import Table
 
 from pfnr_runtime.system.console import print_json, reports_errors, say
 from pfnr_train.clips import Clip
-from pfnr_train.commands.options import CompileOption, JsonOption, SaveEveryOption, TensorBoardOption
+from pfnr_train.commands.options import JsonOption, SaveEveryOption, TensorBoardOption
 from pfnr_train.commands.results import results_console
 from pfnr_train.commands.sequence_options import (
     DataOption,
@@ -57,7 +57,6 @@ def run(
     seed: SeedOption = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="all")] = None,
-    compile: CompileOption = False,
     save_every: SaveEveryOption = "5m",
     discard: Annotated[bool, typer.Option("--discard", help="Drop a training that was interrupted.")] = False,
     tensorboard: TensorBoardOption = None,
@@ -82,7 +81,7 @@ def run(
             clear_finished_state(job.library, path)
         if job.done:
             say(f"{path} holds {job.done} of {len(found)} sessions")
-        execution = Execution(ranks.device, ranks, compile)
+        execution = Execution(ranks.device, ranks)
         overall = SequenceProgress([each.video.name for each in found], job.done)
 
         def train(before: Library, clip: Clip, name: str) -> Library:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 
 from pfnr_runtime.errors import LibraryError
 from pfnr_runtime.video.time_table import time_table
+from pfnr_train.library.digests import weights_digest
 from pfnr_train.library.record import SessionRecord
 from pfnr_train.model.config import ModelConfig
 from pfnr_train.model.network import SessionWeights
@@ -117,14 +116,3 @@ class Library:
 def session_table(config: ModelConfig, frames: int, scalar: float) -> Array:
     """The time table of a session of `frames` frames with this s, rounded once from float64: float32 [N, 4L]."""
     return time_table(frames, scalar, config.embed_base, config.embed_levels).astype(np.float32)
-
-
-def weights_digest(session: SessionWeights) -> str:
-    """SHA-256 of all that decides a session's frames: configuration, masked weights, head, time table."""
-    digest = hashlib.sha256(json.dumps(session.config.to_json(), sort_keys=True).encode())
-    for name, weight in sorted(session.materialised().items()):
-        digest.update(name.encode() + b"\0" + weight.contiguous().numpy().tobytes())
-    for name, weight in sorted(session.head.items()):
-        digest.update(f"head.{name}".encode() + b"\0" + weight.contiguous().numpy().tobytes())
-    digest.update(np.ascontiguousarray(session.time_table).tobytes())
-    return digest.hexdigest()

@@ -9,14 +9,10 @@ from pfnr_train.machine.ranks import ALONE, Ranks
 
 @dataclass(frozen=True)
 class Execution:
-    """device: of this process, as PyTorch names it. ranks: the processes that train together.
-
-    compile: the network through torch.compile, which takes a C++ compiler on a CPU.
-    """
+    """device: of this process, as PyTorch names it. ranks: the processes that train together."""
 
     device: str = "cpu"
     ranks: Ranks = ALONE
-    compile: bool = False
 
 
 DEFAULT = Execution()

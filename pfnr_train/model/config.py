@@ -17,6 +17,11 @@ MAX_TENSOR = 1 << 31
 MAX_BLOCKS = 32
 
 
+def kept_modes(rows: int, columns: int) -> tuple[int, int]:
+    """m1 rows in each of two bands and m2 columns that a Fourier block keeps of a map's spectrum."""
+    return rows // 2, columns // 2
+
+
 @dataclass(frozen=True)
 class FourierConfig:
     """The Fourier block (FSO, arXiv 2306.11305 section 3.2) and how it joins its block's convolution.
@@ -49,12 +54,13 @@ class BlockShape:
     @property
     def modes(self) -> tuple[int, int]:
         """m1 rows in each band and m2 columns kept of the spectrum."""
-        return self.rows // 2, self.columns // 2
+        return kept_modes(self.rows, self.columns)
 
     @property
     def mode_count(self) -> int:
         """K = 2·m1·m2, the number of mixing matrices."""
-        return 2 * self.modes[0] * self.modes[1]
+        m1, m2 = self.modes
+        return 2 * m1 * m2
 
 
 @dataclass(frozen=True)

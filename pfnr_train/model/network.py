@@ -123,7 +123,7 @@ class MaskedSession(nn.Module):
     """The masked PyTorch model of one session: masks multiplied in at every call, FFTs by definition.
 
     `forward(frame_index int64 [B])` gives float frames [B, 3, H, W] in [0, 1]. The reference every exported
-    file is verified against, in float32 as trained or in float64.
+    file is verified against, in float32 as trained or in float64. All of it is buffers: `.to()` moves the whole.
     """
 
     table: Tensor
@@ -131,17 +131,28 @@ class MaskedSession(nn.Module):
     def __init__(self, session: SessionWeights, dtype: torch.dtype = torch.float32, fast: bool = False) -> None:
         super().__init__()
         self.network = Network(session.config, fast=fast, dtype=dtype)
-        self.weights = {name: w.to(dtype) for name, w in session.weights.items()}
-        self.masks = session.masks
-        self.head = {name: w.to(dtype) for name, w in session.head.items()}
+        self._names = {"weights": list(session.weights), "masks": list(session.masks), "head": list(session.head)}
+        for kind in self._names:
+            for name, values in getattr(session, kind).items():
+                moved = values if kind == "masks" else values.to(dtype)
+                self.register_buffer(_buffer(kind, name), moved)
         self.register_buffer("table", torch.from_numpy(session.time_table).to(dtype))
+
+    def _tensors(self, kind: str) -> dict[str, Tensor]:
+        return {name: getattr(self, _buffer(kind, name)) for name in self._names[kind]}
 
     @torch.no_grad()
     def forward(self, frame_index: Tensor) -> Tensor:
         """See the class."""
-        masked = {name: w * self.masks[name] for name, w in self.weights.items()}
-        frames: Tensor = self.network(self.table[frame_index], masked, self.head)
+        masks = self._tensors("masks")
+        masked = {name: w * masks[name] for name, w in self._tensors("weights").items()}
+        frames: Tensor = self.network(self.table[frame_index], masked, self._tensors("head"))
         return frames
+
+
+def _buffer(kind: str, name: str) -> str:
+    """A tensor's name as a buffer, which may not have dots."""
+    return f"{kind}_{name.replace('.', '_')}"
 
 
 def to_uint8(frames: Tensor) -> NDArray[np.uint8]:

@@ -21,6 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pfnr_train.model.config import kept_modes
+
 
 @dataclass(frozen=True)
 class SpectralPlan:
@@ -34,12 +36,12 @@ class SpectralPlan:
     @property
     def m1(self) -> int:
         """Rows in each band."""
-        return self.rows // 2
+        return kept_modes(self.rows, self.columns)[0]
 
     @property
     def m2(self) -> int:
         """Columns kept."""
-        return self.columns // 2
+        return kept_modes(self.rows, self.columns)[1]
 
     @property
     def mode_count(self) -> int:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.video.record import VideoRecord
-from pfnr_train.library.library import Library, Session, weights_digest
+from pfnr_train.library.digests import weights_digest
+from pfnr_train.library.library import Library, Session
 from pfnr_train.library.record import SessionRecord
 from pfnr_train.model.config import BlockShape
 from pfnr_train.reference.checkpoint import CheckpointError, Mask, ReferenceCheckpoint

@@ -55,10 +55,9 @@ def artifact_bytes(library: Path, sessions: int, say: Callable[[str], None]) -> 
         for index in range(sessions):
             say(f"exporting session {index} of {sessions}")
             target = Path(folder) / f"{index}.onnx"
-            program = "from pfnr_export import main; main()"
             arguments = ["--library", str(library.resolve()), "--session", str(index), "-o", str(target)]
             done = subprocess.run(
-                [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
+                [sys.executable, "-m", "pfnr_export", *arguments], capture_output=True, text=True, check=False
             )
             if done.returncode or not target.exists():
                 lines = done.stderr.strip().splitlines() or [f"pfnr-export ended with code {done.returncode}"]

@@ -14,7 +14,8 @@ from pfnr_runtime.video.record import VideoRecord
 from pfnr_runtime.video.time_table import session_scalar
 from pfnr_train.clips import Clip
 from pfnr_train.evaluation.quality import Quality, measure_quality
-from pfnr_train.library.library import Library, Session, session_table, weights_digest
+from pfnr_train.library.digests import weights_digest
+from pfnr_train.library.library import Library, Session, session_table
 from pfnr_train.library.record import SessionRecord
 from pfnr_train.machine.execution import DEFAULT, Execution
 from pfnr_train.model.decode import decode_all

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
 
 import torch
 
-from pfnr_runtime.errors import BackendError, TrainingError
+from pfnr_runtime.errors import TrainingError
 from pfnr_train.model.config import PRESETS
 
 
 @contextlib.contextmanager
 def explains_failures(batch: int, device: str) -> Iterator[None]:
-    """Turn a lack of memory in the block into a TrainingError, and a failed torch.compile into a BackendError.
-
-    The memory may be the GPU's or the machine's. Every other error stays itself.
-    """
+    """Turn a lack of memory in the block, the GPU's or the machine's, into a TrainingError; all else passes."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        # Never imported where nothing was compiled.
-        dynamo = sys.modules.get("torch._dynamo.exc")
-        if dynamo is not None and isinstance(error, dynamo.TorchDynamoException):
-            reason = " ".join(str(error).split("\n\n")[0].split())[:300]
-            raise BackendError(f"torch.compile fails here ({reason}); leave out --compile") from None
         # PyTorch has a class of its own for a GPU's memory, and a RuntimeError for the machine's.
         on_cpu = isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
         if not on_cpu and not isinstance(error, torch.OutOfMemoryError):

@@ -13,7 +13,6 @@ threads or processes, on another device or with another PyTorch is allowed, and 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,12 +21,12 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
 
 from pfnr_runtime import __version__
 from pfnr_runtime.errors import LibraryError
 from pfnr_runtime.system.atomic_file import write_atomically
 from pfnr_train.clips import Clip
+from pfnr_train.library.digests import Digest, typed_digest
 from pfnr_train.library.file import real_path
 from pfnr_train.library.library import Library
 from pfnr_train.machine.execution import Execution
@@ -62,7 +61,7 @@ class Identity:
 
     def digest(self) -> bytes:
         """SHA-256 of all of it."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).digest()
+        return Digest().add_json(asdict(self)).raw()
 
     def differences(self, other: Identity) -> str:
         """In words, where the training that was saved (self) is not `other`; empty if nowhere."""
@@ -112,7 +111,6 @@ def machine_of(execution: Execution) -> dict[str, Any]:
         "device": execution.device,
         "processes": execution.ranks.size,
         "threads": torch.get_num_threads(),
-        "compiled": execution.compile,
         "torch": torch.__version__,
     }
 
@@ -125,16 +123,10 @@ def state_path(library_path: Path, session: int) -> Path:
 
 def library_digest(library: Library) -> str:
     """SHA-256 of everything a library holds: network, weights, and every session's record, masks and head."""
-    digest = hashlib.sha256(json.dumps(library.config.to_json(), sort_keys=True).encode())
-    for name, weight in sorted(library.weights.items()):
-        digest.update(name.encode() + b"\0" + weight.tobytes())
+    digest = Digest().add_json(library.config.to_json()).add_named(library.weights)
     for session in library.sessions:
-        digest.update(json.dumps(session.record.to_json(), sort_keys=True).encode())
-        for name, bits in sorted(session.masks.items()):
-            digest.update(name.encode() + b"\0" + bits.tobytes())
-        for name, values in sorted(session.head.items()):
-            digest.update(name.encode() + b"\0" + values.tobytes())
-    return digest.hexdigest()
+        digest.add_json(session.record.to_json()).add_named(session.masks).add_named(session.head)
+    return digest.hex()
 
 
 def write_state(state: SavedState, path: Path) -> None:
@@ -147,7 +139,7 @@ def write_state(state: SavedState, path: Path) -> None:
         "step": state.step,
         "steps": state.steps,
         "tree": skeleton,
-        "tensors_sha256": _digest(tensors),
+        "tensors_sha256": typed_digest(tensors),
     }
     metadata = {METADATA_KEY: json.dumps(header, sort_keys=True, allow_nan=False)}
     write_atomically(path, safetensors.torch.save(tensors, metadata))
@@ -165,7 +157,7 @@ def read_state(path: Path) -> SavedState:
                 )
             # Copies, so that nothing refers to the file, which is about to be replaced.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-        if _digest(tensors) != header["tensors_sha256"]:
+        if typed_digest(tensors) != header["tensors_sha256"]:
             raise ValueError("its tensors are not those that were written")
         identity = Identity(**header["identity"])
         tree = unflatten(header["tree"], tensors)
@@ -173,14 +165,6 @@ def read_state(path: Path) -> SavedState:
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = str(error)[:200]
         raise LibraryError(f"{path} is not a training state or is damaged ({reason}); {RESTART}") from None
-
-
-def _digest(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode() + b"\0")
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ shared weights ────────────────┴▶ masked wei
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pfnr_runtime.errors import TrainingError
+from pfnr_train.library.digests import Digest
 from pfnr_train.machine.execution import DEFAULT, Execution
 from pfnr_train.model.config import ModelConfig
 from pfnr_train.model.network import Network
@@ -82,8 +82,7 @@ class SessionTraining:
         self.config, self.recipe, self.execution, self.ranks = config, recipe, execution, execution.ranks
         self.device = torch.device(execution.device)
         self.generator = session_generator(recipe.seed, session)
-        network = Network(config, fast=True).to(self.device)
-        self.network = torch.compile(network, dynamic=False) if execution.compile else network
+        self.network = Network(config, fast=True).to(self.device)
         self.weights = {n: self._leaf(torch.from_numpy(w.copy())) for n, w in weights.items()}
         self.free = {
             n: torch.from_numpy(~mask).to(self.device) if mask.any() else None for n, mask in frozen.items()
@@ -137,12 +136,8 @@ class SessionTraining:
             self._checked_step = self.step_count
 
     def _digest(self) -> bytes:
-        digest = hashlib.sha256()
         done = self.finish()
-        for arrays in (done.masks, done.weights, done.head):
-            for array in arrays.values():
-                digest.update(array.tobytes())
-        return digest.digest()
+        return Digest().add_named(done.masks).add_named(done.weights).add_named(done.head).raw()
 
     def step(self, batch: Tensor) -> StepResult:
         """One optimiser step on the frames with these indices, int64 [B]."""

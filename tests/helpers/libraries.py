@@ -15,7 +15,8 @@ from helpers.synthetic import moving_pattern
 from pfnr_runtime.video.record import VideoRecord
 from pfnr_runtime.video.time_table import session_scalar
 from pfnr_train.clips import Clip, ClipInfo, fit_to, frames_digest
-from pfnr_train.library.library import Library, Session, weights_digest
+from pfnr_train.library.digests import weights_digest
+from pfnr_train.library.library import Library, Session
 from pfnr_train.library.record import SessionRecord
 from pfnr_train.model.config import FourierConfig, ModelConfig
 from pfnr_train.run.add_session import add_session

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
+from helpers.libraries import fourier_config
 from helpers.networks import networks, random_session
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,14 +37,11 @@ def test_in_double_precision_to_1e_10_and_in_single_to_5e_7(config: ModelConfig,
     assert largest_difference(session, torch.float32) <= 5e-7
 
 
-@pytest.mark.parametrize("placement", ["centered", "reference"])
-@pytest.mark.parametrize("combine", ["replace", "add", "concat", "none"])
-@pytest.mark.parametrize("block", [0, 1, 2])
-def test_every_fourier_mode_placement_and_block(combine: str, placement: str, block: int) -> None:
-    if combine == "none" and (placement, block) != ("centered", 0):
-        return
-    from helpers.libraries import fourier_config
+FOURIER_BLOCKS = list(itertools.product(["replace", "add", "concat"], ["centered", "reference"], [0, 1, 2]))
 
+
+@pytest.mark.parametrize(("combine", "placement", "block"), [*FOURIER_BLOCKS, ("none", "centered", 0)])
+def test_every_fourier_mode_placement_and_block(combine: str, placement: str, block: int) -> None:
     config = ModelConfig(
         (5, 7),
         (3, 2, 2),

@@ -23,8 +23,9 @@ from pfnr_export.shared.export_shared import SharedExport, export_shared
 from pfnr_runtime import VideoDecoder
 from pfnr_runtime.artifact.open import SharedFile, examine_artifact
 from pfnr_runtime.errors import ArtifactError, UsageError
+from pfnr_train.library.digests import weights_digest
 from pfnr_train.library.file import write_library
-from pfnr_train.library.library import Library, Session, weights_digest
+from pfnr_train.library.library import Library, Session
 from pfnr_train.model.config import ModelConfig, preset_config
 from pfnr_train.session.recipe import Recipe
 

@@ -30,7 +30,7 @@ from pfnr_runtime.backends.trt.api import TENSORRT, Library
 from pfnr_runtime.backends.trt.backend import TensorRtBackend
 from pfnr_runtime.backends.trt.engine_cache import default_folder
 from pfnr_runtime.errors import ArtifactError, BackendError
-from pfnr_train.library.library import weights_digest
+from pfnr_train.library.digests import weights_digest
 
 
 def open_it(

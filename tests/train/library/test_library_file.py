@@ -20,8 +20,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pfnr_runtime.errors import LibraryError
+from pfnr_train.library.digests import weights_digest
 from pfnr_train.library.file import default_library_path, lock_library, read_library, write_library
-from pfnr_train.library.library import Library, weights_digest
+from pfnr_train.library.library import Library
 
 
 @pytest.fixture

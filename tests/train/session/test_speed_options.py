@@ -1,19 +1,16 @@
-"""bfloat16 and torch.compile: they change how a training computes, not what it is."""
+"""bfloat16 changes how a training computes, not what it is."""
 
 from __future__ import annotations
-
-import functools
 
 import numpy as np
 import pytest
 import torch
 from helpers.libraries import made_clip, made_library, small_config
 
-from pfnr_runtime.errors import BackendError, UsageError
+from pfnr_runtime.errors import UsageError
 from pfnr_train.machine.execution import Execution
 from pfnr_train.model.spectral import MatmulMixer
 from pfnr_train.run.add_session import add_session, new_training
-from pfnr_train.run.failures import explains_failures
 from pfnr_train.session.recipe import Recipe
 
 
@@ -51,29 +48,3 @@ def test_bfloat16_keeps_frozen_weights_to_the_bit() -> None:
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(UsageError, match="precision fp8 is not allowed; choose fp32 or bf16"):
         Recipe(precision="fp8")
-
-
-def losses_with(backend: object, patch: pytest.MonkeyPatch) -> list[float]:
-    """The losses of a compiled training; the backend stands in for the C++ one, which takes minutes to compile."""
-    library = made_library(small_config("add", bias=True), 1)
-    clip = made_clip(library.config, frames=4)
-    patch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
-    recipe, execution = Recipe(epochs=2, batch=2), Execution(compile=backend is not None)
-    return [result.loss for result in new_training(library, clip, recipe, execution).run()]
-
-
-def test_a_training_traced_for_compilation_is_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        traced = losses_with("aot_eager", patch)
-    assert traced == pytest.approx(losses_with(None, monkeypatch), rel=1e-5)
-
-
-def test_a_compilation_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(graph: object, inputs: object) -> object:
-        raise FileNotFoundError("no compiler")
-
-    with (
-        pytest.raises(BackendError, match=r"torch\.compile fails here \(.*no compiler.*\); leave out --compile"),
-        explains_failures(1, "cpu"),
-    ):
-        losses_with(broken, monkeypatch)
