@@ -17,7 +17,7 @@ from pfnr_runtime.system.console import VERBOSE_HELP, make_app, print_json, repo
 
 if TYPE_CHECKING:
     from pfnr_runtime.decoder import VideoDecoder
-    from pfnr_runtime.playback.frame_times import FrameTimes
+    from pfnr_runtime.playback.appearance_log import AppearanceLog
     from pfnr_runtime.playback.playback import Playback
     from pfnr_runtime.playback.screen import Screen
     from pfnr_runtime.playback.slow_motion import SlowMotion
@@ -200,14 +200,14 @@ def _screen(video: VideoRecord, display: re.Match[str] | None) -> Iterator[Scree
 
 
 @contextlib.contextmanager
-def _frame_times(path: Path | None) -> Iterator[FrameTimes | None]:
+def _frame_times(path: Path | None) -> Iterator[AppearanceLog | None]:
     """A file of frame times, kept after an interrupt too, dropped after an error."""
-    from pfnr_runtime.playback.frame_times import FrameTimes
+    from pfnr_runtime.playback.appearance_log import AppearanceLog
 
     if path is None:
         yield None
         return
-    times = FrameTimes(path)
+    times = AppearanceLog(path)
     try:
         yield times
         times.close()

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pfnr_runtime.errors import PfnrError
+from pfnr_runtime.playback.appearance_log import AppearanceLog
 from pfnr_runtime.playback.decode_thread import DecodeThread, Failure, FrameSource, Ready
-from pfnr_runtime.playback.frame_times import FrameTimes
 from pfnr_runtime.playback.keys import TABLE, help_lines
 from pfnr_runtime.playback.player import End, Player, Show
 from pfnr_runtime.playback.screen import Screen
@@ -32,7 +32,7 @@ class Options:
     title: str = "pfnr"
     backend: str = ""
     screenshots: Path = field(default_factory=Path)
-    frame_times: FrameTimes | None = None
+    frame_times: AppearanceLog | None = None
     show_statistics: bool = False
 
 

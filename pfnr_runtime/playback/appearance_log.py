@@ -1,4 +1,4 @@
-"""A file of frame times: one line of CSV for every frame that appeared, for looking into stutter."""
+"""The log behind --frametimes: one line of CSV for every frame that appeared, for looking into stutter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pfnr_runtime.sinks.part_file import PartFile
 COLUMNS = "shown_s,session,frame,skipped,dropped,decode_ms,late_ms"
 
 
-class FrameTimes:
+class AppearanceLog:
     """Writes `COLUMNS`, then a line a frame; the file appears when it is closed, whole up to the last line.
 
     shown_s: seconds since the first frame. skipped, dropped: frames lost just before this one. late_ms: after
