@@ -3,13 +3,13 @@
 
 def main() -> None:
     """Entry point of `pfnr-export`."""
-    from pfnr_runtime.system.console import launch
+    from pfnr_runtime.commands.console import launch
 
     launch("pfnr_export.commands.export", "export")
 
 
 def verify_main() -> None:
     """Entry point of `pfnr-verify`."""
-    from pfnr_runtime.system.console import launch
+    from pfnr_runtime.commands.console import launch
 
     launch("pfnr_export.commands.verify", "export")

@@ -48,6 +48,18 @@ class UsageError(PfnrError):
     exit_code = 2
 
 
+class ParameterError(UsageError):
+    """A parameter of the Python API with a value outside what is allowed.
+
+    parameter: its name, which the message begins with; a command puts its own flag there. rest: the value, what
+    is allowed, and the fix.
+    """
+
+    def __init__(self, parameter: str, rest: str) -> None:
+        super().__init__(f"{parameter} {rest}")
+        self.parameter, self.rest = parameter, rest
+
+
 class VerificationError(PfnrError):
     """A proof that failed: frames, digests or quality outside their rule (exit code 3)."""
 

@@ -3,6 +3,6 @@
 
 def main() -> None:
     """Entry point of `pfnr-train`."""
-    from pfnr_runtime.system.console import launch
+    from pfnr_runtime.commands.console import launch
 
     launch("pfnr_train.commands", "train")

@@ -13,7 +13,7 @@ import onnx
 from pfnr_export.checks.allow_list import check_allow_list
 from pfnr_export.checks.tensorrt_rtx import check_tensorrt_rtx
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.system.console import say
+from pfnr_runtime.system.messages import say
 
 __all__ = ["CHECKS", "check_allow_list", "choose_checks", "run_checks", "say_checks"]
 

@@ -23,8 +23,9 @@ from pfnr_runtime.artifact.contract import OUTPUT_KINDS
 from pfnr_runtime.artifact.describe import size
 from pfnr_runtime.artifact.golden import WHOLE_FRAMES
 from pfnr_runtime.artifact.packed.file import SUFFIX as PACKED
+from pfnr_runtime.commands.console import make_app, print_json, reports_errors
 from pfnr_runtime.errors import PfnrError, UsageError
-from pfnr_runtime.system.console import make_app, print_json, reports_errors, say
+from pfnr_runtime.system.messages import say
 from pfnr_train.commands.options import JsonOption, LibraryOption
 from pfnr_train.evaluation.sources import source_frames
 from pfnr_train.library.file import read_library

@@ -9,8 +9,9 @@ from pfnr_export.shared.build import PRECISION, SharedOptions
 from pfnr_export.shared.export_shared import ExportedSidecar, SharedExport, export_shared
 from pfnr_runtime.artifact.golden import SUFFIX, check_whole, make_golden, write_golden
 from pfnr_runtime.artifact.sidecar import read_record
+from pfnr_runtime.commands.console import print_json
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.system.console import print_json, say
+from pfnr_runtime.system.messages import say
 from pfnr_train.library.library import Library
 from pfnr_train.model.decode import decode_frames
 

@@ -18,8 +18,9 @@ from pfnr_runtime import VideoDecoder
 from pfnr_runtime.artifact.golden import SUFFIX
 from pfnr_runtime.artifact.parity import ExactRule, ParityRule, rule_for
 from pfnr_runtime.artifact.sidecar import list_sidecars
+from pfnr_runtime.commands.console import make_app, print_json, reports_errors
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.system.console import make_app, print_json, reports_errors, say
+from pfnr_runtime.system.messages import say
 
 if TYPE_CHECKING:
     from pfnr_export.parity.verify import VerificationReport

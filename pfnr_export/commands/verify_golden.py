@@ -12,8 +12,9 @@ from rich.progress import Progress
 from pfnr_runtime import VideoDecoder
 from pfnr_runtime.artifact.golden import read_golden
 from pfnr_runtime.artifact.parity import ParityRule
+from pfnr_runtime.commands.console import print_json
 from pfnr_runtime.proof.golden_check import GoldenReport, check_golden
-from pfnr_runtime.system.console import print_json, say
+from pfnr_runtime.system.messages import say
 
 
 def run_golden(decoder: VideoDecoder, artifact: Path, path: Path, rule: ParityRule, json: bool) -> None:

@@ -182,10 +182,12 @@ def read_golden(path: Path, contract: ArtifactContract) -> Golden:
     ) as error:
         text = " ".join(str(error).split())[:200]
         raise ArtifactError(
-            f"{path}: not a golden file, or damaged ({text}); export with --golden again"
+            f"{path}: not a golden file, or damaged ({text}); write it again with pfnr-export --golden"
         ) from None
     if any(frame_digest(frame) != header.sha256[i] for i, frame in whole.items()):
-        raise ArtifactError(f"{path}: a whole frame does not have its digest; export with --golden again")
+        raise ArtifactError(
+            f"{path}: a whole frame does not have its digest; write it again with pfnr-export --golden"
+        )
     return Golden(header, blocks.astype(np.int32), whole)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pfnr_runtime.artifact.contract import ArtifactContract
-from pfnr_runtime.errors import UsageError
+from pfnr_runtime.errors import ParameterError, UsageError
 from pfnr_runtime.video.metrics import PSNR_CEILING, mse, psnr
 
 Picture = NDArray[np.uint8]
@@ -101,9 +101,9 @@ class ExactRule:
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_step <= 255:
-            raise UsageError(f"--max-step {self.max_step} is outside 0 to 255")
+            raise ParameterError("max_step", f"{self.max_step} is outside 0 to 255")
         if not 0 <= self.max_fraction <= 1:
-            raise UsageError(f"--max-fraction {self.max_fraction} is outside 0 to 1")
+            raise ParameterError("max_fraction", f"{self.max_fraction} is outside 0 to 1")
 
     def compare(
         self, frame: int, reference: Picture, decoded: Picture, source: Picture | None = None

@@ -179,8 +179,8 @@ class Backend(ABC):
     def _lend_impl(self, inputs: NDArray[Any]) -> DeviceFrames:
         """`_decode_impl` without the copy into the computer's memory."""
         raise BackendError(
-            f"{self.name} decodes into the computer's own memory; frames stay on a GPU with --backend tensorrt, "
-            "tensorrt-rtx or onnxruntime-cuda"
+            f"{self.name} decodes into the computer's own memory; frames stay on a GPU with the backends "
+            "tensorrt, tensorrt-rtx and onnxruntime-cuda"
         )
 
     def _switch_impl(self, sidecar: Sidecar) -> None:
@@ -196,7 +196,7 @@ class Backend(ABC):
 class BackendKind:
     """One kind of backend, as its file declares it.
 
-    name: for `--backend`. extra: what to pip install for it. preference: `auto` tries the lowest first.
+    name: what a user asks for. extra: what to pip install for it. preference: `auto` tries the lowest first.
     probe: why it cannot run here, or None. open: load an artifact with the options it knows; a BackendError
     if that fails. options: names of the keyword options that `open` takes. shared: whether it runs shared
     graphs too. device: why this machine has nothing for it to run on, or None; asked where the library is

@@ -17,7 +17,7 @@ from pfnr_runtime.bench.energy import EnergyRecorder
 from pfnr_runtime.bench.memory import gpu_used_bytes
 from pfnr_runtime.bench.timing import Latencies, at_random, in_order, time_runs
 from pfnr_runtime.decoder import VideoDecoder
-from pfnr_runtime.errors import BackendError, UsageError
+from pfnr_runtime.errors import BackendError, ParameterError, UsageError
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Asked:
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds <= 3600:
-            raise UsageError(f"--seconds {self.seconds:g} is outside 0 to 3600")
+            raise ParameterError("seconds", f"{self.seconds:g} is outside 0 to 3600")
         if not 1 <= self.cold_starts <= 100:
-            raise UsageError(f"--cold-starts {self.cold_starts} is outside 1 to 100")
+            raise ParameterError("cold_starts", f"{self.cold_starts} is outside 1 to 100")
         if not all(1 <= batch <= MAX_BATCH for batch in self.batches):
-            raise UsageError(f"--batches {','.join(map(str, self.batches))}: each is 1 to {MAX_BATCH}")
+            raise ParameterError("batches", f"{','.join(map(str, self.batches))}: each is 1 to {MAX_BATCH}")
 
     def arguments(self, backend: str) -> dict[str, Any]:
         """Of a VideoDecoder."""

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from pfnr_runtime.commands.console import VERBOSE_HELP, make_app, print_json, reports_errors, run_app
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.system.console import VERBOSE_HELP, make_app, print_json, reports_errors, run_app, say
+from pfnr_runtime.system.messages import say
 
 app = make_app("Measure how an exported video decodes on this machine, and the same frames as H.264 beside it.")
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from pfnr_runtime.system.console import make_app, print_json, reports_errors, run_app, say
+from pfnr_runtime.commands.console import make_app, print_json, reports_errors, run_app
+from pfnr_runtime.system.messages import say
 
 app = make_app("Build the engine of an exported video for this machine's GPU, and keep it for later.")
 

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from pfnr_runtime.commands.console import VERBOSE_HELP, make_app, print_json, reports_errors, run_app
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.system.console import VERBOSE_HELP, make_app, print_json, reports_errors, run_app, say
+from pfnr_runtime.system.messages import say
 from pfnr_runtime.video.ranges import select_frames
 
 app = make_app(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pfnr_runtime.system.console import make_app, print_json, reports_errors, run_app
+from pfnr_runtime.commands.console import make_app, print_json, reports_errors, run_app
 
 app = make_app("Say what this machine has for playing videos, and try every engine on a small built-in one.")
 

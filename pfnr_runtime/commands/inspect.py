@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pfnr_runtime.system.console import make_app, print_json, reports_errors, run_app
+from pfnr_runtime.commands.console import make_app, print_json, reports_errors, run_app
 
 app = make_app("Show what an exported video contains; no inference engine is needed.")
 

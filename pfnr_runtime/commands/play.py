@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pfnr_runtime.commands.console import VERBOSE_HELP, make_app, print_json, reports_errors, run_app
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.system.console import VERBOSE_HELP, make_app, print_json, reports_errors, run_app, say
+from pfnr_runtime.system.messages import say
 
 if TYPE_CHECKING:
     from pfnr_runtime.decoder import VideoDecoder

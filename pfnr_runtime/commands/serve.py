@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pfnr_runtime.commands.console import make_app, print_json, reports_errors, run_app
 from pfnr_runtime.errors import BackendError, UsageError
-from pfnr_runtime.system.console import make_app, print_json, reports_errors, run_app, say
+from pfnr_runtime.system.messages import say
 
 if TYPE_CHECKING:
     import socket

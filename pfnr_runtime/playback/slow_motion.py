@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from pfnr_runtime.decoder import VideoDecoder
-from pfnr_runtime.errors import UsageError
+from pfnr_runtime.errors import ParameterError
 from pfnr_runtime.video.frames import Frame, FrameBatch
 from pfnr_runtime.video.record import VideoRecord
 
@@ -26,13 +26,13 @@ class SlowMotion:
 
     def __init__(self, decoder: VideoDecoder, factor: int) -> None:
         if not 1 <= factor <= MOST:
-            raise UsageError(f"--interpolate {factor} is outside 1 to {MOST}")
+            raise ParameterError("factor", f"{factor} is outside 1 to {MOST}")
         self.decoder, self.factor = decoder, factor
         decoder.iter_positions([])  # which says why, where there is nothing between frames
         try:
             self._metadata = decoder.metadata.select([i // factor for i in range(len(decoder) * factor)])
         except ValueError as error:
-            raise UsageError(f"--interpolate {factor}: {error}") from None
+            raise ParameterError("factor", f"{factor}: {error}") from None
 
     @property
     def metadata(self) -> VideoRecord:
@@ -45,9 +45,11 @@ class SlowMotion:
     def frames_of(self, frames: range) -> range:
         """All frames from each of the video's own `frames` up to the next, a UsageError where those skip some."""
         if frames.step != 1:
-            raise UsageError(
-                f"--interpolate goes with frames one after another, not with every {abs(frames.step)}th"
-                + (" backwards" if frames.step < 0 else "")
+            backwards = " backwards" if frames.step < 0 else ""
+            raise ParameterError(
+                "factor",
+                f"{self.factor} goes with frames one after another, not with every {abs(frames.step)}th"
+                + backwards,
             )
         return range(frames.start * self.factor, frames.stop * self.factor)
 

@@ -16,7 +16,7 @@ from pfnr_runtime.serve.decode_thread import DecodeThread
 from pfnr_runtime.serve.errors import RequestError
 from pfnr_runtime.serve.shared_frames import MEDIA_TYPES, SharedFrames
 from pfnr_runtime.serve.stream import MEDIA_TYPE, FrameStream
-from pfnr_runtime.system.console import say
+from pfnr_runtime.system.messages import LOGGER
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -128,7 +128,7 @@ class Api:
                 async for part in stream.parts():
                     yield part
             except (PfnrError, RequestError) as error:
-                say(f"error: a stream of session {session.number} ended: {error}")
+                LOGGER.error("error: a stream of session %d ended: %s", session.number, error)
             finally:
                 self._streams.discard(stream)
 
@@ -230,7 +230,7 @@ async def _on_refusal(request: Request, error: Any) -> Response:
 
 
 async def _on_failure(request: Request, error: Any) -> Response:
-    say(f"error: {error}")
+    LOGGER.error("error: %s", error)
     return refuse(RequestError(500, str(error)))
 
 
@@ -241,5 +241,5 @@ async def _on_nobody(request: Request, error: Any) -> Response:
 
 
 async def _on_bug(request: Request, error: Any) -> Response:
-    say("".join(traceback.format_exception(error)))
+    LOGGER.error("%s", "".join(traceback.format_exception(error)))
     return refuse(RequestError(500, "the server failed; what went wrong is on its standard error"))

@@ -76,9 +76,9 @@ def _open(family: int, kind: int, protocol: int, address: tuple[object, ...]) ->
 def _describe(error: OSError, host: str, port: int) -> str:
     match error.errno:
         case errno.EADDRINUSE:
-            return f"port {port} of {host} is in use; choose another with --port, or 0 for any free one"
+            return f"port {port} of {host} is in use; choose another, or 0 for any free one"
         case errno.EACCES | errno.EPERM:
-            return f"port {port} is for the administrator; choose one from 1024 to 65535 with --port"
+            return f"port {port} is for the administrator; choose one from 1024 to 65535"
         case number if number in ABSENT:
             return f"host {host} is no address of this machine; 0.0.0.0 is all of them"
     return f"cannot listen on port {port} of {host}: {error.strerror or error}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from pfnr_runtime.errors import SinkError
-from pfnr_runtime.system.console import describe_os_error
+from pfnr_runtime.system.os_errors import describe_os_error
 from pfnr_runtime.video.frames import Frame
 from pfnr_runtime.video.record import VideoRecord
 

@@ -97,7 +97,7 @@ class ImageSink(Sink):
             suggestion = folder / f"%05d{Path(uri).suffix}"
             raise UsageError(
                 f"{uri} holds one frame, and {frames} are to be written; use a name with a number such as "
-                f"{suggestion}, or choose one frame with --frames"
+                f"{suggestion}, or choose one frame"
             )
         check_folder(Path(uri))
 

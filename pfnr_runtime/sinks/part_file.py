@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pfnr_runtime.errors import SinkError
-from pfnr_runtime.system.console import describe_os_error
+from pfnr_runtime.system.os_errors import describe_os_error
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 

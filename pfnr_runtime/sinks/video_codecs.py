@@ -18,7 +18,7 @@ DEFAULT_CODEC = "h264"
 class VideoCodec:
     """One codec as it is written here.
 
-    name: for `--codec`. title: for people. encoder: FFmpeg's. pixel_format, odd_format: FFmpeg's, for even
+    name: what a user asks for. title: for people. encoder: FFmpeg's. pixel_format, odd_format: FFmpeg's, for even
     sizes and for an odd width or height. note: quality, for people. options: the encoder's. suffixes: of the
     files it may be in. least_side: in samples. tag: of the stream in .mp4 where FFmpeg's own is not the one
     that players look for.
@@ -98,11 +98,11 @@ def choose_codec(uri: str, suffix: str, video: VideoRecord, name: str | None = N
     if min(video.width, video.height) < codec.least_side:
         raise SinkError(
             f"{uri}: {codec.title} needs at least {codec.least_side}×{codec.least_side} samples, and the video is "
-            f"{video.width}×{video.height}; use --codec {DEFAULT_CODEC}"
+            f"{video.width}×{video.height}; use the codec {DEFAULT_CODEC}"
         )
     if suffix == ".mkv" and not codec.holds_aspect and video.sample_aspect != 1:
         raise SinkError(
             f"{uri}: {codec.title} in .mkv would lose the video's sample aspect {video.sample_aspect}; "
-            f"use --codec {DEFAULT_CODEC}"
+            f"use the codec {DEFAULT_CODEC}"
         )
     return codec

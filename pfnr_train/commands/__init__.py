@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pfnr_runtime.system.console import make_app
+from pfnr_runtime.commands.console import make_app
 from pfnr_train.commands.add import add
 from pfnr_train.commands.compare import compare_methods
 from pfnr_train.commands.eval import evaluate

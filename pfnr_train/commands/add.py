@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from pfnr_runtime.commands.console import print_json, reports_errors
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.system.console import print_json, reports_errors, say
+from pfnr_runtime.system.messages import say
 from pfnr_runtime.video.ranges import parse_frame_range
 from pfnr_train.clips import probe, read_clip
 from pfnr_train.commands.options import (

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from pfnr_runtime.commands.console import print_json, reports_errors
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.system.console import print_json, reports_errors, say
+from pfnr_runtime.system.messages import say
 from pfnr_train.commands.options import JsonOption
 from pfnr_train.commands.results import results_console
 from pfnr_train.commands.sequence_options import (

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from pfnr_runtime.commands.console import print_json, reports_errors
 from pfnr_runtime.errors import PfnrError
-from pfnr_runtime.system.console import print_json, reports_errors, say
+from pfnr_runtime.system.messages import say
 from pfnr_train.commands.options import JsonOption, LibraryOption
 from pfnr_train.commands.results import results_console
 from pfnr_train.evaluation.library import Frames, SessionResult, evaluate_library, summarise

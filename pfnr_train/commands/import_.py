@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from pfnr_runtime.commands.console import print_json, reports_errors
 from pfnr_runtime.errors import LibraryError
-from pfnr_runtime.system.console import print_json, reports_errors, say
+from pfnr_runtime.system.messages import say
 from pfnr_train.commands.options import JsonOption
 from pfnr_train.library.file import default_library_path, lock_library, write_library
 from pfnr_train.parsing import parse_rate

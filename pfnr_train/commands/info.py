@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from pfnr_runtime.system.console import print_json, reports_errors
+from pfnr_runtime.commands.console import print_json, reports_errors
 from pfnr_train.commands.options import JsonOption, LibraryOption
 from pfnr_train.commands.results import results_console
 from pfnr_train.library.file import read_library

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from pfnr_runtime.system.console import print_json, reports_errors, say
+from pfnr_runtime.commands.console import print_json, reports_errors
+from pfnr_runtime.system.messages import say
 from pfnr_train.clips import Clip
 from pfnr_train.commands.options import JsonOption, SaveEveryOption, TensorBoardOption
 from pfnr_train.commands.results import results_console

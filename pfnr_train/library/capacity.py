@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pfnr_runtime.system.console import say
+from pfnr_runtime.system.messages import say
 from pfnr_train.library.library import Library
 
 

@@ -9,7 +9,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from pfnr_runtime.system.console import say
+from pfnr_runtime.system.messages import say
 from pfnr_train.session.recipe import Recipe
 from pfnr_train.session.training import SessionTraining, StepResult
 

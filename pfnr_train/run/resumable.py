@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.system.console import say
+from pfnr_runtime.system.messages import say
 from pfnr_train.clips import Clip
 from pfnr_train.library.file import lock_library, read_library, write_library
 from pfnr_train.library.library import Library

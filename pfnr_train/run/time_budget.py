@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.system.console import say
+from pfnr_runtime.system.messages import say
 from pfnr_train.clips import Clip
 from pfnr_train.evaluation.quality import measure_quality
 from pfnr_train.library.library import Library

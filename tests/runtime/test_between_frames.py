@@ -127,7 +127,7 @@ def test_slow_motion_has_n_frames_for_each_and_holds_the_last(between_file: Path
         assert (frame.index, frame.pts_seconds, frame.duration_seconds) == (17, 17 / 25, 1 / 25)
         assert (frame.data == data[17]).all()
         for factor in (0, -1, 101):
-            with pytest.raises(UsageError, match=f"--interpolate {factor} is outside 1 to 100"):
+            with pytest.raises(UsageError, match=f"^factor {factor} is outside 1 to 100"):
                 SlowMotion(decoder, factor)
         with pytest.raises(IndexError, match="frame 48 is outside 0 to 47"):
             slow.get_frame_at(48)

@@ -210,7 +210,7 @@ def _advice(name: str) -> str:
         ),
         "cudaErrorNoDevice": "; no NVIDIA GPU is visible: check nvidia-smi and CUDA_VISIBLE_DEVICES",
         "cudaErrorMemoryAllocation": (
-            "; the GPU's memory is used up: close other programs, or use a smaller --max-batch"
+            "; the GPU's memory is used up: close other programs, or use smaller batches"
         ),
         "cudaErrorDevicesUnavailable": "; another program holds the GPU for itself: close it",
     }.get(name, "")

@@ -88,7 +88,7 @@ class EngineLog:
         text = text if len(text) <= 300 else text[:297] + "..."
         whole = " ".join(self.errors).lower()
         if "out of memory" in whole or "outofmemory" in whole or "cudaerrormemoryallocation" in whole:
-            return f"{text}; the GPU's memory is used up: close other programs, or use a smaller --max-batch"
+            return f"{text}; the GPU's memory is used up: close other programs, or use smaller batches"
         return text
 
 

@@ -20,7 +20,7 @@ from pfnr_runtime.backends.trt.engine_run import EngineRun
 from pfnr_runtime.backends.trt.obtain import obtain_engine
 from pfnr_runtime.backends.trt.switching import INPUTS, REFIT, STRATEGIES, SwitchingRun
 from pfnr_runtime.errors import BackendError, UsageError
-from pfnr_runtime.system.console import say
+from pfnr_runtime.system.messages import say
 
 
 class TensorRtBackend(Backend):

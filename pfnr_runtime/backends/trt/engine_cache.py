@@ -20,7 +20,7 @@ from typing import Any
 
 from pfnr_runtime.errors import BackendError
 from pfnr_runtime.system.atomic_file import write_atomically
-from pfnr_runtime.system.console import describe_os_error
+from pfnr_runtime.system.os_errors import describe_os_error
 
 FORMAT = 1
 

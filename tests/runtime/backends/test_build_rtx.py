@@ -144,4 +144,4 @@ def test_the_log_advises_where_memory_is_used_up() -> None:
     log.add(False, "a\nwarning")
     assert log.reason() == "a warning"
     log.add(True, "Requested 5 bytes, OutOfMemory")
-    assert "smaller --max-batch" in log.reason()
+    assert "smaller batches" in log.reason()

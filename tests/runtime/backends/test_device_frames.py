@@ -167,7 +167,7 @@ def test_bound_memory_is_lent_and_no_later_run_touches_it(table_file: Path) -> N
 
 def test_an_engine_on_the_cpu_says_where_frames_can_stay(table_file: Path) -> None:
     with VideoDecoder(table_file, backend="onnxruntime-cpu") as decoder:
-        with pytest.raises(BackendError, match="own memory; frames stay on a GPU with --backend tensorrt"):
+        with pytest.raises(BackendError, match="own memory; frames stay on a GPU with the backends tensorrt"):
             decoder.device_frames([3])
         with pytest.raises(ValueError, match="no frames to keep"):
             decoder.device_frames([])

@@ -16,7 +16,9 @@ from helpers.tiny_artifacts import picture_table
 from packaging.requirements import Requirement
 
 COMMANDS = sorted(
-    path.stem for path in (ROOT / "pfnr_runtime" / "commands").glob("*.py") if path.stem != "__init__"
+    path.stem
+    for path in (ROOT / "pfnr_runtime" / "commands").glob("*.py")
+    if path.stem not in ("__init__", "console")
 )
 
 
@@ -134,6 +136,17 @@ def test_importing_the_decoder_loads_no_engine_and_no_codec() -> None:
     loaded = loaded_by("from pfnr_runtime import VideoDecoder, Frame, FrameBatch")
     assert "numpy" in loaded
     assert not loaded & {"torch", "onnx", "onnxruntime", "av", "typer", "rich"}
+
+
+def test_a_program_decodes_without_the_command_line(table_file: Path) -> None:
+    """The Python API alone, where no command could run."""
+    code = (
+        "import hashlib, pfnr_runtime\n"
+        f"with pfnr_runtime.VideoDecoder({str(table_file)!r}) as decoder:\n"
+        f"    assert hashlib.md5(decoder[:].data.tobytes()).hexdigest() == "
+        f"{hashlib.md5(picture_table().tobytes()).hexdigest()!r}"
+    )
+    loaded_by(code, "typer", "click", "rich")
 
 
 def test_decoding_never_loads_torch_or_onnx(table_file: Path, tmp_path: Path) -> None:

@@ -220,7 +220,7 @@ def test_files_with_the_same_number_are_served_under_the_next_free_one(tmp_path:
 
 
 def test_a_frame_that_cannot_be_decoded_is_a_500_in_one_line_and_the_server_goes_on(
-    artifacts: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    artifacts: list[Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from pfnr_runtime.errors import BackendError
 
@@ -237,7 +237,9 @@ def test_a_frame_that_cannot_be_decoded_is_a_500_in_one_line_and_the_server_goes
         assert (answer.status_code, answer.json()["error"]) == (500, "the engine ran out of memory")
         assert client.get("/api/sessions/0/frames/5.png").status_code == 200
         assert client.get("/api/statistics").json()["decoding"]["failed"] == 1
-    assert capsys.readouterr().err == "error: the engine ran out of memory\n"
+    assert [text for text in caplog.messages if text.startswith("error")] == [
+        "error: the engine ran out of memory"
+    ]
 
 
 def test_every_answer_forbids_what_a_page_could_do_with_it(client: httpx.Client) -> None:

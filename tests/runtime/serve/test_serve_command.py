@@ -107,9 +107,7 @@ def test_a_port_in_use_is_one_line(artifacts: list[Path], run: Run) -> None:
         port = taken.getsockname()[1]
         done = run("serve", artifacts[0], "--port", port)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
-        f"error: port {port} of 127.0.0.1 is in use; choose another with --port, or 0 for any free one\n"
-    )
+    assert done.stderr == (f"error: port {port} of 127.0.0.1 is in use; choose another, or 0 for any free one\n")
 
 
 @pytest.mark.parametrize(

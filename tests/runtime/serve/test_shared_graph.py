@@ -58,7 +58,7 @@ def test_a_damaged_sidecar_is_left_out_and_named(graph: Path, tmp_path: Path) ->
 
 
 def test_a_sidecar_that_breaks_while_it_is_served_is_an_error_of_that_session_alone(
-    graph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    graph: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     shutil.copytree(graph.parent, tmp_path / "copy")
     with serving([tmp_path / "copy" / "library.onnx"], capacity=0) as server, server.client() as client:
@@ -70,7 +70,9 @@ def test_a_sidecar_that_breaks_while_it_is_served_is_an_error_of_that_session_al
         for session in (0, 2):
             assert client.get(f"/api/sessions/{session}/frames/1.png").status_code == 200
         assert json.loads(client.get("/healthz").text)["status"] == "ok"
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    said = [record.getMessage() for record in caplog.records if record.name == "pfnr"]
+    assert len(said) == 1
+    assert len(said[0].splitlines()) == 1
 
 
 def test_a_graph_without_a_whole_session_is_one_line(graph: Path, tmp_path: Path, run: Run) -> None:

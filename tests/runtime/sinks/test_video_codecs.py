@@ -94,7 +94,7 @@ def test_ffv1_keeps_every_sample(size: tuple[int, int], tmp_path: Path) -> None:
 @pytest.mark.parametrize("codec", ["av1", "ffv1"])
 def test_an_aspect_that_would_be_lost_is_an_error(codec: str, tmp_path: Path) -> None:
     record = video(sample_aspect=Fraction(4, 3))
-    with pytest.raises(SinkError, match=r"would lose the video's sample aspect 4/3; use --codec h264"):
+    with pytest.raises(SinkError, match=r"would lose the video's sample aspect 4/3; use the codec h264"):
         write(tmp_path / "out.mkv", record, picture_table(record), codec)
     assert list(tmp_path.iterdir()) == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import math
 import subprocess
 from collections.abc import Iterator
@@ -178,8 +179,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_disk_that_fills_up_stops_no_training_and_loses_none(
-    small_disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_disk: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "pfnr")
     library, path, filler = made_library(small_config(), 2), small_disk / "library.pfnr", small_disk / "filler"
     write_library(library, path)
     before = path.read_bytes()
@@ -194,7 +196,7 @@ def test_a_disk_that_fills_up_stops_no_training_and_loses_none(
     with pytest.raises(OSError, match="No space left") as caught:
         add_resumably(library, path, clip, "clip", RECIPE, fill, every=0)
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
-    said = capsys.readouterr().err.splitlines()
+    said = caplog.messages
     state = state_path(path, 2)
     assert said == [
         f"the training's state was not saved, and training goes on: {state}: the disk is full; free some space "

@@ -6,21 +6,27 @@ missing, 130 interrupted.
 
 from __future__ import annotations
 
-import errno
 import functools
 import importlib
 import json
+import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 import typer
 
-from pfnr_runtime.errors import PfnrError
+from pfnr_runtime.errors import ParameterError, PfnrError
+from pfnr_runtime.system.messages import LOGGER
+from pfnr_runtime.system.os_errors import describe_os_error
 
 # What every command that opens an engine says of its --verbose.
 VERBOSE_HELP = "The whole story of the engine: what runs, and why not others."
+
+# Parameters of the Python API whose flag has a different name.
+FLAGS = {"factor": "--interpolate"}
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,16 +54,41 @@ def launch(module: str, extra: str) -> None:
         missing = (error.name or "").partition(".")[0]
         if missing.startswith("pfnr_"):
             raise
-        say(f"error: this command needs {missing}, which is not installed: pip install 'pfnr[{extra}]'")
+        _print_error(f"error: this command needs {missing}, which is not installed: pip install 'pfnr[{extra}]'")
         sys.exit(4)
     except KeyboardInterrupt:
-        say("interrupted")
+        _print_error("interrupted")
         sys.exit(130)
     run_app(app)
 
 
-def say(message: str) -> None:
-    """Print a message for the person watching, on stderr."""
+class _OnStderr(logging.Handler):
+    """Prints the bare message on whatever stderr is at that moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _print_error(record.getMessage())
+
+
+_HANDLER = _OnStderr()
+
+
+@contextmanager
+def shows_messages() -> Iterator[None]:
+    """Shows what the toolkit says on stderr until the block ends; inside another one it changes nothing."""
+    if _HANDLER in LOGGER.handlers:
+        yield
+        return
+    level = LOGGER.level
+    LOGGER.addHandler(_HANDLER)
+    LOGGER.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        LOGGER.setLevel(level)
+        LOGGER.removeHandler(_HANDLER)
+
+
+def _print_error(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
@@ -72,12 +103,17 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return command(*args, **kwargs)
+            with shows_messages():
+                return command(*args, **kwargs)
+        except ParameterError as error:
+            flag = FLAGS.get(error.parameter, "--" + error.parameter.replace("_", "-"))
+            _print_error(f"error: {flag} {error.rest}")
+            raise typer.Exit(error.exit_code) from None
         except PfnrError as error:
-            say(f"error: {error}")
+            _print_error(f"error: {error}")
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            say("interrupted")
+            _print_error("interrupted")
             raise typer.Exit(130) from None
         except BrokenPipeError:
             # The reader of our stdout went away (`| head`): stop quietly, and keep Python from
@@ -85,7 +121,7 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
         except OSError as error:
-            say(f"error: {describe_os_error(error)}")
+            _print_error(f"error: {describe_os_error(error)}")
             raise typer.Exit(1) from None
 
     return run
@@ -96,21 +132,5 @@ def run_app(app: typer.Typer) -> None:
     try:
         app()
     except KeyboardInterrupt:
-        say("interrupted")
+        _print_error("interrupted")
         sys.exit(130)
-
-
-def describe_os_error(error: OSError) -> str:
-    """One line for a failure of the file system: what, where, and what to do about it."""
-    where = f"{error.filename}: " if error.filename else ""
-    advice = {
-        errno.ENOSPC: "the disk is full; free some space and run the command again",
-        errno.EDQUOT: "the disk quota is used up; free some space and run the command again",
-        errno.EACCES: "permission denied; choose a place you may write to",
-        errno.EPERM: "not permitted; choose a place you may write to",
-        errno.EROFS: "the file system is read-only; choose another place",
-        errno.ENOENT: "no such file or folder; check the path",
-        errno.EISDIR: "is a folder; name a file",
-        errno.ENOTDIR: "a part of this path is not a folder; check the path",
-    }.get(error.errno or 0, error.strerror or str(error))
-    return f"{where}{advice}"
