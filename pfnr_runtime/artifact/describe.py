@@ -11,7 +11,7 @@ from typing import Any
 from pfnr_runtime.artifact.contract import ArtifactContract, SharedContract
 from pfnr_runtime.artifact.onnx.tensor import TensorInfo
 from pfnr_runtime.artifact.open import ArtifactFile, SharedFile
-from pfnr_runtime.artifact.packed.file import Unpacked
+from pfnr_runtime.artifact.packed.file import Unpacked, parts
 from pfnr_runtime.artifact.sidecar import list_sidecars
 from pfnr_runtime.errors import ArtifactError
 from pfnr_runtime.video.record import VideoRecord
@@ -82,7 +82,7 @@ def lines(artifact: ArtifactFile | SharedFile) -> Iterator[tuple[str, str]]:
     summary, contract = artifact.summary, artifact.contract
     yield "file", f"{artifact.path}, {size(artifact.size)}"
     if isinstance(artifact, ArtifactFile) and artifact.packed is not None:
-        yield from _packed_lines(artifact.packed)
+        yield from _packed_lines(artifact.path, artifact.packed)
     yield "sha256", artifact.sha256
     if isinstance(artifact, SharedFile):
         yield from _graph_lines(artifact)
@@ -115,13 +115,13 @@ def lines(artifact: ArtifactFile | SharedFile) -> Iterator[tuple[str, str]]:
 def _packed(artifact: ArtifactFile | SharedFile) -> dict[str, Any]:
     if not isinstance(artifact, ArtifactFile) or artifact.packed is None:
         return {}
-    parts = [{"part": name, "bytes": round(taken, 1)} for name, taken in artifact.packed.parts]
-    return {"packed": {"onnx_bytes": len(artifact.packed.model), "parts": parts}}
+    taken = [{"part": name, "bytes": round(taken, 1)} for name, taken in parts(artifact.path.read_bytes())]
+    return {"packed": {"onnx_bytes": len(artifact.packed.model), "parts": taken}}
 
 
-def _packed_lines(packed: Unpacked) -> Iterator[tuple[str, str]]:
+def _packed_lines(path: Path, packed: Unpacked) -> Iterator[tuple[str, str]]:
     yield "packed", f"the digest and all below are of the .onnx that comes out, {size(len(packed.model))}"
-    for name, taken in packed.parts:
+    for name, taken in parts(path.read_bytes()):
         yield "", f"{size(round(taken)):>10}  {name}"
 
 

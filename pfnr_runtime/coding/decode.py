@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pfnr_runtime.coding.header import RAW, Coded, Header, read_header
-from pfnr_runtime.coding.laplace import ESCAPE, largest, symbol_bits
+from pfnr_runtime.coding.laplace import ESCAPE, SYMBOLS, largest, symbol_bits
 from pfnr_runtime.coding.numbers import Bytes
 from pfnr_runtime.coding.places import Integers
 from pfnr_runtime.coding.quantised import LARGEST, Quantised, Shapes, Tensor
@@ -21,30 +21,40 @@ from pfnr_runtime.coding.scale_model import ScaleModel
 from pfnr_runtime.errors import CodingError
 
 MOST_WEIGHTS = 1 << 26  # of all tensors together
+_DIFFERENCES = np.array([(i + 1) // 2 * (1 if i % 2 else -1) for i in range(SYMBOLS)], np.int64)
 
 
 def decode_tensors(data: bytes | memoryview, shapes: Shapes) -> dict[str, Tensor]:
     """The tensors of these names and shapes; a CodingError where the bytes are not theirs, or damaged."""
-    return read_tensors(data, shapes)[0]
+    return _read(data, shapes, measure=False)[0]
 
 
-def read_tensors(data: bytes | memoryview, shapes: Shapes) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """As `decode_tensors`, and about what each tensor takes in bytes, without its header."""
+def coded_sizes(data: bytes | memoryview, shapes: Shapes) -> dict[str, float]:
+    """About what each tensor takes in bytes, without its header."""
+    return _read(data, shapes, measure=True)[1]
+
+
+def _read(
+    data: bytes | memoryview, shapes: Shapes, *, measure: bool
+) -> tuple[dict[str, Tensor], dict[str, float]]:
     if sum(map(math.prod, shapes.values())) > MOST_WEIGHTS:
         raise CodingError(f"more than {MOST_WEIGHTS} coded weights, which no decoder has")
     source = Bytes(data)
     headers = {name: read_header(source, shapes[name]) for name in sorted(shapes)}
-    reader = _Reader(source, headers, shapes)
+    reader = _Reader(source, headers, shapes, measure)
     found = {name: reader.tensor(name) for name in headers}
     reader.finish()
     return found, reader.sizes
 
 
 class _Reader:
-    """The parts of a stream after its headers, read tensor by tensor. sizes: bytes by name so far."""
+    """The parts of a stream after its headers, read tensor by tensor.
 
-    def __init__(self, source: Bytes, headers: dict[str, Header], shapes: Shapes) -> None:
-        self._headers, self._shapes = headers, shapes
+    measure: whether to count what symbols take. sizes: bytes by name so far, of symbols only if they are counted.
+    """
+
+    def __init__(self, source: Bytes, headers: dict[str, Header], shapes: Shapes, measure: bool) -> None:
+        self._headers, self._shapes, self._measure = headers, shapes, measure
         self._escapes = Bytes(source.part())
         packed = source.part()
         raw = sum(4 * math.prod(shapes[name]) for name, header in headers.items() if header.kind == RAW)
@@ -68,10 +78,8 @@ class _Reader:
             self.sizes[name] = 4 * size * self._raw_share
             own, self._raw = self._raw[: 4 * size], self._raw[4 * size :]
             return np.frombuffer(own, "<f4").astype(np.float32).reshape(shape)
-        values = np.zeros(size, np.int64) if header.coded is None else self._coded(name, header.coded)
-        if size and np.abs(values).max() > LARGEST:
-            raise CodingError(f"{name}: a coded weight of more than {LARGEST} steps")
-        return Quantised(values.astype(np.int32).reshape(shape), header.exponent)
+        values = np.zeros(size, np.int32) if header.coded is None else self._coded(name, header.coded)
+        return Quantised(values.reshape(shape), header.exponent)
 
     def finish(self) -> None:
         """A CodingError where anything is left."""
@@ -80,29 +88,31 @@ class _Reader:
         if self._escapes.left():
             raise CodingError("more escaped weights than symbols that ask for them")
 
-    def _coded(self, name: str, coded: Coded) -> Integers:
+    def _coded(self, name: str, coded: Coded) -> NDArray[np.int32]:
         assert self._symbols is not None
         shift, size = coded.shift, coded.size
         values = np.zeros(size, np.int64)
         model, bits = ScaleModel(coded.settings), float(shift * size)
-        for places in coded.settings.view.planes():
-            classes, expected = model.expect(places)
+        for plane in coded.settings.view.planes():
+            classes, expected = model.expect(plane)
             symbols = self._symbols.run(classes)
-            bits += float(symbol_bits()[classes, symbols].sum(dtype=np.float64))
+            if self._measure:
+                bits += float(symbol_bits()[classes, symbols].sum(dtype=np.float64))
             differences = self._differences(classes, symbols)
-            values[places] = differences + expected
-            model.learn(values[places], differences)
+            own = differences + expected
+            values[plane.places] = own
+            model.learn(plane, own, differences)
         self.sizes[name] = bits / 8
         if shift:
-            own, self._low = self._low[: shift * size], self._low[shift * size :]
-            low = own.reshape(size, shift) @ (1 << np.arange(shift - 1, -1, -1))
+            bits_of, self._low = self._low[: shift * size], self._low[shift * size :]
+            low = bits_of.reshape(size, shift) @ (1 << np.arange(shift - 1, -1, -1))
             values = (values << shift) + low - (1 << shift >> 1)
-        return coded.slices.spread(values)
+        if size and max(-int(values.min()), int(values.max())) > LARGEST:
+            raise CodingError(f"{name}: a coded weight of more than {LARGEST} steps")
+        return coded.slices.spread(values.astype(np.int32))
 
     def _differences(self, classes: Integers, symbols: NDArray[np.uint8]) -> Integers:
-        differences = symbols.astype(np.int64)
-        odd = differences & 1
-        differences = ((differences + 1) >> 1) * (2 * odd - 1)
+        differences = _DIFFERENCES.take(symbols)
         for i in (symbols == ESCAPE).nonzero()[0]:
             beyond, negative = divmod(self._escapes.number(), 2)
             if beyond > LARGEST * 2:

@@ -53,11 +53,11 @@ def encode_tensors(tensors: Tensors) -> bytes:
         settings = choose_settings(high, slices.kept_shape, kernels=tensor.integers.ndim == KERNEL_AXES)
         headers += write_header(Header(CODED, tensor.exponent, Coded(slices, shift, settings)))
         model = ScaleModel(settings)
-        for places in settings.view.planes():
-            classes, expected = model.expect(places)
-            differences = high[places] - expected
-            runs.append((classes, _symbols(classes, differences, escapes)))
-            model.learn(high[places], differences)
+        for plane in settings.view.planes():
+            classes, expected = model.expect(plane)
+            own = high[plane.places]
+            runs.append((classes, _symbols(classes, own - expected, escapes)))
+            model.learn(plane, own, own - expected)
     squeezed = zlib.compress(bytes(raw), ZLIB_LEVEL) if raw else b""
     apart = write_number(len(escapes)) + escapes + write_number(len(squeezed)) + squeezed
     symbols = encode(runs) if runs else b""

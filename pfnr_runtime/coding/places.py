@@ -9,11 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-PARTS_OF_A_TENSOR = 64
+PARTS = 64  # a part holds the places whose coordinates add up to the same number modulo this
 PLANE_ENDS = (1, 2, 3, 4, *range(6, 65, 2))
 PLACES_A_PLANE = 64  # at least so many before the first plane ends
 
 Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Places that are coded at once: flat indices, of the parts from `first` up to `last`."""
+
+    places: Integers
+    first: int
+    last: int
 
 
 @dataclass(frozen=True)
@@ -40,20 +49,25 @@ class View:
         """How many places there are."""
         return math.prod(self.shape)
 
-    def planes(self) -> Iterator[Integers]:
-        """Flat indices of the places, in planes that grow; a plane is coded at once.
+    def planes(self) -> Iterator[Plane]:
+        """The places in planes, in the order in which they are coded; a plane is coded at once.
 
-        A place's plane follows from the sum of its coordinates modulo a power of two, so that each plane touches
-        every row, column and channel: what it tells helps with all places of the planes after it.
+        A place's part follows from the sum of its coordinates, so that each part touches every row, column and
+        channel: what it tells helps with all places of the planes after it. The first planes are one part each.
         """
-        ends = [end for end in PLANE_ENDS if end * self.size >= PARTS_OF_A_TENSOR * PLACES_A_PLANE]
-        total = np.zeros((1,) * len(self.axes), np.int64)
-        for axis, length in enumerate(self.axes):
-            total = total + np.arange(length).reshape([-1 if i == axis else 1 for i in range(len(self.axes))])
-        part = (total % PARTS_OF_A_TENSOR).astype(np.uint8).reshape(-1)
+        ends = [end for end in PLANE_ENDS if end * self.size >= PARTS * PLACES_A_PLANE]
+        part = residues(self.axes) & PARTS - 1
         order = np.argsort(part, kind="stable")
-        bounds = np.cumsum(np.bincount(part, minlength=PARTS_OF_A_TENSOR))
-        begin = 0
-        for end in ends or [PARTS_OF_A_TENSOR]:
-            yield order[begin : bounds[end - 1]]
-            begin = int(bounds[end - 1])
+        bounds = (0, *np.cumsum(np.bincount(part, minlength=PARTS)))
+        first = 0
+        for last in ends or [PARTS]:
+            yield Plane(order[bounds[first] : bounds[last]], first, last)
+            first = last
+
+
+def residues(lengths: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The sum of the coordinates of every place, modulo 256, which parts divide: uint8 [product of lengths]."""
+    total = np.zeros((), np.uint8)
+    for length in lengths:
+        total = total[..., None] + np.arange(length).astype(np.uint8)
+    return total.reshape(-1)

@@ -9,7 +9,7 @@ way it may expect a value: a weighted sum of mean values. All of it is whole-num
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pfnr_runtime.coding.laplace import CLASSES, CLASSES_AN_OCTAVE, SMALLEST_OCTAVE
-from pfnr_runtime.coding.places import Integers, View
+from pfnr_runtime.coding.places import PARTS, Integers, Plane, View, residues
 
 Axes = tuple[int, ...]
 
@@ -26,7 +26,7 @@ LEAST_EIGHTHS, MOST_EIGHTHS = -4, 11  # what a header can say in four bits
 PRIOR = 2  # a mean begins as if two values of the tensor's mean magnitude had been seen
 FRACTION = 12  # bits after the point of a mean
 FARTHEST = 32767  # what lies farther counts as if it lay here
-PARTS = 16  # logarithms are counted in sixteenths of an octave
+SIXTEENTHS = 16  # of an octave, in which logarithms are counted
 _MANTISSA = 10
 
 
@@ -49,31 +49,63 @@ class Settings:
 
 
 class Means:
-    """Sums of values along every coordinate of one set of axes. logarithm, mean: at the coordinates `at`."""
+    """Means of values at every coordinate along one set of axes, as far as they are known.
+
+    prior: a mean that counts as `PRIOR` values, in units of 2^-12.
+    """
 
     def __init__(self, axes: Axes, lengths: tuple[int, ...], prior: int) -> None:
-        self.axes, self._lengths = axes, tuple(lengths[i] for i in axes)
-        size = int(np.prod(self._lengths))
+        self._lengths = {axis: lengths[axis] for axis in axes}
+        others = [length for axis, length in enumerate(lengths) if axis not in axes]
+        self._residues = residues(tuple(self._lengths.values())) & PARTS - 1
+        self._others = _places_by_part(others)
+        size = len(self._residues)
         self._sum, self._count = np.zeros(size, np.int64), np.full(size, PRIOR, np.int64)
         self._prior = prior * PRIOR
 
-    def keys(self, coordinates: tuple[Integers, ...]) -> Integers:
+    def keys(self, coordinates: Sequence[Integers]) -> Integers:
         """The coordinate of every place along these axes, as one number."""
-        return np.ravel_multi_index([coordinates[i] for i in self.axes], self._lengths).astype(np.int64)
+        (first, _), *rest = self._lengths.items()
+        keys = coordinates[first]
+        for axis, length in rest:
+            keys = keys * length + coordinates[axis]
+        return keys
 
     def logarithm(self, keys: Integers) -> Integers:
         """Of the mean with its prior, in sixteenths of an octave."""
-        return (logarithm((self._sum << FRACTION) + self._prior) - logarithm(self._count))[keys]
+        return (logarithm((self._sum << FRACTION) + self._prior) - logarithm(self._count)).take(keys)
 
     def mean(self, keys: Integers) -> Integers:
         """The mean, drawn to 0 by the prior, in units of 2^-12."""
-        return ((self._sum << FRACTION) // self._count)[keys]
+        return ((self._sum << FRACTION) // self._count).take(keys)
 
-    def add(self, keys: Integers, values: Integers) -> None:
-        """Count these values in. Sums are below 2^53, where float64 is exact."""
-        size = len(self._sum)
-        self._sum += np.bincount(keys, values, size).astype(np.int64)
-        self._count += np.bincount(keys, None, size)
+    def add(self, plane: Plane, keys: Integers, values: Integers) -> None:
+        """Count in the values of a plane. keys, values: of those that are not 0. Sums are far below 2^53, where
+        float64 is exact.
+        """
+        self._sum += np.bincount(keys, values, len(self._sum)).astype(np.int64)
+        parts = np.arange(plane.first, plane.last)
+        added = self._others[(parts - np.arange(PARTS)[:, None]) % PARTS].sum(axis=1)
+        self._count += added[self._residues]
+
+
+def _places_by_part(lengths: Sequence[int]) -> Integers:
+    """How many places of these axes lie in each part, int64 [PARTS]."""
+    counts = np.zeros(PARTS, np.int64)
+    counts[0] = 1
+    for length in lengths:
+        along = np.bincount(np.arange(length) % PARTS, minlength=PARTS)
+        counts = np.sum([along[shift] * np.roll(counts, shift) for shift in range(PARTS)], axis=0)
+    return counts
+
+
+def coordinates_of(places: Integers, lengths: tuple[int, ...]) -> list[Integers]:
+    """The coordinates of flat indices, one array an axis."""
+    found = []
+    for length in reversed(lengths[1:]):
+        places, whole = places // length, places
+        found.append(whole - places * length)
+    return [places, *reversed(found)]
 
 
 class ScaleModel:
@@ -87,31 +119,37 @@ class ScaleModel:
         self._values = [(Means(axes, self._axes, 0), share) for axes, share in settings.shares.items()]
         self._keys: list[Integers] = []
 
-    def expect(self, places: Integers) -> tuple[Integers, Integers]:
+    def expect(self, plane: Plane) -> tuple[Integers, Integers]:
         """Classes of the difference from the expected value, and that value, int64 [n] each."""
         both = self._magnitudes + self._values
-        coordinates = np.unravel_index(places, self._axes) if both else ()
+        coordinates = coordinates_of(plane.places, self._axes) if both else []
         self._keys = [means.keys(coordinates) for means, _ in both]
-        change, value = np.zeros(len(places), np.int64), np.zeros(len(places), np.int64)
+        change = np.zeros(len(plane.places), np.int64)
         for (means, power), keys in zip(self._magnitudes, self._keys, strict=False):
             change += power * (means.logarithm(keys) - self._origin)
+        if not self._values:
+            return changed_class(self._base, change), np.zeros_like(change)
+        value = np.zeros_like(change)
         for (means, share), keys in zip(self._values, self._keys[len(self._magnitudes) :], strict=True):
             value += share * means.mean(keys)
         return changed_class(self._base, change), rounded_value(value)
 
-    def learn(self, values: Integers, differences: Integers) -> None:
+    def learn(self, plane: Plane, values: Integers, differences: Integers) -> None:
         """Count in what the places last expected hold, and how far that was off."""
-        magnitudes, values = np.minimum(np.abs(differences), FARTHEST), np.clip(values, -FARTHEST, FARTHEST)
+        there = differences.nonzero()[0]
+        magnitudes = np.minimum(np.abs(differences[there]), FARTHEST)
         for (means, _), keys in zip(self._magnitudes, self._keys, strict=False):
-            means.add(keys, magnitudes)
+            means.add(plane, keys[there], magnitudes)
+        if self._values:
+            values = np.clip(values, -FARTHEST, FARTHEST)
         for (means, _), keys in zip(self._values, self._keys[len(self._magnitudes) :], strict=True):
-            means.add(keys, values)
+            means.add(plane, keys, values)
 
 
 def changed_class(base: int, change: Integers) -> Integers:
     """The class of a mean magnitude that differs from its base class by `change` / 8 sixteenths of an octave."""
-    a_class = PARTS // CLASSES_AN_OCTAVE
-    return class_of(base * a_class + PARTS * SMALLEST_OCTAVE + (change + EIGHTHS // 2) // EIGHTHS)
+    a_class = SIXTEENTHS // CLASSES_AN_OCTAVE
+    return class_of(base * a_class + SIXTEENTHS * SMALLEST_OCTAVE + (change + EIGHTHS // 2 >> 3))
 
 
 def rounded_value(value: Integers) -> Integers:
@@ -122,9 +160,10 @@ def rounded_value(value: Integers) -> Integers:
 def expected_values(values: Integers, view: View, shares: Mapping[Axes, int]) -> Integers:
     """What a model with these shares expects at every place, int64 [size], if it is told these values."""
     model, expected = ScaleModel(Settings(0, view, shares=shares)), np.zeros(len(values), np.int64)
-    for places in view.planes():
-        expected[places] = model.expect(places)[1]
-        model.learn(values[places], values[places])
+    for plane in view.planes():
+        own = values[plane.places]
+        expected[plane.places] = model.expect(plane)[1]
+        model.learn(plane, own, own)
     return expected
 
 
@@ -136,14 +175,14 @@ def base_mean(base: int) -> int:
 
 def class_of(level: Integers) -> Integers:
     """The class nearest to a mean magnitude, given by its logarithm in sixteenths of an octave."""
-    a_class = PARTS // CLASSES_AN_OCTAVE
-    return np.clip((level - PARTS * SMALLEST_OCTAVE + a_class // 2) // a_class, 0, CLASSES - 1)
+    a_class = SIXTEENTHS // CLASSES_AN_OCTAVE
+    return np.clip(level + (a_class // 2 - SIXTEENTHS * SMALLEST_OCTAVE) >> 2, 0, CLASSES - 1)
 
 
 def logarithm(numbers: Integers) -> Integers:
     """The logarithm to base 2 of whole numbers from 1, in sixteenths, rounded down to a mantissa of 10 bits."""
     mantissa, exponent = np.frexp(numbers.astype(np.float64))  # exact: a number is only taken apart
-    return exponent.astype(np.int64) * PARTS + _mantissas()[(mantissa * (2 << _MANTISSA)).astype(np.int64)]
+    return exponent.astype(np.int64) * SIXTEENTHS + _mantissas()[(mantissa * (2 << _MANTISSA)).astype(np.int64)]
 
 
 _ROOTS = (65536, 77935, 92681, 110217)  # 2^(i/4) in units of 2^-16, rounded down
@@ -155,5 +194,5 @@ def _mantissas() -> NDArray[np.int64]:
     one = 1 << _MANTISSA
     found = np.zeros(2 * one, np.int64)
     for i in range(one, 2 * one):
-        found[i] = max(part for part in range(PARTS) if i**PARTS >= one**PARTS << part) - PARTS
+        found[i] = max(part for part in range(SIXTEENTHS) if i**SIXTEENTHS >= one**SIXTEENTHS << part) - SIXTEENTHS
     return found

@@ -25,6 +25,7 @@ from pfnr_runtime.coding.scale_model import (
     base_mean,
     changed_class,
     class_of,
+    coordinates_of,
     expected_values,
     logarithm,
 )
@@ -101,15 +102,17 @@ def _walk(
     """
     means = [Means(axes, view.axes, prior) for axes in sets]
     said, sample = [np.empty((len(sets), 0), np.int64)], []
-    for places in view.planes():
-        coordinates = np.unravel_index(places, view.axes)
+    for plane in view.planes():
+        coordinates = coordinates_of(plane.places, view.axes)
         keys = [mean.keys(coordinates) for mean in means]
-        chosen = _sampled(places, view.size)
-        sample.append(places[chosen])
+        chosen = _sampled(plane.places, view.size)
+        sample.append(plane.places[chosen])
         if means:
             said.append(np.stack([look(mean, key[chosen]) for mean, key in zip(means, keys, strict=True)]))
+        own = numbers[plane.places]
+        there = own.nonzero()[0]
         for mean, key in zip(means, keys, strict=True):
-            mean.add(key, numbers[places])
+            mean.add(plane, key[there], own[there])
     return np.concatenate(said, axis=1), np.concatenate(sample)
 
 

@@ -44,11 +44,11 @@ class Slices:
         """The kept values, int64 [product of kept_shape], of all."""
         return np.ascontiguousarray(values.reshape(joined(self.shape))[self._index()]).reshape(-1)
 
-    def spread(self, kept: Integers) -> Integers:
-        """All values, int64 [size], with zeros where nothing was kept."""
+    def spread(self, kept: NDArray[np.int32]) -> NDArray[np.int32]:
+        """All values, int32 [size], with zeros where nothing was kept."""
         if all(mask is None for mask in self.axes):
             return kept
-        values = np.zeros(joined(self.shape), np.int64)
+        values = np.zeros(joined(self.shape), np.int32)
         values[self._index()] = kept.reshape(self.kept_shape)
         return values.reshape(-1)
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from pfnr_runtime.artifact.onnx.wire import WireError
 from pfnr_runtime.artifact.packed.derivations import Derivation, Floats, read_derivation, write_derivation
 from pfnr_runtime.artifact.packed.skeleton import Hole, find_holes, put_together
-from pfnr_runtime.coding.decode import read_tensors
+from pfnr_runtime.coding.decode import coded_sizes, decode_tensors
 from pfnr_runtime.coding.encode import encode_tensors
 from pfnr_runtime.coding.numbers import Bytes, write_number
 from pfnr_runtime.coding.quantised import Quantised, Tensor
@@ -52,11 +52,10 @@ class Fill:
 
 @dataclass(frozen=True)
 class Unpacked:
-    """model: the .onnx. sha256: its digest in hex. parts: what each part of the packed file takes, in bytes."""
+    """model: the .onnx. sha256: its digest in hex."""
 
     model: bytes
     sha256: str
-    parts: tuple[tuple[str, float], ...]
 
 
 def is_packed(path: Path) -> bool:
@@ -100,6 +99,47 @@ def read_packed(path: Path) -> Unpacked:
 
 def unpack(data: bytes) -> Unpacked:
     """As `read_packed`, of the file's bytes; a CodingError, WireError or zlib.error says what is wrong."""
+    contents = _read(data)
+    tensors = decode_tensors(contents.coded, contents.shapes)
+    learned = [t.values() if isinstance(t, Quantised) else t for _, t in sorted(tensors.items())]
+    filled = [_filled(fill, learned, hole) for fill, hole in zip(contents.fills, contents.holes, strict=True)]
+    model = put_together(contents.skeleton, filled)
+    if len(model) != contents.size or hashlib.sha256(model).digest() != contents.digest:
+        raise CodingError("what comes out is not what was packed")
+    return Unpacked(model, contents.digest.hex())
+
+
+def parts(data: bytes) -> list[tuple[str, float]]:
+    """What each part of a packed file takes in bytes. Learned tensors are called by what is made from them."""
+    contents = _read(data)
+    sizes = coded_sizes(contents.coded, contents.shapes)
+    called: dict[int, str] = {}
+    for fill, hole in zip(contents.fills, contents.holes, strict=True):
+        for index in fill.derivation.learned():
+            called.setdefault(index, hole.name if hole.name not in called.values() else f"{hole.name} ({index})")
+    return [
+        ("header", float(len(data) - contents.text_bytes - len(contents.coded))),
+        ("graph and contract", float(contents.text_bytes)),
+        *((called.get(int(name), f"tensor {name}"), taken) for name, taken in sizes.items()),
+        ("settings of the coder", len(contents.coded) - math.fsum(sizes.values())),
+    ]
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """A packed file taken apart, its text inflated and its tensors still coded."""
+
+    digest: bytes
+    size: int
+    text_bytes: int
+    shapes: dict[str, tuple[int, ...]]
+    skeleton: bytes
+    fills: list[Fill]
+    holes: list[Hole]
+    coded: memoryview
+
+
+def _read(data: bytes) -> _Contents:
     source = Bytes(data)
     if bytes(source.take(min(len(MAGIC), source.left()))) != MAGIC:
         raise CodingError("it does not begin as a packed video does")
@@ -111,23 +151,11 @@ def unpack(data: bytes) -> Unpacked:
         raise CodingError(f"a model of {max(size, text_size)} bytes; at most {MOST_BYTES} are allowed")
     squeezed = source.part()
     text = Bytes(_inflated(squeezed, text_size))
-    shapes = [_read_shape(text) for _ in range(_bounded(text.number(), text.left()))]
+    shapes = {_name(i): _read_shape(text) for i in range(_bounded(text.number(), text.left()))}
     skeleton, fills, holes = _read_fills(text)
     if len(skeleton) + sum(4 * hole.size for hole in holes) > size:
         raise CodingError(f"tensors that a model of {size} bytes has no room for")
-    coded = source.take(source.left())
-    tensors, sizes = read_tensors(coded, {_name(i): shape for i, shape in enumerate(shapes)})
-    learned = [t.values() if isinstance(t, Quantised) else t for _, t in sorted(tensors.items())]
-    filled = [_filled(fill, learned, hole) for fill, hole in zip(fills, holes, strict=True)]
-    model = put_together(skeleton, filled)
-    if len(model) != size or hashlib.sha256(model).digest() != digest:
-        raise CodingError("what comes out is not what was packed")
-    parts = [
-        ("header", float(len(data) - len(squeezed) - len(coded))),
-        ("graph and contract", float(len(squeezed))),
-    ]
-    parts += _coded_parts(sizes, fills, holes, len(coded))
-    return Unpacked(model, digest.hex(), tuple(parts))
+    return _Contents(digest, size, len(squeezed), shapes, skeleton, fills, holes, source.take(source.left()))
 
 
 @lru_cache(maxsize=1)
@@ -201,15 +229,3 @@ def _filled(fill: Fill, learned: Sequence[Floats], hole: Hole) -> Floats:
     bits: NDArray[np.uint32] = tensor.reshape(-1).copy().view(np.uint32)
     bits[places] = np.frombuffer(b"".join(value for _, value in fill.patches), "<u4")
     return bits.view(np.float32).reshape(hole.shape)
-
-
-def _coded_parts(
-    sizes: dict[str, float], fills: Sequence[Fill], holes: Sequence[Hole], total: int
-) -> list[tuple[str, float]]:
-    """What every learned tensor takes, called by what is first made from it, and what the coder adds."""
-    called: dict[int, str] = {}
-    for fill, hole in zip(fills, holes, strict=True):
-        for index in fill.derivation.learned():
-            called.setdefault(index, hole.name if hole.name not in called.values() else f"{hole.name} ({index})")
-    parts = [(called.get(int(name), f"tensor {name}"), size) for name, size in sizes.items()]
-    return [*parts, ("settings of the coder", total - math.fsum(sizes.values()))]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pfnr_runtime.coding.decode import MOST_WEIGHTS, decode_tensors, read_tensors
+from pfnr_runtime.coding.decode import MOST_WEIGHTS, coded_sizes, decode_tensors
 from pfnr_runtime.coding.encode import coded_bits, encode_tensors
 from pfnr_runtime.coding.laplace import CLASSES, SYMBOLS, TOTAL, tables
 from pfnr_runtime.coding.quantised import LARGEST, Quantised, Shapes, Tensor, Tensors
@@ -86,7 +86,7 @@ def test_a_session_comes_back_whatever_the_order_of_its_names() -> None:
 def test_the_sizes_of_the_tensors_add_up() -> None:
     tensors = {f"w{i}": laplace((64, 16, 3, 3), 1.0, i) for i in range(3)}
     data = encode_tensors(tensors)
-    sizes = read_tensors(data, shapes_of(tensors))[1]
+    sizes = coded_sizes(data, shapes_of(tensors))
     assert sum(sizes.values()) == pytest.approx(len(data), rel=0.02)
 
 

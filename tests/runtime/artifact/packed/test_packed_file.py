@@ -16,7 +16,7 @@ from helpers.packing import grid_model
 from helpers.tiny_artifacts import conv_model, table_model
 
 from pfnr_runtime.artifact.open import ArtifactFile, examine_artifact
-from pfnr_runtime.artifact.packed.file import MAGIC, MOST_BYTES, VERSION, dictionary, read_packed, unpack
+from pfnr_runtime.artifact.packed.file import MAGIC, MOST_BYTES, VERSION, dictionary, parts, read_packed, unpack
 from pfnr_runtime.artifact.packed.pack import Origin, as_learned, pack
 from pfnr_runtime.coding.numbers import write_number
 from pfnr_runtime.coding.quantised import Quantised
@@ -51,7 +51,7 @@ def test_what_no_derivation_gives_is_packed_as_it_is() -> None:
 
 
 def test_the_parts_add_up_to_the_file() -> None:
-    assert sum(taken for _, taken in unpack(PACKED).parts) == pytest.approx(len(PACKED))
+    assert sum(taken for _, taken in parts(PACKED)) == pytest.approx(len(PACKED))
 
 
 def test_weights_on_a_grid_are_whole_numbers() -> None:
