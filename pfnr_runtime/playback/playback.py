@@ -19,6 +19,7 @@ from pfnr_runtime.playback.statistics import Appearance, Statistics
 from pfnr_runtime.system.atomic_file import write_atomically
 from pfnr_runtime.system.os_errors import describe_os_error
 from pfnr_runtime.video.frames import Frame
+from pfnr_runtime.video.record import Colour
 
 MESSAGE_SECONDS = 1.5
 
@@ -144,8 +145,8 @@ class Playback:
     def screenshot(self) -> None:
         """Write the frame on screen as it was decoded, without text, to the first free name."""
         if self.frame is not None:
-            name = self.player.videos[self._session].name
-            writing = self._writer.submit(write_screenshot, self.options.screenshots, name, self.frame)
+            video, folder = self.player.videos[self._session], self.options.screenshots
+            writing = self._writer.submit(write_screenshot, folder, video.name, self.frame, video.colour)
             writing.add_done_callback(lambda _: self.screen.wake())
             self._writing.append(writing)
 
@@ -241,8 +242,11 @@ class Playback:
         self._redraw = True
 
 
-def write_screenshot(folder: Path, name: str, frame: Frame) -> str:
-    """Write `frame` as NAME-00017.png, or with -1, -2, ... where that is taken; returns what to tell people."""
+def write_screenshot(folder: Path, name: str, frame: Frame, colour: Colour | None = None) -> str:
+    """Write `frame` as NAME-00017.png, or with -1, -2, ... where that is taken; returns what to tell people.
+
+    colour: of the video, as `encode_image` takes it.
+    """
     from pfnr_runtime.sinks.images import FORMATS, encode_image
 
     stem = re.sub(r"[^\w.-]+", "_", name).strip("._")[:100] or "frame"
@@ -252,7 +256,7 @@ def write_screenshot(folder: Path, name: str, frame: Frame) -> str:
         count += 1
         path = folder / f"{stem}-{frame.index:05d}-{count}.png"
     try:
-        write_atomically(path, encode_image(frame.data, FORMATS[".png"]))
+        write_atomically(path, encode_image(frame.data, FORMATS[".png"], colour))
     except OSError as error:
         return f"no screenshot: {describe_os_error(error)}"
     return f"wrote {path}"

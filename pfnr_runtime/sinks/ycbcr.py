@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 LIMITED, FULL = 1, 2  # FFmpeg's AVColorRange
 IDENTITY = 0  # the matrix of samples that are RGB
 RGB_FORMATS = ("bgr0",)
-
-
 # swscale's name for a matrix, as PyAV takes it.
 SWSCALE_MATRIX = {"bt709": 1, "bt601": 5, "bt2020": 9}
 

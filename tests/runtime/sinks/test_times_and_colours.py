@@ -13,6 +13,7 @@ from helpers.tiny_artifacts import UNEVEN, picture_table, save, table_model, une
 from numpy.typing import NDArray
 
 from pfnr_runtime.errors import SinkError
+from pfnr_runtime.playback.playback import write_screenshot
 from pfnr_runtime.sinks import open_sink
 from pfnr_runtime.sinks.video_codecs import CODECS
 from pfnr_runtime.video.frame_times import FrameTimes
@@ -126,6 +127,13 @@ def test_a_png_keeps_transfer_and_primaries(tmp_path: Path) -> None:
         frame: Any = next(image.decode(video=0))
     assert (int(frame.color_trc), int(frame.color_primaries)) == (16, 9)
     assert (frame.to_ndarray(format="rgb24") == picture_table(record)[0]).all()
+
+
+@pytest.mark.skipif(not hasattr(av.VideoFrame, "color_trc"), reason="PyAV before 18 cannot tell a PNG's curve")
+def test_a_screenshot_keeps_transfer_and_primaries(tmp_path: Path) -> None:
+    frame = Frame(picture_table()[0], 3, 0.12, 0.04)
+    write_screenshot(tmp_path, "pq", frame, COLOURS[16, 9, 9])
+    assert b"cICP\x09\x10\x00\x01" in (tmp_path / "pq-00003.png").read_bytes()
 
 
 def test_a_png_of_the_usual_colours_has_no_word_of_them(tmp_path: Path) -> None:
