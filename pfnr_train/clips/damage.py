@@ -25,6 +25,17 @@ class Damage:
             return below and (start < self.first or start == self.first == 0)
         return below and (self.end is None or self.end > start)
 
+    def covers(self, frame: int) -> bool:
+        """Whether frame `frame` itself is spoilt."""
+        return self.first <= frame and (self.end is None or frame < self.end)
+
+    def note(self) -> str:
+        """What a clip that tolerates damage shows there."""
+        instead = (
+            "what is missing is left out" if self.end == self.first else "whole frames are held in their place"
+        )
+        return f"damaged {self.place()} ({self.reason}): {instead}"
+
     def place(self) -> str:
         """Such as 'at frame 51 (2.04 s)', 'from frame 4 (0.16 s) to 9' or 'before frame 51 (2.04 s)'."""
         when = "" if self.seconds is None else f" ({float(self.seconds):.2f} s)"

@@ -79,7 +79,8 @@ def read_clip(
     - fps: overrides the clip's own times.
     - scaling: one of `SCALINGS`.
     - stream: index of the stream in a video file, as ffprobe shows it, None for the best.
-    - tolerate_damage: take damaged frames as they are decoded, with a note.
+    - tolerate_damage: hold the last whole frame in place of damaged ones (in front of all whole ones, the
+      first), with a note. What decoders make of damage is not the same twice.
     - reading: one of `READINGS`.
 
     Decoding stops at B, and only frames of the final size are held. A ClipError for a clip that cannot be
@@ -91,17 +92,23 @@ def read_clip(
     source = _ImageSource(info, reading) if info.kind == "images" else _VideoSource(info, reading)
     store = _FrameStore(fit.size, info.path, None if stop is None else stop - start)
     notes = list(info.notes)
-    index, scanned, ended = source.first(start), 0, False
+    index, scanned, held, ended = source.first(start), 0, 0, False
     for picture in source.pictures(start):
         if index == stop or scanned > MAX_SCANNED:
             break
         if index >= start and not tolerate_damage and (scanned or source.is_damaged(start, index)):
             # What follows is only looked at to say which range is good.
             scanned += 1
-        elif index >= start:
+        elif index >= start and picture is not None and (reading == "fast" or not source.covers(index)):
             rgb, frame_notes = _fitted(picture, index, start, info, fit, reading)
             notes += [note for note in frame_notes if note not in notes]
-            store.add(rgb)
+            for _ in range(held + 1):
+                store.add(rgb)
+            held = 0
+        elif index >= start and len(store):
+            store.add(store.last())
+        elif index >= start:
+            held += 1
         index += 1
     else:
         ended = index != stop
@@ -114,9 +121,11 @@ def read_clip(
             notes.append(f"{promise} and it has {index} frames: all that there are are taken")
     if damages and not tolerate_damage:
         raise ClipError(f"{info.path}: {_damage_text(damages, start, index, ended)}")
-    notes += [f"damaged {d.place()} ({d.reason}): taken as decoded" for d in damages[:MAX_NOTED]]
+    notes += [d.note() for d in damages[:MAX_NOTED]]
     if len(damages) > MAX_NOTED:
-        notes.append(f"damaged in {len(damages) - MAX_NOTED} more places: taken as decoded")
+        notes.append(f"damaged in {len(damages) - MAX_NOTED} more places")
+    if damages and not len(store) and index > start:
+        raise ClipError(f"{info.path}: no frame is whole ({damages[0].reason}); get a whole copy")
     if stop is not None and index < stop:
         raise ClipError(f"{info.path}: {_leaves(slice(start, stop), index)}")
     if len(store) < MIN_FRAMES:
@@ -205,7 +214,7 @@ def _damage_text(damages: list[Damage], start: int, index: int, ended: bool) -> 
     more = f" and in {len(damages) - 1} more places" if len(damages) > 1 and not to_the_end else ""
     good = good_ranges(damages, start, index, MIN_FRAMES) or good_ranges(damages, 0, index, MIN_FRAMES)
     ranges = " or ".join(f"--frames {a}:{b}" for a, b in good[:2])
-    advice = "get a whole copy" + (", " if ranges else " or ") + "take it as it is with --tolerate-damage"
+    advice = "get a whole copy" + (", " if ranges else " or ") + "hold whole frames over it with --tolerate-damage"
     return f"damaged {where} ({first.reason}){more}; {advice}" + (
         f", or use what is good with {ranges}" if ranges else ""
     )
@@ -230,6 +239,9 @@ class _VideoSource:
     def is_damaged(self, start: int, index: int) -> bool:
         return any(d.touches(start, index + 1) for d in self.damages[-1:])
 
+    def covers(self, index: int) -> bool:
+        return any(d.covers(index) for d in self.damages[-1:])
+
     def shortfall(self) -> tuple[str, str]:
         return self._reader.shortfall()
 
@@ -252,24 +264,20 @@ class _ImageSource:
     def first(self, start: int) -> int:
         return start
 
-    def pictures(self, start: int) -> Iterator[Picture]:
-        last: Picture | None = None
+    def pictures(self, start: int) -> Iterator[Picture | None]:
         for number, path in enumerate(list_images(self._path)[start:], start):
+            picture = None
             try:
-                last = read_image(path, False, self._by_exif)
+                picture = read_image(path, self._by_exif)
             except DamagedError as error:
                 self.damages.append(Damage(number, number + 1, str(error), None))
-                try:
-                    last = read_image(path, True, self._by_exif)
-                except DamagedError:
-                    if last is None:
-                        raise ClipError(
-                            f"{self._path}: {error}, and there is no image before it; replace it"
-                        ) from None
-            yield last
+            yield picture
 
     def is_damaged(self, start: int, index: int) -> bool:
         return bool(self.damages)
+
+    def covers(self, index: int) -> bool:
+        return any(d.covers(index) for d in self.damages[-1:])
 
     def shortfall(self) -> tuple[str, str]:
         return "", ""
@@ -305,6 +313,10 @@ class _FrameStore:
             self._bytes += rgb.data
         except MemoryError:
             self._refuse(self._count)
+
+    def last(self) -> NDArray[np.uint8]:
+        size = len(self._bytes) // self._count
+        return np.frombuffer(bytes(self._bytes[-size:]), np.uint8)
 
     def array(self) -> NDArray[np.uint8]:
         return np.frombuffer(self._bytes, np.uint8).reshape(self._count, *self._shape)

@@ -126,11 +126,11 @@ def _is_cut_jpeg(path: Path) -> bool:
     return data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
 
 
-def read_image(path: Path, tolerant: bool = False, by_exif: bool = True) -> Picture:
+def read_image(path: Path, by_exif: bool = True) -> Picture:
     """The picture in one image file; DamagedError where it cannot be decoded, or is incomplete.
 
-    tolerant: an incomplete picture is taken as it is decoded. by_exif: whether EXIF data says which way up it
-    is; without, FFmpeg's reading of it does, which knows no mirrored photos.
+    by_exif: whether EXIF data says which way up it is; without, FFmpeg's reading of it does, which knows no
+    mirrored photos.
     """
     import av
 
@@ -149,7 +149,7 @@ def read_image(path: Path, tolerant: bool = False, by_exif: bool = True) -> Pict
                 stream.codec_context.thread_count = 1
                 for frame in file.decode(stream):
                     if is_picture(frame):
-                        if not tolerant and (frame.is_corrupt or _is_cut_jpeg(path) or heard.damage()):
+                        if frame.is_corrupt or _is_cut_jpeg(path) or heard.damage():
                             raise DamagedError(f"{path.name} is incomplete")
                         turn = exif_turn(path) if by_exif else None
                         return Picture(frame, turn or orientation(frame))

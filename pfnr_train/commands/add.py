@@ -90,7 +90,7 @@ def add(
         int | None, typer.Option(help="Index of the video stream, as ffprobe shows it.", show_default="the best")
     ] = None,
     tolerate_damage: Annotated[
-        bool, typer.Option("--tolerate-damage", help="Take damaged frames as they are decoded.")
+        bool, typer.Option("--tolerate-damage", help="Hold whole frames in place of damaged ones.")
     ] = False,
     json: JsonOption = False,
 ) -> None:

@@ -53,7 +53,7 @@ class SequenceVideo:
     """One video of a sequence. clip: its path below a folder. frames: the range of it, None for all.
 
     fps: frames a second, None for the clip's own. stream: index of the stream in a video file, as ffprobe
-    shows it, None for the best. tolerate_damage: whether damaged frames are taken as they are decoded.
+    shows it, None for the best. tolerate_damage: whether whole frames are held in place of damaged ones.
     """
 
     name: str
