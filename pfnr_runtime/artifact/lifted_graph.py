@@ -10,7 +10,6 @@ model takes the masked weights as inputs instead, and the host applies the masks
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,26 +57,6 @@ def lift(graph: SharedFile) -> LiftedGraph:
     except OSError as error:
         problem = f"cannot be read ({error})"
     raise ArtifactError(f"{graph.path}: {problem}; copy or export the shared graph again")
-
-
-def with_constants(model: bytes, arrays: Mapping[str, NDArray[np.float32]]) -> bytes:
-    """A lifted model in which the inputs called as `arrays` are stored tensors of these values instead."""
-    changed, start = bytearray(), 0
-    for item in Reader(model).whole().fields():
-        if item.number == 7:
-            span = item.message()
-            graph, begin = bytearray(), span.start
-            for field in span.fields():
-                if field.number != 11 or _texts(field.message(), 1)[0] not in arrays:
-                    graph += model[begin : field.span.end]
-                begin = field.span.end
-            for name, array in arrays.items():
-                graph += write_message(5, _stored_float(name, array))
-            changed += write_message(7, graph)
-        else:
-            changed += model[start : item.span.end]
-        start = item.span.end
-    return bytes(changed)
 
 
 def _lift(graph: SharedFile) -> LiftedGraph:
@@ -162,13 +141,6 @@ def _float_input(name: str, shape: tuple[int, ...]) -> bytes:
     sizes = b"".join(write_message(1, write_varint(1, size)) for size in shape)
     tensor_type = write_varint(1, FLOAT) + write_message(2, sizes)
     return write_message(1, name.encode()) + write_message(2, write_message(1, tensor_type))
-
-
-def _stored_float(name: str, array: NDArray[np.float32]) -> bytes:
-    """An ONNX TensorProto: a stored float32 tensor."""
-    sizes = b"".join(write_varint(1, size) for size in array.shape)
-    data = np.ascontiguousarray(array, "<f4").tobytes()
-    return sizes + write_varint(2, FLOAT) + write_message(8, name.encode()) + write_message(9, data)
 
 
 def _texts(span: Span, number: int) -> list[str]:

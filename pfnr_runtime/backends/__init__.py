@@ -89,9 +89,6 @@ def open_backend(artifact: ArtifactFile, name: str = "auto", **options: Any) -> 
     for kind in kinds:
         if name not in ("auto", kind.name):
             continue
-        if name == "auto" and not kind.automatic:
-            rejected.append((kind.name, "runs only where it is asked for by name"))
-            continue
         reason = _reason_against(kind, artifact, given)
         if reason is None:
             try:

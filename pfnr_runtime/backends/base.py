@@ -200,7 +200,7 @@ class BackendKind:
     probe: why it cannot run here, or None. open: load an artifact with the options it knows; a BackendError
     if that fails. options: names of the keyword options that `open` takes. shared: whether it runs shared
     graphs too. device: why this machine has nothing for it to run on, or None; asked where the library is
-    there, and nothing to install helps. automatic: whether `auto` may choose it.
+    there, and nothing to install helps.
     """
 
     name: str
@@ -211,7 +211,6 @@ class BackendKind:
     options: frozenset[str] = frozenset()
     shared: bool = False
     device: Callable[[], str | None] = lambda: None
-    automatic: bool = True
 
 
 def to_pictures(output: NDArray[Any]) -> NDArray[np.uint8]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from time import perf_counter
 from typing import Any
 
@@ -21,17 +20,17 @@ from pfnr_runtime.errors import BackendError
 PROVIDER = "CUDAExecutionProvider"
 
 
-class OnnxRuntimeGpu(Backend):
-    """An artifact in an ONNX Runtime session whose first provider is `provider`.
+class OnnxRuntimeCuda(Backend):
+    """An artifact in an ONNX Runtime session whose first provider is CUDA.
 
-    Shared by the CUDA and the TensorRT provider. A BackendError if the provider did not come up: ONNX Runtime
-    itself would go on with the CPU and only log it. tf32: let fp32 products round their inputs to 10 bits, where
-    the provider has an option for it. A shared graph runs with its masks taken out, as on the
+    A BackendError if the provider did not come up: ONNX Runtime itself would go on with the CPU and only log it.
+    tf32: let fp32 products round their inputs to 10 bits. A shared graph runs with its masks taken out, as on the
     CPU; its masked weights are put on the device once a switch.
     """
 
-    provider: str
-    title: str
+    name = "onnxruntime-cuda"
+    provider = PROVIDER
+    title = "CUDA"
     device = "cuda"
 
     def __init__(self, artifact: ArtifactFile, *, tf32: bool = False) -> None:
@@ -62,15 +61,12 @@ class OnnxRuntimeGpu(Backend):
             self._load(artifact.sidecar)
         # What is missing shows now, while `auto` can take another.
         self._session.run(artifact.contract.inputs_at(np.zeros(1, np.int64)))
-        self.description = f"ONNX Runtime {ort.__version__} on {self.title}, {self.about(tf32)}, bound memory"
+        rounding = "TF32" if tf32 else "no TF32"
+        self.description = f"ONNX Runtime {ort.__version__} on {self.title}, {rounding}, bound memory"
 
-    @abstractmethod
     def providers(self, tf32: bool) -> list[Any]:
         """The providers and their options, the wanted one first."""
-
-    @abstractmethod
-    def about(self, tf32: bool) -> str:
-        """What a person should know of those options."""
+        return [(PROVIDER, cuda_options(tf32))]
 
     def _decode_impl(self, inputs: NDArray[Any]) -> NDArray[Any]:
         assert self._session is not None
@@ -100,20 +96,6 @@ class OnnxRuntimeGpu(Backend):
         self._session, self._weights = None, None
 
 
-class OnnxRuntimeCuda(OnnxRuntimeGpu):
-    """The CUDA provider."""
-
-    name = "onnxruntime-cuda"
-    provider = PROVIDER
-    title = "CUDA"
-
-    def providers(self, tf32: bool) -> list[Any]:
-        return [(PROVIDER, cuda_options(tf32))]
-
-    def about(self, tf32: bool) -> str:
-        return "TF32" if tf32 else "no TF32"
-
-
 def cuda_options(tf32: bool) -> dict[str, str]:
     """Options of the CUDA provider. An exhaustive search for kernels may choose others each time it is made;
     the heuristic one always chooses alike, so that the same file gives the same bytes.
@@ -121,16 +103,16 @@ def cuda_options(tf32: bool) -> dict[str, str]:
     return {"device_id": "0", "use_tf32": str(int(tf32)), "cudnn_conv_algo_search": "HEURISTIC"}
 
 
-def provider_missing(provider: str) -> str | None:
-    """Why onnxruntime has no such provider here, or None."""
+def provider_missing() -> str | None:
+    """Why onnxruntime has no CUDA provider here, or None."""
     try:
         import onnxruntime as ort
     except ImportError as error:
         return f"onnxruntime-gpu cannot be imported ({one_line(error)})"
     available = ort.get_available_providers()
-    if provider in available:
+    if PROVIDER in available:
         return None
-    return f"the onnxruntime {ort.__version__} installed has no {provider} (pip uninstall onnxruntime first)"
+    return f"the onnxruntime {ort.__version__} installed has no {PROVIDER} (pip uninstall onnxruntime first)"
 
 
 def gpu_missing() -> str | None:
@@ -144,7 +126,7 @@ BACKEND = BackendKind(
     name=OnnxRuntimeCuda.name,
     extra="pfnr[ort-gpu]",
     preference=30,
-    probe=lambda: provider_missing(PROVIDER),
+    probe=provider_missing,
     device=gpu_missing,
     open=OnnxRuntimeCuda,
     options=frozenset({"tf32"}),

@@ -47,18 +47,13 @@ class Asked:
 
 
 def engines_to_run(backend: str) -> tuple[list[str], dict[str, str]]:
-    """Names of the engines that are here, and why the others are not; of one name, or of 'all'.
-
-    'all' leaves out those that run only where they are asked for by name.
-    """
+    """Names of the engines that are here, and why the others are not; of one name, or of 'all'."""
     kinds = {kind.name: kind for kind in backend_kinds()}
     if backend not in ("all", *kinds):
         raise UsageError(f"no backend is called {backend!r}; choose all, {', '.join(kinds)}")
     here, left_out = [], {}
     for kind in kinds.values() if backend == "all" else (kinds[backend],):
-        if backend == "all" and not kind.automatic:
-            left_out[kind.name] = "runs only where it is asked for by name"
-        elif reason := why_not_here(kind):
+        if reason := why_not_here(kind):
             left_out[kind.name] = reason
         else:
             here.append(kind.name)

@@ -118,31 +118,6 @@ def test_sessions_switch(backend: str, artifacts: Path, table: Table) -> None:
     table(what="switch", backend=backend, median_ms=ms, frame_period_ms=round(period, 2))
 
 
-def test_sessions_switch_by_refit(tensorrt: str, artifacts: Path, table: Table) -> None:
-    """Right frames whether or not this library's refit holds; which it was is in the table."""
-    path = artifacts / "library.onnx"
-    expected = []
-    for k in range(2):
-        with VideoDecoder(path, session=k, backend="onnxruntime-cpu") as reference:
-            expected.append(reference[:].data.astype(int))
-    with open_it(path, tensorrt, session=0, switching="refit") as decoder:
-        gaps = []
-        for k in (0, 1, 0, 1, 1, 0):
-            start = time.perf_counter()
-            decoder.switch(k)
-            frame = decoder[0].data
-            gaps.append(time.perf_counter() - start)
-            assert np.abs(frame - expected[k][0]).max() <= 1
-            assert np.abs(decoder[:].data - expected[k]).max() <= 1
-        note = decoder.backend.description.rsplit(", sessions", 1)[-1].strip()
-        start = time.perf_counter()
-        for _ in range(5):
-            assert len(decoder[:]) == len(decoder)
-        per_frame = (time.perf_counter() - start) / (5 * len(decoder))
-    ms = round(float(np.median(gaps)) * 1000, 2)
-    table(what="refit", backend=tensorrt, median_ms=ms, frame_ms=round(per_frame * 1000, 3), ran=note)
-
-
 def test_frames_can_stay_on_the_device(backend: str, artifacts: Path) -> None:
     """The pointer holds the frames, and so does what PyTorch, where it is there for CUDA, makes of it."""
     if backend.startswith("onnxruntime-cpu"):

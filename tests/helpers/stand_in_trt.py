@@ -26,8 +26,7 @@ class StandInTensorRt:
 
     builds: how many engines were built. The rest are faults to order: `refuse_build`, `refuse_engine` and
     `refuse_context` give None, `refuse_run` a False; `types` are what the inspector claims, None for the graph's
-    own; `spoil` changes every frame by so much. `refit_fault` names what goes wrong in a refit (`FAULTS`), from
-    the refit of number `refit_fault_from` on.
+    own; `spoil` changes every frame by so much.
     """
 
     __version__ = "10.0.stand-in"
@@ -41,11 +40,7 @@ class StandInTensorRt:
         self.flags_cleared: list[str] = []
         self.timing_given: list[bytes] = []
         self.NetworkDefinitionCreationFlag = SimpleNamespace(STRONGLY_TYPED=1)
-        self.BuilderFlag = SimpleNamespace(TF32="TF32", REFIT="REFIT")
-        self.DataType = SimpleNamespace(FLOAT="float")
-        self.refits, self.refit_fault, self.refit_fault_from = 0, "", 0
-        self.Weights = StandInWeights
-        self.Refitter = lambda engine, logger: StandInRefitter(self, engine, logger)
+        self.BuilderFlag = SimpleNamespace(TF32="TF32")
         self.ProfilingVerbosity = SimpleNamespace(DETAILED="detailed")
         self.LayerInformationFormat = SimpleNamespace(JSON="json")
         self.TensorIOMode = SimpleNamespace(INPUT="input", OUTPUT="output")
@@ -77,8 +72,7 @@ class StandInTensorRt:
                 if module.refuse_build:
                     self.logger.log(ILogger.Severity.ERROR, "no kernel\nfits OutOfMemory")
                     return None
-                about = {"profiles": [p.shapes for p in config.profiles], "refit": "REFIT" in config.flags}
-                header = json.dumps(about).encode()
+                header = json.dumps({"profiles": [p.shapes for p in config.profiles]}).encode()
                 return MAGIC + header + b"\n" + network.data
 
         class OnnxParser:
@@ -128,10 +122,6 @@ class Config:
         self.profiles: list[Profile] = []
         self.progress_monitor: Any = None
         self.profiling_verbosity = ""
-        self.flags: list[str] = []
-
-    def set_flag(self, flag: str) -> None:
-        self.flags.append(flag)
 
     def clear_flag(self, flag: str) -> None:
         self.module.flags_cleared.append(flag)
@@ -152,30 +142,14 @@ class Engine:
     def __init__(self, module: StandInTensorRt, data: bytes) -> None:
         self.module = module
         header, self.model = data.removeprefix(MAGIC).split(b"\n", 1)
-        about = json.loads(header)
-        self.profiles, self.refittable = about["profiles"], about["refit"]
-        self.generation, self.poisoned = 0, False
+        self.profiles = json.loads(header)["profiles"]
         self.num_optimization_profiles = len(self.profiles)
-        self._load()
-        self.inputs = {value.name: value for value in self.session.get_inputs()}
-        self.names = [*self.inputs, *(value.name for value in self.session.get_outputs())]
-        self.num_io_tensors = len(self.names)
-
-    def refit(self, values: dict[str, Any]) -> None:
-        """Exchange stored tensors; contexts from before are of no more use."""
-        model = onnx.load_from_string(self.model)
-        for tensor in model.graph.initializer:
-            if tensor.name in values:
-                shape = tuple(tensor.dims)
-                tensor.CopyFrom(onnx.numpy_helper.from_array(values[tensor.name].reshape(shape), tensor.name))
-        self.model = model.SerializeToString()
-        self.generation += 1
-        self._load()
-
-    def _load(self) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(self.model, options, providers=["CPUExecutionProvider"])
+        self.inputs = {value.name: value for value in self.session.get_inputs()}
+        self.names = [*self.inputs, *(value.name for value in self.session.get_outputs())]
+        self.num_io_tensors = len(self.names)
 
     def get_tensor_name(self, index: int) -> str:
         return self.names[index]
@@ -201,7 +175,7 @@ class Engine:
 
 class Context:
     def __init__(self, engine: Engine) -> None:
-        self.engine, self.generation = engine, engine.generation
+        self.engine = engine
         self.profile: dict[str, list[list[int]]] | None = None
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.addresses: dict[str, int] = {}
@@ -225,8 +199,6 @@ class Context:
 
     def execute_async_v3(self, stream_number: int) -> bool:
         module = self.engine.module
-        assert not self.engine.poisoned, "a poisoned engine was run"
-        assert self.generation == self.engine.generation, "a context from before a refit was run"
         if module.refuse_run or self.addresses.keys() != set(self.engine.names):
             return False
         shapes, addresses = dict(self.shapes), dict(self.addresses)
@@ -249,76 +221,3 @@ def _view(device: StandInDevice, address: int, shape: tuple[int, ...], kind: str
     dtype = {"tensor(int64)": np.int64, "tensor(float)": np.float32}[kind]
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     return device.memory[address][:size].view(dtype).reshape(shape)
-
-
-FAULTS = (
-    "constructor",
-    "list",
-    "prototype",
-    "size",
-    "set",
-    "set raises",
-    "missing",
-    "refit",
-    "refit raises",
-    "kept",
-)
-
-
-class StandInWeights:
-    """Values by reference, as the real ones: read when the engine is refitted."""
-
-    dtype = "float"
-
-    def __init__(self, array: Any) -> None:
-        self.array, self.size = array, array.size
-
-
-class StandInRefitter:
-    """Keeps the real one's rules: all weights before a refit, and a refused one poisons the engine."""
-
-    def __init__(self, module: StandInTensorRt, engine: Engine, logger: Any) -> None:
-        self.module, self.engine, self.logger = module, engine, logger
-        self.given: dict[str, StandInWeights] = {}
-        if self._faulty("constructor"):
-            raise RuntimeError("no refitter")
-
-    def _faulty(self, fault: str) -> bool:
-        return self.module.refit_fault == fault and self.module.refits >= self.module.refit_fault_from
-
-    def _stored(self) -> dict[str, Any]:
-        floats = (t for t in self.engine._initializers() if t.data_type == onnx.TensorProto.FLOAT)
-        return {tensor.name: tensor for tensor in floats}
-
-    def get_all_weights(self) -> list[str]:
-        return sorted(self._stored())[:1] if self._faulty("list") else list(self._stored())
-
-    def get_weights_prototype(self, name: str) -> Any:
-        if self._faulty("prototype"):
-            raise RuntimeError("no prototype")
-        size = int(np.prod(self._stored()[name].dims))
-        return SimpleNamespace(dtype="float", size=size + self._faulty("size"))
-
-    def set_named_weights(self, name: str, weights: StandInWeights) -> bool:
-        if self._faulty("set raises"):
-            raise RuntimeError("no weights")
-        self.given[name] = weights
-        return not self._faulty("set")
-
-    def get_missing_weights(self) -> list[str]:
-        return ["a fused bias"] if self._faulty("missing") else []
-
-    def refit_cuda_engine(self) -> bool:
-        if self._faulty("refit raises"):
-            self.engine.poisoned = True
-            raise RuntimeError("out of memory")
-        if self._faulty("refit"):
-            self.engine.poisoned = True
-            self.logger.log(self.module.ILogger.Severity.ERROR, "refit failed")
-            return False
-        values = {name: np.array(weights.array) for name, weights in self.given.items()}
-        if self._faulty("kept"):  # as a version did with a bias: it says yes and keeps the old values
-            values.pop(next(name for name in values if "conv" in name))
-        self.module.refits += 1
-        self.engine.refit(values)
-        return True

@@ -31,14 +31,13 @@ class BuildOptions:
 
     max_batch: 1 to 64 frames a run. tf32: let fp32 convolutions and products round their inputs to 10 bits.
     targets: compute capabilities by the library's names ('SM86'), to compile for GPUs that are not here;
-    TensorRT-RTX only, and empty for the GPU that is. refit: keep the weights exchangeable. A UsageError for a
-    batch outside the range.
+    TensorRT-RTX only, and empty for the GPU that is. A UsageError for a batch outside the
+    range.
     """
 
     max_batch: int = 1
     tf32: bool = False
     targets: tuple[str, ...] = ()
-    refit: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_batch <= MAX_BATCH:
@@ -113,8 +112,6 @@ def build_engine(
     config = builder.create_builder_config()
     if not options.tf32:
         config.clear_flag(trt.BuilderFlag.TF32)
-    if options.refit:
-        config.set_flag(trt.BuilderFlag.REFIT)
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # so that the inspector can show types
     _add_profiles(library, builder, network, config, options)
     _set_targets(library, config, options.targets)

@@ -15,15 +15,13 @@ from pfnr_runtime.backends.trt.api import Library
 from pfnr_runtime.backends.trt.build import batch_profiles
 from pfnr_runtime.backends.trt.decode_loop import DecodeLoop
 from pfnr_runtime.backends.trt.engine_step import EngineStep
-from pfnr_runtime.backends.trt.refit import EngineRefit
 from pfnr_runtime.errors import BackendError
 
 
 class EngineRun:
     """The running form of one deserialised engine; `close` gives everything back.
 
-    loop: decodes. weights: of a shared graph, empty for one video. constants: names of session inputs that are
-    constants of the engine, exchanged by refit. One run of every profile is made at once: it
+    loop: decodes. weights: of a shared graph, empty for one video. One run of every profile is made at once: it
     sets the engine up, and shows what is missing. A BackendError then, with nothing left allocated.
     """
 
@@ -37,14 +35,11 @@ class EngineRun:
         *,
         max_batch: int,
         cuda_graph: bool = True,
-        constants: frozenset[str] = frozenset(),
     ) -> None:
         contract = artifact.contract
         height, width = contract.video.height, contract.video.width
         self._step = EngineStep(library, device, engine, batch_profiles(max_batch), contract.input)
         self._weights = MaskedWeights(weights)
-        self._constants = constants
-        self._refit = EngineRefit(library, engine, constants) if constants else None
         self.loop = DecodeLoop(
             device,
             self._step,
@@ -75,18 +70,11 @@ class EngineRun:
     def close(self) -> None:
         """Give the device's memory back. Never raises."""
         self.loop.close()
-        if self._refit is not None:
-            self._refit.close()
         self._step.close()
 
     def _load(self, sidecar: Sidecar) -> None:
         self._weights.load(sidecar)
-        arrays = {**self._weights.arrays, **sidecar.tensors}
-        inputs = {name: array for name, array in arrays.items() if name not in self._constants}
         try:
-            if self._refit is not None:
-                self._step.forget_contexts()
-                self._refit.load({name: arrays[name] for name in self._constants})
-            self._step.load_session(inputs, self.loop.stream)
+            self._step.load_session({**self._weights.arrays, **sidecar.tensors}, self.loop.stream)
         except BackendError as error:
             raise BackendError(f"{sidecar.path}: {error}") from None

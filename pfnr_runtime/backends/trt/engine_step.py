@@ -91,11 +91,6 @@ class EngineStep:
             self._device.copy_in(address, data.ctypes.data, data.nbytes, stream)
             self._device.synchronise_stream(stream)  # `data` may be a copy that lives no longer than this
 
-    def forget_contexts(self) -> None:
-        """Call after the engine was refitted: its contexts must not be used any more, and are made anew."""
-        self._contexts.clear()
-        self._shapes.clear()
-
     def close(self) -> None:
         """Drop the contexts and the engine, then the memory they used. Never raises."""
         self._contexts.clear()

@@ -17,7 +17,6 @@ from pfnr_runtime.backends.trt.engine_cache import EngineCache
 from pfnr_runtime.backends.trt.engine_run import EngineRun
 from pfnr_runtime.backends.trt.inspect_engine import EngineTypes, check_types, inspect_engine
 from pfnr_runtime.backends.trt.prove import golden_beside, prove
-from pfnr_runtime.backends.trt.refit import refit_missing, refit_model
 from pfnr_runtime.errors import BackendError, UsageError
 
 
@@ -27,8 +26,7 @@ class Engine:
 
     types: what its inspector shows. path, size (bytes): in the cache. seconds: its build took. fresh: built just
     now. golden: what a golden file proved when it was built, empty without one. weights: of a shared graph, to
-    apply masks to; empty for one video. constants: names of session inputs that are the engine's constants, to be
-    exchanged by refit.
+    apply masks to; empty for one video.
     """
 
     engine: Any
@@ -39,7 +37,6 @@ class Engine:
     fresh: bool
     golden: str
     weights: tuple[SharedWeight, ...]
-    constants: frozenset[str] = frozenset()
 
 
 def choose_flavour(name: str) -> tuple[Library, Device]:
@@ -96,12 +93,12 @@ def obtain_engine(
     any more is built again. BackendError, ArtifactError; VerificationError for another video's golden file.
     """
     cache = cache or EngineCache()
-    model, weights, constants = _model(library, artifact, options.refit)
+    model, weights = _model(artifact)
     key = engine_key(library, device.info, artifact.sha256, options)
 
     def build() -> tuple[bytes, dict[str, Any]]:
         data = artifact.read() if model is None else model
-        return _build(library, device, artifact, data, weights, constants, options, cache, report)
+        return _build(library, device, artifact, data, weights, options, cache, report)
 
     def waiting(path: Path) -> None:
         report(f"{artifact.path}: another process is building this engine; waiting for it")
@@ -120,7 +117,7 @@ def obtain_engine(
     check_types(types, artifact.summary, tf32=options.tf32, name=str(artifact.path))
     seconds, golden = entry.notes.get("seconds"), str(entry.notes.get("golden", ""))
     seconds = seconds if isinstance(seconds, float) else math.nan
-    return Engine(engine, types, entry.path, len(entry.data), seconds, entry.fresh, golden, weights, constants)
+    return Engine(engine, types, entry.path, len(entry.data), seconds, entry.fresh, golden, weights)
 
 
 def deserialise(library: Library, data: bytes) -> Any:
@@ -130,19 +127,12 @@ def deserialise(library: Library, data: bytes) -> Any:
     return runtime.deserialize_cuda_engine(data)
 
 
-def _model(
-    library: Library, artifact: ArtifactFile, refit: bool
-) -> tuple[bytes | None, tuple[SharedWeight, ...], frozenset[str]]:
+def _model(artifact: ArtifactFile) -> tuple[bytes | None, tuple[SharedWeight, ...]]:
     """What to build from: a shared graph with its masks taken out; None for one video's file as it is."""
     if artifact.graph is None or artifact.sidecar is None:
-        return None, (), frozenset()
+        return None, ()
     lifted = lift(artifact.graph)
-    if not refit:
-        return lifted.model, lifted.weights, frozenset()
-    if reason := refit_missing(library):
-        raise BackendError(f"{artifact.path}: {reason}")
-    model, constants = refit_model(lifted, artifact.summary.inputs, artifact.sidecar)
-    return model, lifted.weights, constants
+    return lifted.model, lifted.weights
 
 
 def _build(
@@ -151,7 +141,6 @@ def _build(
     artifact: ArtifactFile,
     model: bytes,
     weights: tuple[SharedWeight, ...],
-    constants: frozenset[str],
     options: BuildOptions,
     cache: EngineCache,
     report: Callable[[str], None],
@@ -171,9 +160,7 @@ def _build(
     notes = {"seconds": built.seconds, "types": str(types)}
     told = f"{artifact.path}: built in {built.seconds:.1f} s, {len(built.data) / 1e6:.1f} MB, {types}"
     if golden is not None:
-        run = EngineRun(
-            library, device, engine, artifact, weights, max_batch=options.max_batch, constants=constants
-        )
+        run = EngineRun(library, device, engine, artifact, weights, max_batch=options.max_batch)
         try:
             notes["golden"] = prove(run.loop, artifact, golden)
         finally:

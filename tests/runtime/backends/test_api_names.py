@@ -35,7 +35,6 @@ INSTANCES = {
     "context": "IExecutionContext",
     "inspector": "EngineInspector",
     "tensor": "ITensor",
-    "refitter": "Refitter",
 }
 # Results of these methods are such instances too, where code calls a member of a result at once.
 RESULTS = {"get_error": "ParserError"}
@@ -161,9 +160,6 @@ def test_what_matters_is_seen() -> None:
         "ICudaEngine.create_engine_inspector",
         "Runtime.deserialize_cuda_engine",
         "ParserError.desc",
-        "trt.BuilderFlag.REFIT",
-        "Refitter.set_named_weights",
-        "Refitter.refit_cuda_engine",
     } <= names
 
 
@@ -187,11 +183,6 @@ def test_a_wrong_name_would_be_found(line: str, ok: bool) -> None:
     found = list(uses(f"def f():\n    {line}\n", "example", True))
     assert found
     assert any(missing(use) for use in found) is not ok
-
-
-def test_engines_are_never_refitted_as_identical_ones() -> None:
-    """With other weights REFIT_IDENTICAL is undefined behaviour."""
-    assert not [use.where for use in all_uses() if "REFIT_IDENTICAL" in use.name]
 
 
 def test_no_version_number_is_asked() -> None:

@@ -25,7 +25,6 @@ from pfnr_runtime.backends.trt.build import (
     most_rows,
     profile_for,
 )
-from pfnr_runtime.backends.trt.refit import refit_model
 from pfnr_runtime.errors import BackendError, UsageError
 
 TARGETS = ("SM86", "SM120")
@@ -54,26 +53,6 @@ def test_a_shared_graph_builds_with_its_masks_taken_out(library: Library, tmp_pa
     graph = examine_artifact(tmp_path / "library.onnx")
     assert isinstance(graph, SharedFile)
     built = build_engine(library, lift(graph).model, "library.onnx", BuildOptions(max_batch=2, targets=TARGETS))
-    assert len(built.data) > 1000
-
-
-def test_every_constant_to_refit_is_known_to_the_parser_by_its_name(library: Library, tmp_path: Path) -> None:
-    """The refit itself needs a GPU; that its names are weights of the parsed network does not."""
-    made = made_library(small_config("add", bias=True), 2, frames=3)
-    export_shared(made, [0, 1], tmp_path / "library.onnx", SharedOptions())
-    graph = examine_artifact(tmp_path / "library.onnx")
-    assert isinstance(graph, SharedFile)
-    sidecar = graph.open_session(1).sidecar
-    assert sidecar is not None
-    model, names = refit_model(lift(graph), graph.summary.inputs, sidecar)
-    trt = library.trt
-    builder = trt.Builder(library.logger)
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    assert trt.OnnxParser(network, library.logger).parse(model)
-    assert len(names) == 9
-    assert all(network.mark_weights_refittable(name) for name in names)
-    assert not network.mark_weights_refittable("no such weights")
-    built = build_engine(library, model, "library.onnx", BuildOptions(targets=TARGETS))
     assert len(built.data) > 1000
 
 

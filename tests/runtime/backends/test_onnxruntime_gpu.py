@@ -10,18 +10,17 @@ import pytest
 from helpers.tiny_artifacts import FRAMES, contract, model_of, picture_table, save
 
 from pfnr_runtime.artifact.open import open_artifact
-from pfnr_runtime.backends import backend_kinds, onnxruntime_cuda, onnxruntime_tensorrt, open_backend
+from pfnr_runtime.backends import backend_kinds, onnxruntime_cuda, open_backend
 from pfnr_runtime.backends.device.cuda import driver_missing
-from pfnr_runtime.backends.onnxruntime_cuda import OnnxRuntimeGpu, cuda_options
-from pfnr_runtime.backends.onnxruntime_tensorrt import OnnxRuntimeTensorRt
+from pfnr_runtime.backends.onnxruntime_cuda import OnnxRuntimeCuda, cuda_options
 from pfnr_runtime.decoder import VideoDecoder
 from pfnr_runtime.errors import BackendError, UsageError
 
 TABLE = picture_table()
 
 
-class BoundCpu(OnnxRuntimeGpu):
-    """The GPU backends' own code with ONNX Runtime's CPU provider and CPU memory in place of CUDA's."""
+class BoundCpu(OnnxRuntimeCuda):
+    """The CUDA backend's own code with ONNX Runtime's CPU provider and CPU memory in place of CUDA's."""
 
     name = "bound-cpu"
     provider = "CPUExecutionProvider"
@@ -30,9 +29,6 @@ class BoundCpu(OnnxRuntimeGpu):
 
     def providers(self, tf32: bool) -> list[Any]:
         return [self.provider]
-
-    def about(self, tf32: bool) -> str:
-        return "for a test"
 
 
 @pytest.mark.parametrize("kind", ["table_file", "float_file"])
@@ -92,25 +88,9 @@ def test_tf32_is_off_unless_asked_for() -> None:
     assert cuda_options(tf32=False)["cudnn_conv_algo_search"] == "HEURISTIC"
 
 
-def test_the_tensorrt_provider_refuses_half_precision_graphs(tmp_path: Path) -> None:
-    from onnx import TensorProto, helper
-
-    nodes = [
-        helper.make_node("Gather", ["table", "frame_index"], ["half"]),
-        helper.make_node("Cast", ["half"], ["frames"], to=TensorProto.UINT8),
-    ]
-    model = model_of(nodes, {"table": TABLE.astype(np.float16)}, contract(precision="fp16"))
-    artifact = open_artifact(save(model, tmp_path / "half.onnx"))
-    backend = OnnxRuntimeTensorRt.__new__(OnnxRuntimeTensorRt)
-    backend.artifact = artifact
-    with pytest.raises(BackendError, match="half precision too; use --backend tensorrt"):
-        backend.providers(tf32=False)
-
-
 def test_auto_goes_from_tensorrt_over_cuda_to_the_cpu() -> None:
-    automatic = [kind.name for kind in backend_kinds() if kind.automatic]
-    assert automatic == ["tensorrt", "tensorrt-rtx", "onnxruntime-cuda", "onnxruntime-cpu"]
-    assert [kind.name for kind in backend_kinds() if not kind.automatic] == ["onnxruntime-tensorrt"]
+    names = [kind.name for kind in backend_kinds()]
+    assert names == ["tensorrt", "tensorrt-rtx", "onnxruntime-cuda", "onnxruntime-cpu"]
 
 
 @pytest.mark.skipif(driver_missing() is None, reason="this machine has an NVIDIA driver, so other reasons")
@@ -119,8 +99,7 @@ def test_every_backend_that_is_passed_over_says_why(table_file: Path) -> None:
         told = str(decoder.backend).splitlines()
         assert told[0].startswith("onnxruntime-cpu: ONNX Runtime ")
         names = [line.split(":")[0].strip() for line in told[1:]]
-        assert names == ["not tensorrt", "not tensorrt-rtx", "not onnxruntime-cuda", "not onnxruntime-tensorrt"]
-        assert told[-1].endswith("runs only where it is asked for by name")
+        assert names == ["not tensorrt", "not tensorrt-rtx", "not onnxruntime-cuda"]
         assert all(len(line) > 30 for line in told)
 
 
@@ -128,7 +107,6 @@ def test_every_backend_that_is_passed_over_says_why(table_file: Path) -> None:
     ("name", "extra"),
     [
         ("onnxruntime-cuda", "ort-gpu"),
-        ("onnxruntime-tensorrt", "ort-gpu"),
         ("tensorrt", "tensorrt"),
         ("tensorrt-rtx", "rtx"),
     ],
@@ -144,16 +122,13 @@ def test_a_missing_engine_asked_for_by_name_names_its_extra(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("module", [onnxruntime_cuda, onnxruntime_tensorrt])
 def test_a_machine_without_a_driver_is_not_told_to_install_packages(
-    module: Any, table_file: Path, monkeypatch: pytest.MonkeyPatch
+    table_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "onnxruntime.get_available_providers", lambda: [onnxruntime_cuda.PROVIDER, "TensorrtExecutionProvider"]
-    )
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [onnxruntime_cuda.PROVIDER])
     monkeypatch.setattr("ctypes.CDLL", lambda name: (_ for _ in ()).throw(OSError(name)))
     with pytest.raises(BackendError, match=r"no NVIDIA driver \(libcuda.so.1\)") as caught:
-        open_backend(open_artifact(table_file), module.BACKEND.name)
+        open_backend(open_artifact(table_file), onnxruntime_cuda.BACKEND.name)
     assert "pip install" not in str(caught.value)
 
 
