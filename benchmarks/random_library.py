@@ -12,6 +12,7 @@ from pfnr_runtime.video.time_table import session_scalar
 from pfnr_train.library.digests import weights_digest
 from pfnr_train.library.library import Library, Session
 from pfnr_train.library.record import SessionRecord
+from pfnr_train.library.values import SharedValues
 from pfnr_train.model.config import ModelConfig
 from pfnr_train.session.initialise import new_library
 
@@ -46,6 +47,6 @@ def _with_random_session(
         source_sha256="",
         weights_sha256="",
     )
-    drawn = replace(library, sessions=(*library.sessions, Session(record, masks, head)))
+    drawn = replace(library, sessions=(*library.sessions, Session(record, SharedValues(masks, head))))
     record = replace(record, weights_sha256=weights_digest(drawn.assemble(index)))
-    return replace(library, sessions=(*library.sessions, Session(record, masks, head)))
+    return replace(library, sessions=(*library.sessions, Session(record, SharedValues(masks, head))))

@@ -16,9 +16,11 @@ TIME_KINDS = {
 def session_embedding(library: Library, index: int) -> TimeEmbedding:
     """The formula behind a session's time table; a UsageError where the session has a table of its own."""
     session, config = library.sessions[index], library.config
-    if session.time_table is not None:
+    if session.values.own_table:
         raise UsageError(
             f"session {index} ({session.record.video.name}) came with the time table it was trained with, another "
             f"code's in float32, and our formula is not what lies between its rows; export it with --time {FRAMES}"
         )
-    return TimeEmbedding(config.embed_base, config.embed_levels, session.record.scalar)
+    return TimeEmbedding(
+        config.embed_base, config.embed_levels, session.record.scalar, session.values.coarse_table
+    )

@@ -24,6 +24,7 @@ from pfnr_runtime.video.time_table import session_scalar
 from pfnr_train.library.digests import weights_digest
 from pfnr_train.library.library import Library, Session
 from pfnr_train.library.record import SessionRecord
+from pfnr_train.library.values import SharedValues
 from pfnr_train.model.config import FourierConfig, ModelConfig
 from pfnr_train.session.initialise import weight_bound
 
@@ -58,9 +59,9 @@ def trial_library() -> Library:
         source_sha256="",
         weights_sha256="",
     )
-    drawn = replace(library, sessions=(Session(record, masks, head),))
+    drawn = replace(library, sessions=(Session(record, SharedValues(masks, head)),))
     record = replace(record, weights_sha256=weights_digest(drawn.assemble(0)))
-    return replace(library, sessions=(Session(record, masks, head),))
+    return replace(library, sessions=(Session(record, SharedValues(masks, head)),))
 
 
 def make_trial(folder: Path) -> tuple[Path, Path]:

@@ -1,4 +1,4 @@
-"""Frame sizes, frame rates and durations as people write them."""
+"""Frame sizes, frame rates, durations and numbers of bytes as people write them."""
 
 from __future__ import annotations
 
@@ -37,3 +37,12 @@ def parse_duration(text: str) -> float:
         if 0 < seconds <= 3_600_000:
             return seconds
     raise UsageError(f"duration {text!r} is not between 0 and 1000 hours, such as 90s, 5m or 1h30m")
+
+
+def parse_bytes(text: str) -> int:
+    """'40KB', '1.5MB' or '40000' as bytes, of which a KB has 1000; a UsageError for other text."""
+    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)\s*([kM]?)B?", text.strip().replace("K", "k"), re.ASCII)
+    size = 0 if match is None else round(float(match[1]) * {"": 1, "k": 1000, "M": 1_000_000}[match[2]])
+    if not 0 < size <= 10**12:
+        raise UsageError(f"size {text!r} is not a number of bytes, such as 40KB or 1.5MB")
+    return size

@@ -107,6 +107,12 @@ class SessionInputs:
 
 def generations(library: Library, last: int, options: SharedOptions) -> Iterator[Generation]:
     """The graph after each of the sessions 0 to `last`, in order."""
+    for index, each in enumerate(library.sessions[: last + 1]):
+        if not each.values.uses_pool:
+            raise UsageError(
+                f"session {index} ({each.record.video.name}) has {each.values.kind} values, all of them its own: "
+                "there is nothing to share, and its own files are small; export it with pfnr-export"
+            )
     used = {name: np.zeros(w.shape, np.bool_) for name, w in library.weights.items()}
     generation: Generation | None = None
     for k in range(last + 1):

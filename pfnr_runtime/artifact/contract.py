@@ -114,6 +114,8 @@ class ArtifactContract:
         value["passes"] = list(self.passes)
         if self.time_embedding is None:  # absent from the usual artifact, whose bytes and readers are older
             del value["time_embedding"]
+        elif not self.time_embedding.coarse:  # likewise
+            del value["time_embedding"]["coarse"]
         return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @classmethod
@@ -124,7 +126,10 @@ class ArtifactContract:
             value.setdefault("time_embedding", None)
         given = _given_fields(value, cls)
         if given["time_embedding"] is not None:
-            given["time_embedding"] = TimeEmbedding(**require_fields(given["time_embedding"], TimeEmbedding))
+            embedding = given["time_embedding"]
+            if isinstance(embedding, dict):
+                embedding.setdefault("coarse", False)
+            given["time_embedding"] = TimeEmbedding(**require_fields(embedding, TimeEmbedding))
         given["video"] = VideoRecord.from_json(given["video"])
         if not isinstance(given["passes"], list) or not isinstance(given["quality"], dict):
             raise ValueError("passes must be a list and quality an object")

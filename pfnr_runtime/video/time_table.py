@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_BASE, MAX_LEVELS = 10.0, 256  # so that no frequency leaves float64
+TABLE_GRID = 2.0**11  # steps of a coarse table in 1
 
 
 def positional_encoding(positions: NDArray[np.float64], base: float, levels: int) -> NDArray[np.float64]:
@@ -33,6 +34,19 @@ def time_table(frames: int, scalar: float, base: float, levels: int) -> NDArray[
     return embed_times(times, scalar, base, levels)
 
 
+def grid_time_table(frames: int, scalar: float, base: float, levels: int) -> NDArray[np.float32]:
+    """`time_table` rounded to multiples of 2^-11, which decoders can compute again: float32 [N, 4·levels].
+
+    Sines of different libraries differ in their last bits, about 2^-53: no machine rounds to another multiple
+    unless a value lies so close to the middle between two, and a digest over the table would show that.
+    """
+    return _on_grid(time_table(frames, scalar, base, levels)).astype(np.float32)
+
+
+def _on_grid(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.rint(rows * TABLE_GRID) / TABLE_GRID, np.float64)
+
+
 def embed_times(times: NDArray[np.float64], scalar: float, base: float, levels: int) -> NDArray[np.float64]:
     """Input of the network at any times in [0, 1) of a session: float64 [n] → float64 [n, 4·levels]."""
     session = positional_encoding(np.array([scalar]), base, levels)
@@ -45,13 +59,14 @@ def embed_times(times: NDArray[np.float64], scalar: float, base: float, levels: 
 class TimeEmbedding:
     """The embedding of one session at any time.
 
-    base: b, over 1 and up to `MAX_BASE`. levels: L, 1 to `MAX_LEVELS`. scalar: the session's own s, 0 to 1. A
-    ValueError names one that is out of range.
+    base: b, over 1 and up to `MAX_BASE`. levels: L, 1 to `MAX_LEVELS`. scalar: the session's own s, 0 to 1.
+    coarse: whether rows lie on the grid of `grid_time_table`. A ValueError names one that is out of range.
     """
 
     base: float
     levels: int
     scalar: float
+    coarse: bool = False
 
     def __post_init__(self) -> None:
         if not 1 < self.base <= MAX_BASE:
@@ -72,7 +87,8 @@ class TimeEmbedding:
         Computed in float64 and rounded once, as `time_table` is: at whole numbers its rows are the table's.
         """
         times = np.asarray(positions, dtype=np.float64) / frames
-        return embed_times(times, self.scalar, self.base, self.levels).astype(np.float32)
+        rows = embed_times(times, self.scalar, self.base, self.levels)
+        return (_on_grid(rows) if self.coarse else rows).astype(np.float32)
 
 
 def session_scalar(session: int) -> float:

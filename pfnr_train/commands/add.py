@@ -27,9 +27,13 @@ from pfnr_train.commands.recipe_options import (
     LearningRateOption,
     PlanOption,
     PrecisionOption,
+    RateOption,
     RecipeOption,
     SeedOption,
+    TargetBppOption,
+    TargetSizeOption,
     choose_recipe,
+    fitting_recipe,
 )
 from pfnr_train.commands.watch import watch
 from pfnr_train.library.capacity import say_lack_of_free_weights
@@ -40,7 +44,7 @@ from pfnr_train.machine.ranks import join_ranks
 from pfnr_train.machine.threads import choose_device, set_threads
 from pfnr_train.model.config import PRESETS
 from pfnr_train.model.options import ModelOptions, model_config
-from pfnr_train.parsing import parse_duration, parse_size
+from pfnr_train.parsing import parse_bytes, parse_duration, parse_size
 from pfnr_train.run.add_session import free_name
 from pfnr_train.run.resumable import add_resumably, clear_finished_state, find_finished, hold_library
 from pfnr_train.run.state_keeper import Saving, find_state
@@ -48,6 +52,7 @@ from pfnr_train.run.tensorboard import require_tensorboard
 from pfnr_train.run.time_budget import epochs_in
 from pfnr_train.run.training_state import state_path
 from pfnr_train.session.initialise import new_library
+from pfnr_train.session.recipe import DEFAULT, SHARED
 
 
 @reports_errors
@@ -69,7 +74,10 @@ def add(
     fourier_channels: Annotated[int | None, typer.Option(help="Its channels with concat.")] = None,
     placement: Annotated[str | None, typer.Option(help="Its band placement: centered or reference.")] = None,
     bias: Annotated[bool | None, typer.Option("--bias/--no-bias", help="Biases in a new library.")] = None,
-    recipe: RecipeOption = "default",
+    recipe: RecipeOption = None,
+    rate: RateOption = None,
+    target_size: TargetSizeOption = None,
+    target_bpp: TargetBppOption = None,
     epochs: EpochsOption = None,
     time_budget: Annotated[
         str | None, typer.Option(help="Choose the epochs so that all is done in this time, such as 10m.")
@@ -99,16 +107,19 @@ def add(
     budget = None if time_budget is None else parse_duration(time_budget)
     if budget is not None and epochs is not None:
         raise UsageError("--epochs and --time-budget are two ways to say how long to train; give one of them")
-    chosen = choose_recipe(
-        recipe,
-        epochs=epochs,
-        density=density,
-        planned=plan,
-        batch=batch,
-        learning_rate=learning_rate,
-        precision=precision,
-        seed=seed,
-    )
+    changes = {
+        "rate": rate,
+        "target_bytes": None if target_size is None else parse_bytes(target_size),
+        "target_bpp": target_bpp,
+        "epochs": epochs,
+        "density": density,
+        "planned": plan,
+        "batch": batch,
+        "learning_rate": learning_rate,
+        "precision": precision,
+        "seed": seed,
+    }
+    choose_recipe(recipe or DEFAULT, **changes)  # what is wrong with it is said before anything is read
     model = ModelOptions(preset, fourier, fourier_block, fourier_channels, placement, bias)
     wanted = None if size is None else parse_size(size)
     span = None if frames is None else parse_frame_range(frames)
@@ -119,6 +130,7 @@ def add(
     with join_ranks(choose_device(device)) as ranks, hold_library(library, ranks):
         execution = Execution(ranks.device, ranks)
         before = read_library(library) if library.exists() else None
+        chosen = choose_recipe(fitting_recipe(recipe, before), **changes)
         source = probe(clip, stream=stream)
         config = model_config(model, before.config if before else None, wanted, (source.width, source.height))
         taken = read_clip(clip, span, config.size, stream=stream, tolerate_damage=tolerate_damage)
@@ -139,7 +151,8 @@ def add(
         if budget is not None:
             fitting = saved.epochs if saved else epochs_in(budget, started, start, taken, chosen, execution)
             chosen = replace(chosen, epochs=fitting)
-        say_lack_of_free_weights(start)
+        if chosen.values == SHARED:
+            say_lack_of_free_weights(start)
         with watch(session, chosen, taken.frames, tensorboard if ranks.leads else None) as on_step:
             start = add_resumably(start, library, taken, session, chosen, on_step, execution, saved, saving.every)
         if ranks.leads:
@@ -155,6 +168,8 @@ def _report(library: Library, index: int, path: Path, json: bool) -> None:
         "name": video.name,
         "frames": video.frames,
         "size": [video.width, video.height],
+        "values": library.sessions[index].values.kind,
+        "session_bytes": sum(library.sessions[index].values.sizes().values()),
         "psnr": record.psnr,
         "ms_ssim": record.ms_ssim,
         "library_bytes": path.stat().st_size,
@@ -163,4 +178,5 @@ def _report(library: Library, index: int, path: Path, json: bool) -> None:
         print_json(result)
         return
     figures = f"PSNR {record.psnr:.2f} dB{similarity}"
-    print(f"session {index} ({video.name}): {video.frames} frames, {figures} -> {path}")
+    size = "" if result["values"] == SHARED else f", {result['session_bytes'] / 1e3:.1f} KB"
+    print(f"session {index} ({video.name}): {video.frames} frames, {figures}{size} -> {path}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rich.table import Table
@@ -20,8 +21,13 @@ def describe_library(library: Library) -> dict[str, Any]:
         "config": library.config.to_json(),
         "size": list(library.config.size),
         "macs_per_frame": library.config.macs(),
-        "weights": sum(w.size for w in library.weights.values()),
-        "sessions": [s.record.to_json() | {"index": i} for i, s in enumerate(library.sessions)],
+        "weights": sum(math.prod(shape) for shape in library.config.tensor_shapes().values()),
+        "sessions": [
+            s.record.to_json()
+            | {"index": i, "values": s.values.kind, "parent": s.values.parent}
+            | {"bytes": sum(s.values.sizes().values())}
+            for i, s in enumerate(library.sessions)
+        ],
         "used": {name: float(mask.mean()) for name, mask in used.items()},
         "shapes": {name: list(mask.shape) for name, mask in used.items()},
     }
@@ -38,9 +44,11 @@ def info(library: LibraryOption, json: JsonOption = False) -> None:
     width, height = described["size"]
     console.print(
         f"{library}: {width}x{height}, {described['weights'] / 1e6:.2f} M weights, "
-        f"{described['macs_per_frame'] / 1e9:.2g} GMAC a frame, {library.stat().st_size / 1e6:.1f} MB",
+        f"{described['macs_per_frame'] / 1e9:.2g} GMAC a frame, {library.stat().st_size / 1e6:.2f} MB",
     )
-    sessions = Table("session", "name", "frames", "fps", "density", "PSNR when trained", "MS-SSIM", "source")
+    sessions = Table(
+        "session", "name", "frames", "fps", "values", "bytes", "PSNR when trained", "MS-SSIM", "source"
+    )
     for s in described["sessions"]:
         video = s["video"]
         sessions.add_row(
@@ -48,12 +56,15 @@ def info(library: LibraryOption, json: JsonOption = False) -> None:
             video["name"],
             str(video["frames"]),
             video["fps"].removesuffix("/1") + (", variable" if "times" in video else ""),
-            f"{s['density']:g}",
+            s["values"] if s["parent"] is None else f"{s['values']}, from {s['parent']}",
+            f"{s['bytes']:,}",
             "-" if s["psnr"] is None else f"{s['psnr']:.2f} dB",
             "-" if s["ms_ssim"] is None else f"{s['ms_ssim']:.4f}",
             video["source"],
         )
     console.print(sessions)
+    if not described["used"]:
+        return
     tensors = Table("tensor", "shape", "used by some session")
     for name, part in described["used"].items():
         tensors.add_row(name, "x".join(map(str, described["shapes"][name])), f"{part:.1%}")

@@ -39,6 +39,7 @@ from pfnr_train.run.tensorboard import require_tensorboard
 from pfnr_train.run.training_state import state_path
 from pfnr_train.sequence.clips import data_folder, describe_differences, find_clips
 from pfnr_train.sequence.run import SequenceRun
+from pfnr_train.session.recipe import SHARED
 
 
 @reports_errors
@@ -87,7 +88,8 @@ def run(
 
         def train(before: Library, clip: Clip, name: str) -> Library:
             saved = find_state(state_path(path, len(before.sessions)), saving, ranks)
-            say_lack_of_free_weights(before)
+            if chosen.recipe.values == SHARED:
+                say_lack_of_free_weights(before)
             with watch(name, chosen.recipe, clip.frames, tensorboard if ranks.leads else None) as on_step:
                 return add_resumably(
                     before, path, clip, name, chosen.recipe, on_step, execution, saved, saving.every

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from pfnr_runtime.system.messages import say
 from pfnr_train.library.library import Library
 
 
 def say_lack_of_free_weights(library: Library) -> None:
-    """Tell the person before a session is trained, where there is something to tell."""
+    """Tell the person before a session with shared values is trained, where there is something to tell."""
     if (lack := lack_of_free_weights(library)) is not None:
         say(lack)
 
@@ -20,12 +22,12 @@ def lack_of_free_weights(library: Library) -> str | None:
     used = library.used()
     total = sum(mask.size for mask in used.values())
     full = [name for name, mask in used.items() if mask.all()]
-    if not full:
+    if not full:  # nor has a library without a pool any
         return None
     count = len(library.sessions)
     sessions = "its one session" if count == 1 else f"its {count} sessions"
     if len(full) == len(used):
-        head = sum(w.size for w in library.sessions[-1].head.values())
+        head = sum(prod(shape) for shape in library.config.head_shapes().values())
         return (
             f"warning: none of this library's {total:,} weights is free, {sessions} froze them all: this one "
             f"trains only its masks over them and the {head} weights of its head. Sessions trained with a larger "

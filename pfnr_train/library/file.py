@@ -1,15 +1,20 @@
 """The `*.pfnr` file: a library in the safetensors format, validated before anything in it is believed.
 
-Layout (format version 1). The safetensors header's metadata has one key, `pfnr`, with JSON:
+Layout. The safetensors header's metadata has one key, `pfnr`, with JSON:
 
-    {"format_version": 1, "producer": "...", "config": {ModelConfig}, "sessions": [{SessionRecord}, ...]}
+    {"format_version": 1 or 2, "producer": "...", "config": {ModelConfig}, "sessions": [{SessionRecord}, ...],
+     "values": [{"kind": "coded", ...}, ...]}
 
-and the tensors are, for every name of `ModelConfig.tensor_shapes` and every session k,
+`values` says of every session what kind of values it has (`pfnr_train.library.values.KINDS`) and, in one entry
+each, what that kind has to say besides. Version 1 has no `values`: all sessions have shared ones. The tensors are
+those that the kind's `layout` names, as `sessions/<k>/<name>`, such as
+
+    sessions/<k>/coded          uint8 [n], of `coded` values
+    sessions/<k>/masks/<name>   uint8 [ceil(n/8)], bits packed in numpy.packbits order, of `shared` values
+
+and, in version 1 and where a session has shared values, for every name of `ModelConfig.tensor_shapes`,
 
     weights/<name>              float32, as shaped by the configuration
-    sessions/<k>/masks/<name>   uint8 [ceil(n/8)], bits packed in numpy.packbits order
-    sessions/<k>/head/<name>    float32, as shaped by the configuration
-    sessions/<k>/time_table     float32 [N, 4L], only for sessions that were trained with another table
 
 and nothing else. A file is written beside its name, fsynced and renamed, under a lock; readers need none.
 """
@@ -21,6 +26,7 @@ import errno
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +40,12 @@ from pfnr_runtime.errors import LibraryError, PfnrError
 from pfnr_runtime.system.atomic_file import write_atomically
 from pfnr_train.library.library import Library, Session
 from pfnr_train.library.record import SessionRecord
+from pfnr_train.library.values import KINDS, SessionValues, SharedValues
+from pfnr_train.library.values.base import Layout
 from pfnr_train.model.config import ModelConfig
 
-FORMAT_VERSION = 1
+# Version 1: all sessions have shared values. Written where that is so, that older versions of pfnr can read it.
+SHARED_ONLY, ANY_VALUES = 1, 2
 METADATA_KEY = "pfnr"
 
 
@@ -95,18 +104,21 @@ def write_library(library: Library, path: Path) -> None:
 
 def library_bytes(library: Library) -> bytes:
     """The file a library makes. Same library, same bytes."""
-    tensors: dict[str, np.ndarray[Any, Any]] = {f"weights/{n}": w for n, w in library.weights.items()}
+    own = any(not session.values.uses_pool for session in library.sessions)
+    version = ANY_VALUES if own or not library.weights else SHARED_ONLY
+    tensors: dict[str, np.ndarray[Any, Any]] = {}
+    if library.shares or version == SHARED_ONLY:
+        tensors = {f"weights/{n}": w for n, w in library.weights.items()}
     for k, session in enumerate(library.sessions):
-        tensors |= {f"sessions/{k}/masks/{n}": bits for n, bits in session.masks.items()}
-        tensors |= {f"sessions/{k}/head/{n}": w for n, w in session.head.items()}
-        if session.time_table is not None:
-            tensors[f"sessions/{k}/time_table"] = session.time_table
-    header = {
-        "format_version": FORMAT_VERSION,
+        tensors |= {f"sessions/{k}/{name}": tensor for name, tensor in session.values.tensors().items()}
+    header: dict[str, Any] = {
+        "format_version": version,
         "producer": f"pfnr {__version__}",
         "config": library.config.to_json(),
         "sessions": [s.record.to_json() for s in library.sessions],
     }
+    if version == ANY_VALUES:
+        header["values"] = [{"kind": s.values.kind, **s.values.facts()} for s in library.sessions]
     contiguous = {name: np.ascontiguousarray(t) for name, t in tensors.items()}
     metadata = {METADATA_KEY: json.dumps(header, sort_keys=True, allow_nan=False)}
     return safetensors.numpy.save(contiguous, metadata=metadata)
@@ -124,9 +136,9 @@ def read_library(path: Path) -> Library:
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             header = _header(path, file.metadata())
-            config, records = _parse(path, header)
-            _check_layout(path, config, records, file)
-            return _load(config, records, file)
+            config, entries = _parse(path, header)
+            pool, layouts = _check_layout(path, config, entries, file, header["format_version"])
+            return _load(path, config, entries, pool, layouts, file)
     except PermissionError:
         raise LibraryError(f"{path}: permission denied; make the file readable") from None
     except safetensors.SafetensorError as error:
@@ -146,15 +158,24 @@ def _header(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
     if not isinstance(header, dict):
         raise LibraryError(f"{path}: its header is not readable; restore the file from a copy")
     version = header.get("format_version")
-    if version != FORMAT_VERSION:
+    if version not in (SHARED_ONLY, ANY_VALUES):
         raise LibraryError(
-            f"{path} is of library format {version}; this version of pfnr reads {FORMAT_VERSION}: install a "
-            "matching pfnr"
+            f"{path} is of library format {str(version)[:20]}; this version of pfnr reads {SHARED_ONLY} and "
+            f"{ANY_VALUES}: install a matching pfnr"
         )
     return header
 
 
-def _parse(path: Path, header: dict[str, Any]) -> tuple[ModelConfig, list[SessionRecord]]:
+@dataclass(frozen=True)
+class _Entry:
+    """What the header says of one session."""
+
+    record: SessionRecord
+    kind: type[SessionValues]
+    facts: dict[str, Any]
+
+
+def _parse(path: Path, header: dict[str, Any]) -> tuple[ModelConfig, list[_Entry]]:
     try:
         config = ModelConfig.from_json(header.get("config"))
         sessions = header.get("sessions")
@@ -167,52 +188,83 @@ def _parse(path: Path, header: dict[str, Any]) -> tuple[ModelConfig, list[Sessio
         names = [record.video.name for record in records]
         if len(set(names)) < len(names):
             raise ValueError("two of its sessions have the same name")
+        entries = [_entry(*pair) for pair in zip(records, _values(header, len(records)), strict=True)]
     except (ValueError, TypeError, PfnrError) as error:
         reason = str(error)[:300]  # a hostile header may make any value as long as it likes
         raise LibraryError(f"{path}: its header is not valid ({reason}); restore the file from a copy") from None
-    return config, records
+    return config, entries
 
 
-def _expected(config: ModelConfig, records: list[SessionRecord]) -> dict[str, tuple[str, tuple[int, ...]]]:
-    layout: dict[str, tuple[str, tuple[int, ...]]] = {}
-    shapes = config.tensor_shapes()
-    for name, shape in shapes.items():
-        layout[f"weights/{name}"] = ("F32", shape)
-    for k in range(len(records)):
-        for name, shape in shapes.items():
-            layout[f"sessions/{k}/masks/{name}"] = ("U8", ((int(np.prod(shape)) + 7) // 8,))
-        for name, shape in config.head_shapes().items():
-            layout[f"sessions/{k}/head/{name}"] = ("F32", shape)
-    return layout
+def _values(header: dict[str, Any], sessions: int) -> list[Any]:
+    if header["format_version"] == SHARED_ONLY:
+        return [{"kind": SharedValues.kind}] * sessions
+    values = header.get("values")
+    if not isinstance(values, list) or len(values) != sessions:
+        raise ValueError("what it says of its sessions' values is not a list with one entry each")
+    return values
 
 
-def _optional(config: ModelConfig, records: list[SessionRecord]) -> dict[str, tuple[str, tuple[int, ...]]]:
-    width = 4 * config.embed_levels
-    return {f"sessions/{k}/time_table": ("F32", (r.video.frames, width)) for k, r in enumerate(records)}
+def _entry(record: SessionRecord, value: Any) -> _Entry:
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ValueError(f"values of kind {str(kind)[:50]!r}; this version of pfnr knows {', '.join(KINDS)}")
+    return _Entry(record, KINDS[kind], {key: fact for key, fact in value.items() if key != "kind"})
 
 
-def _check_layout(path: Path, config: ModelConfig, records: list[SessionRecord], file: Any) -> None:
+def _check_layout(
+    path: Path, config: ModelConfig, entries: list[_Entry], file: Any, version: int
+) -> tuple[list[str], list[list[str]]]:
+    """Names of the pool's tensors, and of every session's, that the file holds."""
+    pool: Layout = {}
+    if version == SHARED_ONLY or any(entry.kind.uses_pool for entry in entries):
+        pool = {f"weights/{name}": ("F32", shape) for name, shape in config.tensor_shapes().items()}
+    required = dict(pool)
+    optional: Layout = {}
+    for k, entry in enumerate(entries):
+        try:
+            needed, allowed = entry.kind.layout(config, entry.record.video.frames, entry.facts)
+        except ValueError as error:
+            raise LibraryError(
+                f"{path}: session {k} ({entry.record.video.name}): {error}; restore the file from a copy"
+            ) from None
+        required |= {f"sessions/{k}/{name}": layout for name, layout in needed.items()}
+        optional |= {f"sessions/{k}/{name}": layout for name, layout in allowed.items()}
     names = set(file.keys())
-    required, optional = _expected(config, records), _optional(config, records)
     problems = [f"lacks {name}" for name in sorted(required.keys() - names)]
     problems += [f"has an unknown tensor {name}" for name in sorted(names - required.keys() - optional.keys())]
     for name, (dtype, shape) in (required | optional).items():
         if name in names:
             part = file.get_slice(name)
-            if (part.get_dtype(), tuple(part.get_shape())) != (dtype, shape):
-                problems.append(f"{name} is {part.get_dtype()} {part.get_shape()}, not {dtype} {list(shape)}")
+            found = tuple(part.get_shape())
+            fits = len(found) == len(shape) and all(b in (None, a) for a, b in zip(found, shape, strict=True))
+            if part.get_dtype() != dtype or not fits:
+                wanted = ["any length" if n is None else n for n in shape]
+                problems.append(f"{name} is {part.get_dtype()} {part.get_shape()}, not {dtype} {wanted}")
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise LibraryError(f"{path} is not a valid library: {problems[0]}{more}; restore it from a copy")
+    own: list[list[str]] = [[] for _ in entries]
+    for name in (required | optional).keys() - pool.keys():
+        if name in names:
+            own[int(name.split("/")[1])].append(name)
+    return list(pool), own
 
 
-def _load(config: ModelConfig, records: list[SessionRecord], file: Any) -> Library:
-    weights = {name: file.get_tensor(f"weights/{name}") for name in config.tensor_shapes()}
-    names = set(file.keys())
+def _load(
+    path: Path, config: ModelConfig, entries: list[_Entry], pool: list[str], own: list[list[str]], file: Any
+) -> Library:
+    weights = {name.removeprefix("weights/"): file.get_tensor(name) for name in pool}
     sessions = []
-    for k, record in enumerate(records):
-        masks = {name: file.get_tensor(f"sessions/{k}/masks/{name}") for name in weights}
-        head = {name: file.get_tensor(f"sessions/{k}/head/{name}") for name in config.head_shapes()}
-        table = f"sessions/{k}/time_table"
-        sessions.append(Session(record, masks, head, file.get_tensor(table) if table in names else None))
-    return Library(config, weights, tuple(sessions))
+    for k, (entry, names) in enumerate(zip(entries, own, strict=True)):
+        tensors = {name.removeprefix(f"sessions/{k}/"): file.get_tensor(name) for name in names}
+        try:
+            values = entry.kind.read(config, entry.facts, tensors)
+        except ValueError as error:
+            raise LibraryError(
+                f"{path}: session {k} ({entry.record.video.name}): {error}; restore the file from a copy"
+            ) from None
+        sessions.append(Session(entry.record, values))
+    library = Library(config, weights, tuple(sessions))
+    for k in range(len(sessions)):
+        library.check_parents(k)
+    return library

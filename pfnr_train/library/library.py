@@ -1,47 +1,41 @@
-"""The library in memory: shared weights, and per session its packed masks, head and record."""
+"""The library in memory: its network, and per session its record and the values it decodes with."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from pfnr_runtime.errors import LibraryError
-from pfnr_runtime.video.time_table import time_table
+from pfnr_runtime.errors import CodingError, LibraryError
 from pfnr_train.library.digests import weights_digest
 from pfnr_train.library.record import SessionRecord
+from pfnr_train.library.values import Materialised, SessionValues
 from pfnr_train.model.config import ModelConfig
 from pfnr_train.model.network import SessionWeights
 
 Array = NDArray[np.float32]
-Bits = NDArray[np.uint8]
+
+
+# Of parents, one of another: materialising a session costs no more however many a library has.
+MOST_GENERATIONS = 4
 
 
 @dataclass(frozen=True)
 class Session:
-    """One finished session.
-
-    masks: by tensor name, bits packed eight to a byte (numpy.packbits order). head: by name, float32.
-    time_table: float32 [N, 4L] only where the network was trained with another table than ours (imported
-    sessions), else None.
-    """
+    """One finished session: its record, and the values it decodes with."""
 
     record: SessionRecord
-    masks: dict[str, Bits]
-    head: dict[str, Array]
-    time_table: Array | None = None
-
-    def mask(self, name: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-        """The mask of a tensor, unpacked to its shape."""
-        size = int(np.prod(shape))
-        return np.unpackbits(self.masks[name], count=size).astype(np.bool_).reshape(shape)
+    values: SessionValues
 
 
 @dataclass(frozen=True)
 class Library:
-    """A library of videos in one network. Values are never changed in place; adding gives a new library."""
+    """A library of videos in one network. Values are never changed in place; adding gives a new library.
+
+    weights: the pool that sessions with shared values have their values from, by tensor name; empty where no
+    session has shared values.
+    """
 
     config: ModelConfig
     weights: dict[str, Array]
@@ -69,26 +63,51 @@ class Library:
         return found
 
     def assemble(self, index: int) -> SessionWeights:
-        """Everything session `index` decodes with, unchecked."""
+        """Everything session `index` decodes with, its digest unchecked. A LibraryError if it cannot be had."""
+        return self.materialise(index).session_weights(self.config, self.table(index))
+
+    def materialise(self, index: int) -> Materialised:
+        """The network of session `index`; a LibraryError if it cannot be had."""
+        self.check_parents(index)
         session = self.sessions[index]
-        weights = {name: torch.from_numpy(w) for name, w in self.weights.items()}
-        masks = {name: torch.from_numpy(session.mask(name, w.shape)) for name, w in self.weights.items()}
-        head = {name: torch.from_numpy(w) for name, w in session.head.items()}
-        return SessionWeights(self.config, weights, masks, head, self.table(index))
+        try:
+            return session.values.materialise(self.config, self.weights, lambda i: self.materialise(i).weights)
+        except (CodingError, ValueError) as error:
+            raise LibraryError(
+                f"session {index} ({session.record.video.name}): {str(error)[:200]}; restore the file from a copy"
+            ) from None
+
+    def check_parents(self, index: int) -> None:
+        """A LibraryError unless the parents of session `index` are earlier sessions, own, and not too many."""
+        name, chain = self.sessions[index].record.video.name, [index]
+        while (parent := self.sessions[chain[-1]].values.parent) is not None:
+            if not 0 <= parent < chain[-1]:
+                raise LibraryError(f"session {index} ({name}): its parent {parent} is not an earlier session")
+            if self.sessions[parent].values.uses_pool:
+                raise LibraryError(f"session {index} ({name}): its parent {parent} has no values of its own")
+            chain.append(parent)
+            if len(chain) > MOST_GENERATIONS:
+                raise LibraryError(
+                    f"session {index} ({name}) comes after {len(chain) - 1} parents or more, and "
+                    f"{MOST_GENERATIONS - 1} are allowed; name a parent nearer to the beginning"
+                )
 
     def table(self, index: int) -> Array:
         """The time table of session `index`: float32 [N, 4L]."""
-        session = self.sessions[index]
-        if session.time_table is not None:
-            return session.time_table
-        return session_table(self.config, session.record.video.frames, session.record.scalar)
+        record = self.sessions[index].record
+        return self.sessions[index].values.table(self.config, record.video.frames, record.scalar)
+
+    @property
+    def shares(self) -> bool:
+        """Whether some session has its values from the pool."""
+        return any(session.values.uses_pool for session in self.sessions)
 
     def used(self) -> dict[str, NDArray[np.bool_]]:
-        """By tensor name, which weights some session uses and are therefore frozen."""
+        """By tensor name, which of the pool's values some session uses and are therefore frozen."""
         used = {name: np.zeros(w.shape, np.bool_) for name, w in self.weights.items()}
         for session in self.sessions:
-            for name, w in self.weights.items():
-                used[name] |= session.mask(name, w.shape)
+            for name, mask in session.values.pool_masks(self.config).items():
+                used[name] |= mask
         return used
 
     def as_of(self, count: int) -> Library:
@@ -102,17 +121,18 @@ class Library:
         return replace(earlier, weights={n: np.where(used[n], w, np.float32(0)) for n, w in self.weights.items()})
 
     def with_session(self, weights: dict[str, Array], session: Session) -> Library:
-        """A new library with one more session and the shared weights as its training left them.
+        """A new library with one more session and the pool as its training left it.
 
-        A LibraryError if a weight that an earlier session uses differs in a single bit.
+        weights: the pool; of no account for a session with values of its own. A LibraryError if a weight that an
+        earlier session uses differs in a single bit, or the session's parents cannot be.
         """
+        sessions = (*self.sessions, session)
+        if not session.values.uses_pool:
+            grown = replace(self, weights=self.weights if self.shares else {}, sessions=sessions)
+            grown.check_parents(len(self.sessions))
+            return grown
         for name, used in self.used().items():
             before, after = self.weights[name][used], weights[name][used]
             if before.tobytes() != after.tobytes():
                 raise LibraryError(f"training changed frozen weights of {name}; the library is left as it was")
-        return replace(self, weights=weights, sessions=(*self.sessions, session))
-
-
-def session_table(config: ModelConfig, frames: int, scalar: float) -> Array:
-    """The time table of a session of `frames` frames with this s, rounded once from float64: float32 [N, 4L]."""
-    return time_table(frames, scalar, config.embed_base, config.embed_levels).astype(np.float32)
+        return replace(self, weights=weights, sessions=sessions)

@@ -17,6 +17,7 @@ from pfnr_runtime.video.record import VideoRecord
 from pfnr_train.library.digests import weights_digest
 from pfnr_train.library.library import Library, Session
 from pfnr_train.library.record import SessionRecord
+from pfnr_train.library.values import SharedValues
 from pfnr_train.model.config import BlockShape
 from pfnr_train.reference.checkpoint import CheckpointError, Mask, ReferenceCheckpoint
 from pfnr_train.reference.embedding import reference_scalar, reference_time_table
@@ -144,7 +145,7 @@ def _session(
         head["bias"] = _weight(checkpoint.state[f"head_layers.{task}.bias"], "head").numpy()
     table = reference_time_table(record.video.frames, task, layout.tasks, config.embed_base, config.embed_levels)
     record = replace(record, density=kept / sum(mask.size for mask in found.values()))
-    session = Session(record, masks, head, table)
+    session = Session(record, SharedValues(masks, head, table))
     digest = weights_digest(replace(library, sessions=(session,)).assemble(0))
     return replace(session, record=replace(record, weights_sha256=digest))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -16,7 +17,7 @@ from pfnr_train.library.library import Library
 from pfnr_train.report import charts
 from pfnr_train.report.files import write_csv, write_json, write_text
 from pfnr_train.report.page import Page
-from pfnr_train.report.sizes import LibrarySize, library_size, session_bytes
+from pfnr_train.report.sizes import LibrarySize, library_size
 from pfnr_train.report.strips import AMPLIFIED, strip_jpeg
 
 SVG = "image/svg+xml"
@@ -72,8 +73,10 @@ class LibraryReport:
         for name, weight in self.library.weights.items():
             used = np.zeros(weight.shape, np.bool_)
             for session in self.library.sessions:
-                used |= session.mask(name, weight.shape)
+                used |= session.values.pool_masks(self.library.config).get(name, False)
                 counts.setdefault(name, []).append(int(used.sum()))
+        if not counts:
+            return {}
         sizes = {name: weight.size for name, weight in self.library.weights.items()}
         whole = [sum(stage) / sum(sizes.values()) for stage in zip(*counts.values(), strict=True)]
         return {name: [c / sizes[name] for c in row] for name, row in counts.items()} | {"all weights": whole}
@@ -89,15 +92,17 @@ class LibraryReport:
         rows = []
         for result, session in zip(self.results, self.library.sessions, strict=True):
             video, quality = result.record.video, result.quality
-            masks, head, table = session_bytes(session)
+            size = session.values.sizes()
             row = result.to_json() | {
                 "frames": video.frames,
                 "size": [video.width, video.height],
                 "density": result.record.density,
                 "epochs": result.record.epochs,
-                "mask_bytes": masks,
-                "head_bytes": head,
-                "table_bytes": table,
+                "values": session.values.kind,
+                "value_bytes": size["values"],
+                "mask_bytes": size["masks"],
+                "head_bytes": size["head"],
+                "table_bytes": size["table"],
                 "artifact_bytes": None if isinstance(self.artifacts, str) else self.artifacts[result.index],
                 "weights_sha256": result.record.weights_sha256,
                 "psnr_per_frame": None if quality is None else list(quality.psnr_per_frame),
@@ -120,9 +125,9 @@ class LibraryReport:
                 continue
             video = result.record.video
             pixels = video.frames * video.width * video.height
-            own = sum(session_bytes(session))
+            own = sum(session.values.sizes().values())
             shared = own + (last.weights + last.header) / len(self.results)
-            counted = {"its own masks and head": own, "its share of the library's file": shared}
+            counted = {"its own values, masks and head": own, "its share of the library's file": shared}
             if not isinstance(self.artifacts, str):
                 counted["its exported artifact"] = self.artifacts[result.index]
             for kind, size in counted.items():
@@ -189,7 +194,7 @@ class LibraryReport:
         mean = "not measured" if summary["mean_psnr"] is None else f"{summary['mean_psnr']:.2f} dB"
         page = Page(
             f"{self.path.name}: {len(self.results)} videos in one network",
-            f"{config.size[0]}×{config.size[1]}, {sum(w.size for w in self.library.weights.values()) / 1e6:.2f} M "
+            f"{config.size[0]}×{config.size[1]}, {self._weights() / 1e6:.2f} M "
             f"weights, {config.macs() / 1e9:.2g} GMAC a frame, {size.total / 1e6:.2f} MB. Mean PSNR {mean}. Every "
             "figure here is from decoding every frame of every session again and comparing it with its source.",
         )
@@ -202,12 +207,8 @@ class LibraryReport:
             curves = {r.record.video.name: r.quality.psnr_per_frame for r in measured if r.quality is not None}
             page.picture(charts.frame_curves(curves), SVG, "PSNR of every frame of every session")
         self._bytes(page)
-        page.section(
-            "How full the network is",
-            "The part of each tensor that some session uses. Used weights are frozen; what is left is what later "
-            "sessions can train, and every session may use what is frozen.",
-        )
-        page.picture(charts.fullness(self.used, self.names), SVG, "Used part of each tensor after each session")
+        if self.library.shares:
+            self._fullness(page)
         if strips.pictures:
             page.section(
                 "Frames", "The median and the worst frame of each session. Strips are JPEG, figures are not."
@@ -217,8 +218,19 @@ class LibraryReport:
                     page.strip(data, caption)
         return page
 
+    def _weights(self) -> int:
+        return sum(math.prod(shape) for shape in self.library.config.tensor_shapes().values())
+
+    def _fullness(self, page: Page) -> None:
+        page.section(
+            "How full the network is",
+            "The part of each tensor that some session uses. Used weights are frozen; what is left is what later "
+            "sessions can train, and every session may use what is frozen.",
+        )
+        page.picture(charts.fullness(self.used, self.names), SVG, "Used part of each tensor after each session")
+
     def _session_table(self) -> tuple[list[str], list[list[str]]]:
-        columns = ["name", "frames", "PSNR", "when trained", "change", "MS-SSIM", "masks and head", "artifact"]
+        columns = ["name", "frames", "PSNR", "when trained", "change", "MS-SSIM", "own bytes", "artifact"]
 
         def show(value: float | None, form: str, unit: str = "") -> str:
             return "-" if value is None else f"{value:{form}}{unit}"
@@ -234,7 +246,7 @@ class LibraryReport:
                     show(row["psnr_when_trained"], ".2f", " dB"),
                     show(row["change"], "+.4f", " dB"),
                     show(row["ms_ssim"], ".4f"),
-                    show((row["mask_bytes"] + row["head_bytes"]) / 1e3, ".1f", " kB"),
+                    show(sum(row[f"{part}_bytes"] for part in ("value", "mask", "head")) / 1e3, ".1f", " kB"),
                     show(None if artifact is None else artifact / 1e6, ".2f", " MB"),
                 ]
             )
@@ -258,7 +270,7 @@ class LibraryReport:
         rates = self.rates()
         if rates:
             text = (
-                "Bits a pixel of each session by what is counted: the masks and the head that only it needs; "
+                "Bits a pixel of each session by what is counted: the values, masks and head that only it needs; "
                 "those and an equal part of the shared weights, which is the library's file divided; and the ONNX "
                 "file it exports to, which holds all of its weights as 32-bit floats."
             )
@@ -269,6 +281,7 @@ class LibraryReport:
         sizes = self.sizes
         parts = {
             "shared weights": [s.weights for s in sizes],
+            "own values": [s.values for s in sizes],
             "masks": [s.masks for s in sizes],
             "heads": [s.heads + s.tables for s in sizes],
             "header": [s.header for s in sizes],

@@ -10,15 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pfnr_train.library.file import library_bytes
-from pfnr_train.library.library import Library, Session
+from pfnr_train.library.library import Library
 
 
 @dataclass(frozen=True)
 class LibrarySize:
-    """Bytes of a library's file. header: names, records and the format's own; tables: of imported sessions."""
+    """Bytes of a library's file. weights: of the pool. values: that sessions have of their own.
+
+    header: names, records and the format's own; tables: of imported sessions.
+    """
 
     weights: int
     masks: int
+    values: int
     heads: int
     tables: int
     header: int
@@ -26,23 +30,17 @@ class LibrarySize:
     @property
     def total(self) -> int:
         """Bytes of the whole file."""
-        return self.weights + self.masks + self.heads + self.tables + self.header
-
-
-def session_bytes(session: Session) -> tuple[int, int, int]:
-    """Bytes of a session's masks, head and time table in the library's file."""
-    masks = sum(bits.nbytes for bits in session.masks.values())
-    head = sum(w.nbytes for w in session.head.values())
-    return masks, head, 0 if session.time_table is None else session.time_table.nbytes
+        return self.weights + self.masks + self.values + self.heads + self.tables + self.header
 
 
 def library_size(library: Library) -> LibrarySize:
     """What a library's file weighs."""
-    parts = [session_bytes(session) for session in library.sessions]
-    masks, heads, tables = (sum(part[k] for part in parts) for k in range(3))
-    weights = sum(w.nbytes for w in library.weights.values())
+    parts = [session.values.sizes() for session in library.sessions]
+    masks, values, heads, tables = (sum(p[kind] for p in parts) for kind in ("masks", "values", "head", "table"))
+    weights = sum(w.nbytes for w in library.weights.values()) if library.shares or not library.sessions else 0
     total = len(library_bytes(library))
-    return LibrarySize(weights, masks, heads, tables, total - weights - masks - heads - tables)
+    header = total - weights - masks - values - heads - tables
+    return LibrarySize(weights, masks, values, heads, tables, header)
 
 
 def artifact_bytes(library: Path, sessions: int, say: Callable[[str], None]) -> list[int] | str:

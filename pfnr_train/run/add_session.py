@@ -7,21 +7,23 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.video.record import VideoRecord
 from pfnr_runtime.video.time_table import session_scalar
 from pfnr_train.clips import Clip
 from pfnr_train.evaluation.quality import Quality, measure_quality
 from pfnr_train.library.digests import weights_digest
-from pfnr_train.library.library import Library, Session, session_table
+from pfnr_train.library.library import Library, Session
 from pfnr_train.library.record import SessionRecord
+from pfnr_train.library.values import KINDS
 from pfnr_train.machine.execution import DEFAULT, Execution
 from pfnr_train.model.decode import decode_all
 from pfnr_train.run.failures import explains_failures
+from pfnr_train.session.initialise import new_library, new_weights
 from pfnr_train.session.recipe import Recipe
-from pfnr_train.session.training import SessionTraining, StepResult
+from pfnr_train.session.training import SessionTraining, StepResult, session_generator
+
+OWN_WEIGHTS = 1 << 32  # added to a session's index for random numbers of its own first values
 
 OnStep = Callable[[SessionTraining, StepResult], None]
 
@@ -107,8 +109,7 @@ def train_session(
         for result in steps(training):
             on_step(training, result)
         trained = training.finish()
-    packed = {name: np.packbits(mask) for name, mask in trained.masks.items()}
-    return library.with_session(trained.weights, Session(record, packed, trained.head))
+    return library.with_session(trained.weights, Session(record, trained.values))
 
 
 def new_record(library: Library, clip: Clip, name: str, source_path: str, recipe: Recipe) -> SessionRecord:
@@ -128,11 +129,15 @@ def new_record(library: Library, clip: Clip, name: str, source_path: str, recipe
 
 
 def new_training(library: Library, clip: Clip, recipe: Recipe, execution: Execution) -> SessionTraining:
-    """The training of `clip` as the next session, at its start."""
+    """The training of `clip` as the next session, at its start. parent: index of an earlier session."""
     config, index = library.config, len(library.sessions)
-    table = session_table(config, len(clip.frames), session_scalar(index))
-    used = library.used()
-    return SessionTraining(config, library.weights, used, clip.frames, table, recipe, index, execution)
+    table = KINDS[recipe.values].session_table(config, len(clip.frames), session_scalar(index))
+    weights, used = library.weights, library.used()
+    if not KINDS[recipe.values].uses_pool:
+        weights, used = new_weights(config, session_generator(recipe.seed, OWN_WEIGHTS + index)), {}
+    elif not weights:  # so far, every session has values of its own
+        weights = new_library(config, recipe.seed).weights
+    return SessionTraining(config, weights, used, clip.frames, table, recipe, index, execution)
 
 
 def measured(library: Library, clip: Clip) -> tuple[Library, Quality]:

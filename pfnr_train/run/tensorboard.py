@@ -63,13 +63,12 @@ class TensorBoardLog:
     def _write_scalars(self, training: SessionTraining, step: int) -> None:
         for key, total in self._sums.items():
             self._writer.add_scalar(key, total / self._count, step)
-        self._writer.add_scalar("train/learning_rate", training.optimiser.learning_rate, step)
+        self._writer.add_scalar("train/learning_rate", training.form.optimiser.learning_rate, step)
         self._sums, self._count = {}, 0
 
     def _write_picture(self, training: SessionTraining, step: int) -> None:
         index = torch.tensor([self._middle])
-        with torch.no_grad():
-            decoded = training.network(training.table[index], training.masked_weights(), training.head)[0]
+        decoded = training.decode(index)[0]
         shown = torch.round(decoded * 255).clamp_(0, 255).to(torch.uint8).cpu()
         difference = (self._source.int() - shown.int()).abs().mul(4).clamp_(0, 255).to(torch.uint8)
         strip = torch.cat([self._source, shown, difference], dim=2)

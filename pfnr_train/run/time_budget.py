@@ -19,7 +19,6 @@ from pfnr_train.evaluation.quality import measure_quality
 from pfnr_train.library.library import Library
 from pfnr_train.machine.execution import Execution
 from pfnr_train.model.decode import decode_all
-from pfnr_train.model.network import SessionWeights
 from pfnr_train.run.add_session import new_training
 from pfnr_train.run.failures import explains_failures
 from pfnr_train.session.recipe import Recipe
@@ -84,13 +83,7 @@ def _time_measuring(training: SessionTraining, clip: Clip) -> float:
     """Seconds that decoding and measuring all frames takes, from a few of them."""
     done = training.finish()
     few = min(SAMPLE, training.frame_count)
-    weights = SessionWeights(
-        training.config,
-        {n: torch.from_numpy(w) for n, w in done.weights.items()},
-        {n: torch.from_numpy(m) for n, m in done.masks.items()},
-        {n: torch.from_numpy(h) for n, h in done.head.items()},
-        training.table[:few].cpu().numpy(),
-    )
+    weights = done.network.session_weights(training.config, training.table[:few].cpu().numpy())
     began = time.monotonic()
     measure_quality(decode_all(weights), clip.frames[:few])
     return (time.monotonic() - began) * training.frame_count / few

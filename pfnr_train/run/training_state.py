@@ -122,10 +122,11 @@ def state_path(library_path: Path, session: int) -> Path:
 
 
 def library_digest(library: Library) -> str:
-    """SHA-256 of everything a library holds: network, weights, and every session's record, masks and head."""
+    """SHA-256 of everything a library holds: network, pool, and every session's record and values."""
     digest = Digest().add_json(library.config.to_json()).add_named(library.weights)
     for session in library.sessions:
-        digest.add_json(session.record.to_json()).add_named(session.masks).add_named(session.head)
+        digest.add_json(session.record.to_json()).add_json([session.values.kind, session.values.facts()])
+        digest.add_named(session.values.tensors())
     return digest.hex()
 
 

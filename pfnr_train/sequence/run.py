@@ -75,6 +75,8 @@ class SequenceRun:
                 "psnr": session.record.psnr,
                 "ms_ssim": session.record.ms_ssim,
                 "seconds": self._seconds.get(session.record.video.name),
+                "values": session.values.kind,
+                "bytes": sum(session.values.sizes().values()),
                 "weights_sha256": session.record.weights_sha256,
             }
             for index, session in enumerate(self.library.sessions)

@@ -1,10 +1,12 @@
 """How many weights of each tensor a session keeps, and how many of them are new to the library.
 
 The paper keeps the same fraction of every tensor and lets the scores choose, so sessions find ever fewer free
-weights: the k-th takes about c·(1 − c)^k of them. Two rules better that at the same number of weights:
+weights: the k-th takes about c·(1 − c)^k of them. Three rules better that at the same number of weights:
 
 - Convolutions and the stem's first layer hold a few per cent of all weights and most of what an image needs:
   they are kept at density 1 − (1 − c)², the stem's second layer and the Fourier block at what is left.
+- `narrow-whole`, for values of a session's own: convolutions and the stem's first layer are kept whole, and the
+  stem's second layer and the Fourier block share what is left in equal parts.
 - The sessions that a library is planned for take equal parts of what the first one left free; the rest of
   their weights they choose among those that earlier sessions have trained.
 """
@@ -50,7 +52,21 @@ def tensor_densities(sizes: Mapping[str, int], recipe: Recipe) -> dict[str, floa
     if recipe.spread == "uniform" or not wide or not narrow:
         return dict.fromkeys(sizes, c)
     total, few = sum(sizes.values()), sum(narrow.values())
+    if recipe.spread == "narrow-whole":
+        return _narrow_whole(wide, narrow, c * total)
     # Where convolutions are most of the network, the others keep at least half of what they would have had.
     dense = min(1 - (1 - c) ** 2, (c * total - c / 2 * (total - few)) / few)
     rest = (c * total - dense * few) / (total - few)
     return {name: dense if name in narrow else rest for name in sizes}
+
+
+def _narrow_whole(wide: Mapping[str, int], narrow: Mapping[str, int], budget: float) -> dict[str, float]:
+    """Densities that keep `narrow` tensors whole and share the rest of `budget` weights among the `wide` ones."""
+    few = sum(narrow.values())
+    if budget <= few:
+        return dict.fromkeys(narrow, budget / few) | dict.fromkeys(wide, 1 / max(wide.values()))
+    densities, left = dict.fromkeys(narrow, 1.0), budget - few
+    for place, (name, size) in enumerate(sorted(wide.items(), key=lambda pair: pair[1])):
+        kept = min(float(size), left / (len(wide) - place))
+        densities[name], left = kept / size, left - kept
+    return densities

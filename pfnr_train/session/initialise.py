@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pfnr_train.library.library import Library
@@ -19,12 +20,16 @@ FOURIER_GAIN = 0.3
 
 def new_library(config: ModelConfig, seed: int) -> Library:
     """A library without sessions, its weights drawn by `seed`: uniform, bounded by 1/√fan-in."""
-    generator = torch.Generator().manual_seed(seed)
+    return Library(config, new_weights(config, torch.Generator().manual_seed(seed)))
+
+
+def new_weights(config: ModelConfig, generator: torch.Generator) -> dict[str, NDArray[np.float32]]:
+    """First values of a whole network, by tensor name: uniform, bounded by 1/√fan-in."""
     weights = {}
     for name, shape in config.tensor_shapes().items():
         bound = weight_bound(name, shape)
         weights[name] = _uniform(shape, bound, generator).numpy().astype(np.float32)
-    return Library(config, weights)
+    return weights
 
 
 def weight_bound(name: str, shape: tuple[int, ...]) -> float:

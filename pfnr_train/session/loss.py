@@ -1,7 +1,8 @@
 """What training minimises: (1 − w)·D + w·(1 − SSIM) between decoded frames and a clip's.
 
-D is each frame's root mean square error (`rmse`), whose relative change is that of the frame's PSNR, or the
-mean absolute error (`l1-ssim`, with w = 0.3 the loss of arXiv 2306.11305).
+D is each frame's root mean square error (`rmse`), whose relative change is that of the frame's PSNR; its natural
+logarithm (`log-rmse`), in which 1 is 8.7 dB of PSNR wherever it stands, so that bits have one price; or the mean
+absolute error (`l1-ssim`, with w = 0.3 the loss of arXiv 2306.11305).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ LEAST_SQUARE = 1e-10
 class FrameLoss:
     """The loss against the frames of one clip.
 
-    frames: uint8 [N, H, W, 3], kept as bytes. kind: `rmse` or `l1-ssim`. ssim_weight: w, in [0, 1].
+    frames: uint8 [N, H, W, 3], kept as bytes. kind: `rmse`, `log-rmse` or `l1-ssim`. ssim_weight: w, in [0, 1].
     """
 
     def __init__(self, frames: NDArray[np.uint8], kind: str, ssim_weight: float, device: torch.device) -> None:
@@ -38,7 +39,12 @@ class FrameLoss:
         difference = decoded - frames
         squares = difference.square().mean((1, 2, 3))
         # The square root has no gradient at 0, which a frame of one colour can reach.
-        distance = (squares + LEAST_SQUARE).sqrt().mean() if self.kind == "rmse" else difference.abs().mean()
+        if self.kind == "l1-ssim":
+            distance = difference.abs().mean()
+        elif self.kind == "log-rmse":
+            distance = 0.5 * (squares + LEAST_SQUARE).log().mean()
+        else:
+            distance = (squares + LEAST_SQUARE).sqrt().mean()
         loss = (1 - self.ssim_weight) * distance
         if self.ssim_weight:
             means, variances = (torch.stack([getattr(t, n) for t in targets]) for n in ("mean", "variance"))

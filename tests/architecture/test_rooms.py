@@ -14,7 +14,7 @@ PACKAGES = ("pfnr_runtime", "pfnr_train", "pfnr_export")
 MOST_LINES = 350
 MOST_MODULES = 15
 
-# What the trainer may take from the runtime: pieces that read, describe and write video and code its weights.
+# What the trainer may take from the runtime: pieces that read, describe and write video, and code its weights.
 # No engine, no player.
 LIGHT = {"errors", "video", "artifact", "coding", "sinks", "system"}
 

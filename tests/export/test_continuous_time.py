@@ -106,7 +106,8 @@ def test_ranges_are_taken_between_frames_too() -> None:
 
 def test_a_session_with_a_table_of_its_own_is_refused(tmp_path: Path) -> None:
     library = made_library(small_config(), 2)
-    session = replace(library.sessions[1], time_table=library.table(1))
+    session = library.sessions[1]
+    session = replace(session, values=replace(session.values, time_table=library.table(1)))
     library = replace(library, sessions=(library.sessions[0], session))
     with pytest.raises(UsageError, match=r"session 1 \(video-1\) came with the time table it was trained with"):
         export_session(library, 1, tmp_path / "v.onnx", CONTINUOUS)

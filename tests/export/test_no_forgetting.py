@@ -74,7 +74,7 @@ def test_also_when_no_free_weight_is_left(tmp_path: Path) -> None:
         # Scores and head still learn: the session decodes its own video.
         assert library.weights.keys() == after[0].weights.keys()
         assert all(library.weights[n].tobytes() == after[0].weights[n].tobytes() for n in library.weights)
-    heads = [s.head["weight"].tobytes() for s in after[-1].sessions]
+    heads = [s.values.head["weight"].tobytes() for s in after[-1].sessions]
     assert len(set(heads)) == 4
 
 
@@ -96,7 +96,7 @@ def test_the_same_seed_makes_the_same_library_and_another_makes_another(tmp_path
 def test_sessions_of_one_seed_use_different_weights() -> None:
     library = trained(new_library(small_config(), 0), [Recipe(epochs=1, density=0.3, seed=0)] * 2)[-1]
     for name in library.weights:
-        assert library.sessions[0].masks[name].tobytes() != library.sessions[1].masks[name].tobytes()
+        assert library.sessions[0].values.masks[name].tobytes() != library.sessions[1].values.masks[name].tobytes()
 
 
 def test_the_library_given_is_never_changed(tmp_path: Path) -> None:

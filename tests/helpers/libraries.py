@@ -18,6 +18,7 @@ from pfnr_train.clips import Clip, ClipInfo, fit_to, frames_digest
 from pfnr_train.library.digests import weights_digest
 from pfnr_train.library.library import Library, Session
 from pfnr_train.library.record import SessionRecord
+from pfnr_train.library.values import SharedValues
 from pfnr_train.model.config import FourierConfig, ModelConfig
 from pfnr_train.run.add_session import add_session
 from pfnr_train.session.initialise import new_head, new_library
@@ -81,7 +82,7 @@ def made_library(config: ModelConfig, sessions: int = 2, frames: int = 4, seed: 
             kept = rng.permutation(size) < kept_count(size, record.density)
             masks[name] = np.packbits(kept)
         head = {n: h.numpy() for n, h in new_head(config, torch.Generator().manual_seed(seed + k)).items()}
-        library = replace(library, sessions=(*library.sessions, Session(record, masks, head)))
+        library = replace(library, sessions=(*library.sessions, Session(record, SharedValues(masks, head))))
         digest = weights_digest(library.assemble(k))
         whole = replace(library.sessions[k], record=replace(record, weights_sha256=digest))
         library = replace(library, sessions=(*library.sessions[:-1], whole))

@@ -20,7 +20,7 @@ ENTRY_POINTS = {
     "pfnr-verify": "from pfnr_export import verify_main; verify_main()",
 }
 FRAMES = 5  # of every clip here
-TRAIN = ("--preset", "tiny", "--epochs", 1, "--threads", 1)
+TRAIN = ("--recipe", "shared", "--preset", "tiny", "--epochs", 1, "--threads", 1)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from pfnr_runtime.video.time_table import session_scalar
-from pfnr_train.library.library import session_table
+from pfnr_train.library.values import SharedValues
 from pfnr_train.model.config import ModelConfig
 from pfnr_train.model.decode import decode_all
 from pfnr_train.model.network import SessionWeights
@@ -62,7 +62,7 @@ class Method(ABC):
 
     def table(self, index: int, frames: int) -> Array:
         """The time table of video `index`: float32 [N, 4L]; what a session of a library has."""
-        return session_table(self.config, frames, session_scalar(index))
+        return SharedValues.session_table(self.config, frames, session_scalar(index))
 
 
 @dataclass

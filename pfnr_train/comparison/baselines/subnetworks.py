@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -53,12 +54,13 @@ class Subnetworks(Method):
         sessions = self.library.sessions
         parts = {
             "weights": sum(w.nbytes for w in self.library.weights.values()),
-            "masks": sum(bits.nbytes for s in sessions for bits in s.masks.values()),
-            "heads": sum(w.nbytes for s in sessions for w in s.head.values()),
+            "masks": sum(s.values.sizes()["masks"] for s in sessions),
+            "heads": sum(s.values.sizes()["head"] for s in sessions),
         }
         return parts | {"header": len(library_bytes(self.library)) - sum(parts.values())}
 
     def parameters(self) -> int:
         """See `Method`."""
         shared = sum(w.size for w in self.library.weights.values())
-        return shared + sum(w.size for s in self.library.sessions for w in s.head.values())
+        heads = math.prod(self.config.head_shapes()["weight"]) + (3 if self.config.bias else 0)
+        return shared + heads * len(self.library.sessions)

@@ -16,7 +16,8 @@ class SessionOptimiser:
     """The optimisers of one session's training, as one.
 
     weights: shared tensors by name, trained by the recipe's optimiser. free: by name, which of their entries
-    may move; all, where it is None. heads, scores: trained by Adam, the scores at a rate of their own.
+    may move; all, where it is None. heads, scores: trained by Adam; the scores, or the steps of grids, have a
+    rate of their own.
     """
 
     def __init__(

@@ -26,6 +26,7 @@ from pfnr_runtime.errors import ArtifactError, UsageError
 from pfnr_train.library.digests import weights_digest
 from pfnr_train.library.file import write_library
 from pfnr_train.library.library import Library, Session
+from pfnr_train.library.values import SharedValues
 from pfnr_train.model.config import ModelConfig, preset_config
 from pfnr_train.session.recipe import Recipe
 
@@ -61,10 +62,10 @@ def with_session(library: Library, masks: dict[str, NDArray[np.bool_]]) -> Libra
     index = len(library.sessions)
     record = made_record(library.config, index, frames=3)
     packed = {name: np.packbits(mask) for name, mask in masks.items()}
-    head = {name: value + np.float32(0.1) for name, value in library.sessions[0].head.items()}
-    longer = replace(library, sessions=(*library.sessions, Session(record, packed, head)))
+    head = {name: value + np.float32(0.1) for name, value in library.sessions[0].values.head.items()}
+    longer = replace(library, sessions=(*library.sessions, Session(record, SharedValues(packed, head))))
     record = replace(record, weights_sha256=weights_digest(longer.assemble(index)))
-    return replace(library, sessions=(*library.sessions, Session(record, packed, head)))
+    return replace(library, sessions=(*library.sessions, Session(record, SharedValues(packed, head))))
 
 
 def with_reused_weights(library: Library) -> Library:

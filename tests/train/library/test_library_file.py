@@ -94,15 +94,17 @@ def test_a_library_survives_the_file_byte_for_byte(combine: str, sessions: int, 
 
 def test_a_session_with_a_time_table_of_its_own_survives(tmp_path: Path) -> None:
     library = made_library(small_config(), 2)
-    session = replace(library.sessions[1], time_table=np.linspace(-1, 1, 640, dtype=np.float32).reshape(4, 160))
+    table = np.linspace(-1, 1, 640, dtype=np.float32).reshape(4, 160)
+    session = library.sessions[1]
+    session = replace(session, values=replace(session.values, time_table=table))
     library = replace(library, sessions=(library.sessions[0], session))
     digest = weights_digest(library.assemble(1))
     session = replace(session, record=replace(session.record, weights_sha256=digest))
     library = replace(library, sessions=(library.sessions[0], session))
     write_library(library, tmp_path / "l.pfnr")
     again = read_library(tmp_path / "l.pfnr")
-    assert np.array_equal(again.session_weights(1).time_table, session.time_table)
-    assert again.sessions[0].time_table is None
+    assert np.array_equal(again.session_weights(1).time_table, table)
+    assert not again.sessions[0].values.own_table
 
 
 def test_there_is_no_pickle_in_the_file(library_file: Path) -> None:
@@ -180,7 +182,7 @@ def test_every_used_weight_is_under_a_digest(library_file: Path) -> None:
         broken = replace(library, weights=weights)
         caught = []
         for k, session in enumerate(library.sessions):
-            if session.mask(name, used.shape)[where]:
+            if session.values.pool_masks(library.config)[name][where]:
                 with pytest.raises(LibraryError, match="restore it from a copy"):
                     broken.session_weights(k)
                 caught.append(k)
@@ -225,12 +227,12 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
     assert "is a folder" in error_of(tmp_path)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None, 1e400, [1]])
+@pytest.mark.parametrize("version", [0, 3, "1", None, 1e400, [1]])
 def test_another_format_version_is_named(version: Any, library_file: Path) -> None:
     rewrite(library_file, lambda ours: ours.update(format_version=version))
     text = error_of(library_file)
     assert "library format" in text
-    assert "reads 1" in text
+    assert "reads 1 and 2" in text
 
 
 def first_record(ours: dict[str, Any]) -> dict[str, Any]:

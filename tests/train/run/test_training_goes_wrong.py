@@ -66,7 +66,7 @@ def at_step(patch: pytest.MonkeyPatch, number: int, happens: Any) -> None:
 
 def test_a_loss_that_is_no_number_names_the_step(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (folder / "library.pfnr").read_bytes()
-    at_step(monkeypatch, 6, lambda t: t.head["weight"].data.fill_(math.nan))
+    at_step(monkeypatch, 6, lambda t: t.form.head["weight"].data.fill_(math.nan))
     code, said = add("--save-every", "0.0001s")
     assert code == 1
     assert said.splitlines()[-2:] == [
@@ -82,7 +82,7 @@ def test_weights_that_are_no_numbers_after_the_last_step_are_kept_out(tmp_path: 
 
     def spoil(training: SessionTraining, result: Any) -> None:
         if result.step == training.total_steps:
-            training.weights["stem.0.weight"].data[0, 0] = math.inf
+            training.form.weights["stem.0.weight"].data[0, 0] = math.inf
 
     with pytest.raises(TrainingError, match=r"stem\.0\.weight is no longer all numbers after step 12 of 12"):
         add_resumably(library, tmp_path / "l.pfnr", made_clip(library.config), "clip", RECIPE, spoil)
@@ -156,8 +156,9 @@ def test_a_session_can_live_on_frozen_weights_alone(full: Library) -> None:
 def test_tensors_without_free_weights_are_named() -> None:
     library = made_library(small_config(), 2)
     first = library.sessions[0]
-    masks = {**first.masks, "stem.0.weight": np.full_like(first.masks["stem.0.weight"], 255)}
-    grown = replace(library, sessions=(replace(first, masks=masks), library.sessions[1]))
+    masks = {**first.values.masks, "stem.0.weight": np.full_like(first.values.masks["stem.0.weight"], 255)}
+    fuller = replace(first, values=replace(first.values, masks=masks))
+    grown = replace(library, sessions=(fuller, library.sessions[1]))
     total = sum(w.size for w in library.weights.values())
     free = sum(int((~used).sum()) for used in grown.used().values())
     assert lack_of_free_weights(grown) == (

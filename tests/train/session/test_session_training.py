@@ -18,6 +18,8 @@ from pfnr_train.session.recipe import RECIPES, Recipe, named_recipe
 from pfnr_train.session.schedule import learning_rate_factor
 from pfnr_train.session.training import SessionTraining, TrainingError, session_generator
 
+POOLED = {name: recipe for name, recipe in RECIPES.items() if recipe.values == "shared"}
+
 
 def training(recipe: Recipe, combine: str = "add", frames: int = 5, session: int = 0, **more) -> SessionTraining:
     config = small_config(combine, **more)
@@ -53,16 +55,18 @@ def test_every_session_has_random_numbers_of_its_own() -> None:
 
 def test_scores_that_start_from_magnitudes_keep_the_largest_weights_first() -> None:
     run = training(Recipe(density=0.3, scores="magnitude", anneal=0))
-    for name, weight in run.weights.items():
-        search = run.top[name]
+    for name, weight in run.form.weights.items():
+        search = run.form.top[name]
         assert isinstance(search, TopMask)
-        assert torch.equal(search(run.scores[name]), top_mask(weight.detach().abs(), search.keep))
-    weight, score = run.weights["stem.0.weight"], run.scores["stem.0.weight"]
+        assert torch.equal(search(run.form.scores[name]), top_mask(weight.detach().abs(), search.keep))
+    weight, score = run.form.weights["stem.0.weight"], run.form.scores["stem.0.weight"]
     assert weight.data_ptr() != score.data_ptr()
 
 
-@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-def test_every_recipe_leaves_frozen_weights_alone_to_the_bit_and_moves_the_others(recipe: Recipe) -> None:
+@pytest.mark.parametrize("recipe", POOLED.values(), ids=POOLED)
+def test_every_recipe_with_a_pool_leaves_frozen_weights_alone_and_moves_the_others(
+    recipe: Recipe,
+) -> None:
     config = small_config("add", bias=True)
     weights = new_library(config, 0).weights
     draw = np.random.default_rng(3)
@@ -104,7 +108,7 @@ def test_a_finished_session_has_the_masks_of_its_scores_and_of_its_density() -> 
     run = training(Recipe(epochs=2, density=0.3, spread="uniform", anneal=0))
     list(run.run())
     done = run.finish()
-    for name, scores in run.scores.items():
+    for name, scores in run.form.scores.items():
         keep = max(1, round(0.3 * scores.numel()))
         assert int(done.masks[name].sum()) == keep
         assert np.array_equal(done.masks[name], top_mask(scores.detach(), keep).numpy())
@@ -124,7 +128,7 @@ def test_every_frame_is_seen_once_an_epoch_whatever_the_batch(batch: int) -> Non
 def test_a_loss_that_is_no_number_stops_training_and_says_what_to_do() -> None:
     run = training(Recipe(epochs=2, learning_rate=0.01))
     with torch.no_grad():
-        run.head["weight"].fill_(math.nan)
+        run.form.head["weight"].fill_(math.nan)
     with pytest.raises(TrainingError, match=r"the loss became nan .* lower --learning-rate than 0\.01$"):
         list(run.run())
 
@@ -168,5 +172,5 @@ def test_the_papers_recipe_is_the_papers() -> None:
 
 
 def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="recipe 'fast' is none of default, paper"):
+    with pytest.raises(UsageError, match="recipe 'fast' is none of default, own, shared, paper"):
         named_recipe("fast")

@@ -30,7 +30,9 @@ def test_bfloat16_rounds_the_network_but_not_its_fourier_block(monkeypatch: pyte
     for precision in ("fp32", "bf16"):
         training = new_training(library, clip, Recipe(epochs=8, batch=2, precision=precision), Execution())
         losses[precision] = [result.loss for result in training.run()]
-        assert {t.dtype for t in (*training.weights.values(), *training.scores.values())} == {torch.float32}
+        assert {t.dtype for t in (*training.form.weights.values(), *training.form.scores.values())} == {
+            torch.float32
+        }
     assert set(seen) == {torch.float32}
     assert losses["bf16"] != losses["fp32"]
     assert losses["bf16"][0] == pytest.approx(losses["fp32"][0], rel=0.02)

@@ -1,0 +1,12 @@
+"""The kinds of values a session can have. A new kind is one more file here and one more entry."""
+
+from __future__ import annotations
+
+from pfnr_train.library.values.base import Materialised, SessionValues
+from pfnr_train.library.values.coded import CodedValues
+from pfnr_train.library.values.places import PlacedValues
+from pfnr_train.library.values.shared import SharedValues
+
+KINDS: dict[str, type[SessionValues]] = {kind.kind: kind for kind in (SharedValues, PlacedValues, CodedValues)}
+
+__all__ = ["KINDS", "CodedValues", "Materialised", "PlacedValues", "SessionValues", "SharedValues"]

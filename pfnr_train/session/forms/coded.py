@@ -1,0 +1,203 @@
+"""Own values that are trained for the bytes they take: whole numbers on grids whose steps are learnt.
+
+leaf w, step d = 2^l ─▶ w / d ─ noise, later rounding ─▶ q ─┬─ q · d ─▶ network ─▶ ln rmse
+                                                            └─ bits(q) ──────▶ + λ · bits / pixel
+
+Noise of ± 1/2 stands for rounding at first, and has exact gradients; in the last part of the training symbols and
+the steps' exponents are rounded as they will be in the file, with gradients that go straight through. Zeros are
+symbols like any other, so there are no masks: λ makes most weights 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pfnr_runtime.coding.quantised import Quantised
+from pfnr_runtime.errors import UsageError
+from pfnr_train.library.values.coded import HEAD, CodedValues, stream_shapes
+from pfnr_train.session.forms.base import Form, Start, Trained
+from pfnr_train.session.initialise import new_head
+from pfnr_train.session.optimisers import SessionOptimiser
+from pfnr_train.session.rate import tensor_bits
+from pfnr_train.session.recipe import Recipe
+
+LEAST_EXPONENT, MOST_EXPONENT = -30, 10  # of steps
+MOST_VALUE = 32767  # steps in a weight
+RAMP = 0.3  # of the training, over which λ rises to what it is to be
+MEASURE = 8  # times a training that real bytes are compared with the estimate
+SIDE_BYTES = 1000  # record, contract and digests of a session
+# With a constant λ, log size falls along a curve: by so much, down to its end at this progress. A target is
+# steered to by what is off the curve that ends in it: for a size that is off by a factor of e, λ goes by
+# e^PUSH at once, and by e^STEER over a whole training.
+EXCESS, SETTLED = 1.5, 0.8
+PUSH, STEER = 1.0, 6.0
+LEAST_RATE, MOST_RATE = 1e-3, 1e4
+
+
+class CodedForm(Form):
+    """steps: leaves by name of `stream_shapes`, log2 of each tensor's step. rate: λ as it stands.
+
+    ratio: real bytes over estimated ones, when last measured. inherits: tensors that are differences now.
+    """
+
+    def __init__(self, recipe: Recipe, start: Start, generator: torch.Generator) -> None:
+        super().__init__(recipe, start)
+        self._generator = generator
+        self.parent = None if start.parent is None else start.parent[0]
+        self._theirs: dict[str, Tensor] = {}
+        first = {name: torch.from_numpy(w.copy()) for name, w in start.weights.items()}
+        if start.parent is not None:
+            self._theirs = {name: torch.from_numpy(w.copy()) for name, w in start.parent[1].items()}
+            first = {name: w.clone() for name, w in self._theirs.items()}
+            self._theirs = {name: w.to(self.device) for name, w in self._theirs.items()}
+        self.inherits: tuple[str, ...] = ()
+        self.weights = {n: self._leaf(w) for n, w in first.items()}
+        self.head = {n: self._leaf(h) for n, h in new_head(start.config, generator).items()}
+        self.steps = {}
+        for name, leaf in self._tensors().items():
+            largest = max(float(leaf.detach().abs().max()), 2.0**-12)
+            exponent = torch.tensor(math.log2(largest / recipe.levels))
+            self.steps[name] = self._leaf(exponent)
+        nothing: dict[str, Tensor | None] = dict.fromkeys(self.weights)
+        heads, steps = list(self.head.values()), list(self.steps.values())
+        self.optimiser = SessionOptimiser(recipe, self.weights, nothing, heads, steps)
+        self.rate = recipe.rate
+        self.ratio = 1.0
+        self._bits: Tensor | None = None
+        self._measured = -1
+        self._level = math.log(recipe.rate)  # of λ, where the size is on its curve
+        self.target = self._target()
+
+    def _target(self) -> float | None:
+        """Bytes that the session is to take; a UsageError where no session of this network can."""
+        recipe = self.recipe
+        if not recipe.target_bytes and not recipe.target_bpp:
+            return None
+        wanted = recipe.target_bytes or recipe.target_bpp * self.start.pixels / 8
+        shapes = stream_shapes(self.start.config)
+        nothing = {name: Quantised(np.zeros(shape, np.int32), 0) for name, shape in shapes.items()}
+        least = SIDE_BYTES + len(CodedValues.of(nothing).data)
+        if wanted <= least:
+            raise UsageError(
+                f"a target of {wanted / 1e3:.1f} KB cannot be reached: a session of this network with all weights "
+                f"0 takes {least / 1e3:.1f} KB; ask for more, or take a smaller network"
+            )
+        return wanted
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return self.weights | {HEAD + name: h for name, h in self.head.items()}
+
+    def leaves(self) -> dict[str, dict[str, Tensor]]:
+        """See `Form`."""
+        return {"weights": self.weights, "head": self.head, "steps": self.steps}
+
+    def network(self, progress: float | None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """See `Form`: noisy, or rounded with straight-through gradients, as for a file."""
+        rounded = progress is None or progress >= self.recipe.noise
+        found, bits = {}, []
+        for name, leaf in self._tensors().items():
+            step = self._step(name, rounded)
+            base = self._theirs[name] if name in self.inherits else None
+            scaled = (leaf if base is None else leaf - base) / step
+            if rounded:
+                symbols = (scaled + (scaled.round() - scaled).detach()).clamp(-MOST_VALUE, MOST_VALUE)
+                bits.append(tensor_bits(name, symbols))
+            else:
+                noise = torch.rand(leaf.shape, generator=self._generator) - 0.5
+                symbols = scaled + noise.to(self.device)
+                bits.append(tensor_bits(name, scaled))
+            found[name] = symbols * step if base is None else base + symbols * step
+        self._bits = torch.stack(bits).sum()
+        head = {name: found.pop(HEAD + name) for name in self.head}
+        return found, head
+
+    def _step(self, name: str, rounded: bool) -> Tensor:
+        exponent = self.steps[name].clamp(LEAST_EXPONENT, MOST_EXPONENT)
+        return torch.exp2(exponent + (exponent.round() - exponent).detach() if rounded else exponent)
+
+    def objective(self, distance: Tensor, progress: float) -> Tensor:
+        """See `Form`: ln rmse + λ · bits / pixel."""
+        assert self._bits is not None
+        rate = self.rate * min(1.0, progress / RAMP)
+        return distance + rate * self.ratio * self._bits / self.start.pixels
+
+    @property
+    def size(self) -> float | None:
+        """See `Form`."""
+        return None if self._bits is None else SIDE_BYTES + self.ratio * float(self._bits.detach()) / 8
+
+    def observe(self, step: int, progress: float) -> None:
+        """See `Form`: compare with real bytes now and then, and steer λ to the target."""
+        due = int(progress * MEASURE)
+        rounding = progress >= self.recipe.noise
+        if due > self._measured or (rounding and progress == 1):
+            self._measured = due
+            if self._theirs and not rounding:
+                self._choose_inherited()
+            self._measure()
+        size = self.size
+        if self.target is not None and size is not None:
+            excess = math.log(size / self.target) - EXCESS * max(0.0, 1 - progress / SETTLED) ** 1.5
+            self._level += STEER * progress / step * excess
+            self.rate = min(max(math.exp(self._level + PUSH * excess), LEAST_RATE), MOST_RATE)
+
+    def _measure(self) -> None:
+        estimated = float(self._rounded_bits()) / 8
+        self.ratio = len(self._values().data) / max(estimated, 1.0)
+
+    @torch.no_grad()
+    def _rounded_bits(self) -> Tensor:
+        kept = self._bits
+        self.network(None)
+        assert self._bits is not None
+        bits, self._bits = self._bits, kept
+        return bits
+
+    @torch.no_grad()
+    def _choose_inherited(self) -> None:
+        """Take the parent's tensor as a base wherever that takes fewer bits now."""
+        chosen = []
+        for name, theirs in self._theirs.items():
+            leaf, step = self.weights[name], self._step(name, rounded=True)
+            alone, different = ((w / step).round() for w in (leaf, leaf - theirs))
+            if float(tensor_bits(name, different)) < float(tensor_bits(name, alone)):
+                chosen.append(name)
+        self.inherits = tuple(chosen)
+
+    @torch.no_grad()
+    def _values(self) -> CodedValues:
+        tensors = {}
+        for name, leaf in self._tensors().items():
+            base = self._theirs[name] if name in self.inherits else 0.0
+            symbols = ((leaf - base) / self._step(name, rounded=True)).round().clamp(-MOST_VALUE, MOST_VALUE)
+            exponent = round(float(self.steps[name].clamp(LEAST_EXPONENT, MOST_EXPONENT)))
+            tensors[name] = Quantised(symbols.to(torch.int32).cpu().numpy(), exponent)
+        return CodedValues.of(tensors, self.parent, self.inherits)
+
+    def finish(self) -> Trained:
+        """See `Form`."""
+        values = self._values()
+        theirs = {} if self.start.parent is None else self.start.parent[1]
+        return Trained(values, values.materialise(self.start.config, {}, lambda _: theirs))
+
+    def state(self) -> dict[str, Any]:
+        """See `Form`."""
+        return {
+            "rate": self.rate,
+            "ratio": self.ratio,
+            "measured": self._measured,
+            "level": self._level,
+            "inherits": list(self.inherits),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """See `Form`."""
+        self.rate, self.ratio = float(state["rate"]), float(state["ratio"])
+        self._measured, self._level = int(state["measured"]), float(state["level"])
+        self.inherits = tuple(state["inherits"])
