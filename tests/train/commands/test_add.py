@@ -6,8 +6,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors
+from helpers.clip_surgery import join_streams, spoil_packet
 from helpers.clips import write_image, write_lossless, write_video
 from helpers.running import TRAIN, run_here
 from helpers.synthetic import moving_pattern
@@ -124,3 +126,29 @@ def test_a_bad_option_of_add_is_one_line(arguments: list[str], code: int, says: 
     assert done.code == code
     assert Path("library.pfnr").read_bytes() == before
     assert not Path("new.pfnr").exists()
+
+
+def test_a_stream_is_chosen_by_its_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    parts = [write_lossless(tmp_path / f"{k}.mkv", moving_pattern(4, 40, 24, k)) for k in range(2)]
+    join_streams(tmp_path / "both.mkv", [(parts[0], True), (parts[1], False)])
+    done = run_here("pfnr-train", "add", "both.mkv", "--stream", 1, *TRAIN)
+    assert done.code == 0
+    assert "both.mkv: video stream 1 (40×24 ffv1) is taken" in done.stderr
+    assert run_here("pfnr-train", "eval").code == 0
+    wrong = run_here("pfnr-train", "add", "both.mkv", "--stream", 2, *TRAIN)
+    assert wrong.code == 1
+    assert "stream 2 is no video; its video streams: 0 (40×24 ffv1), 1 (40×24 ffv1)" in wrong.error
+
+
+def test_damage_is_refused_or_tolerated_aloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    noise = np.random.default_rng(0).integers(0, 256, (6, 24, 40, 3), np.uint8)
+    spoil_packet(write_video(tmp_path / "a.avi", noise, "mjpeg", "yuvj420p"), 3)
+    refused = run_here("pfnr-train", "add", "a.avi", *TRAIN)
+    assert refused.code == 1
+    assert "damaged at frame 3 (0.12 s)" in refused.error
+    done = run_here("pfnr-train", "add", "a.avi", "--tolerate-damage", *TRAIN)
+    assert done.code == 0
+    assert "a.avi: damaged at frame 3 (0.12 s)" in done.stderr
+    assert run_here("pfnr-train", "eval").code == 0

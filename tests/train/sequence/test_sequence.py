@@ -113,6 +113,8 @@ def test_a_part_of_a_sequence_keeps_its_order(tmp_path: Path) -> None:
         ('frames = "1:9"', 'frames = "9"', "frame range '9' is not A:B"),
         ('frames = "1:9"', 'frames = "1:9:2"', "must be A:B without steps"),
         ('frames = "1:9"', 'path = "1"', r"\[\[video\]\] 0 has unknown path; allowed: name, clip, frames, fps"),
+        ('frames = "1:9"', "stream = -1", r"\[\[video\]\] 0: stream -1 is not the index of a stream"),
+        ('frames = "1:9"', "tolerate_damage = 1", r"\[\[video\]\] 0: tolerate_damage 1 is not true or false"),
         ('clip = "first.mkv"', 'clip = "/etc/passwd"', "leaves the data folder"),
         ('clip = "first.mkv"', 'clip = "../first.mkv"', "leaves the data folder"),
         ('name = "one"', 'name = "two"', "two videos are called two"),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from helpers.clips import write_lossless
+from helpers.clip_surgery import join_streams, overwrite, spoil_packet
+from helpers.clips import write_lossless, write_video
 from helpers.synthetic import moving_pattern
 
 from pfnr_runtime.errors import ClipError
@@ -84,3 +86,30 @@ def test_the_data_folder_is_an_option_or_a_variable(tmp_path: Path, monkeypatch:
     assert data_folder(None) == tmp_path
     with pytest.raises(ClipError, match="does not exist"):
         data_folder(tmp_path / "nowhere")
+
+
+def test_a_video_names_its_stream_and_whether_damage_is_tolerated(tmp_path: Path) -> None:
+    parts = [write_lossless(tmp_path / f"part{k}.mkv", moving_pattern(4, 40, 24, k)) for k in range(2)]
+    join_streams(tmp_path / "both.mkv", [(part, k == 0) for k, part in enumerate(parts)])
+    noise = np.random.default_rng(0).integers(0, 256, (6, 24, 40, 3), np.uint8)
+    spoil_packet(write_video(tmp_path / "bad.avi", noise, "mjpeg", "yuvj420p"), 3)
+    sequence = made_sequence(
+        tmp_path,
+        'name = "first"\nclip = "both.mkv"',
+        'name = "second"\nclip = "both.mkv"\nstream = 1',
+        'name = "bad"\ntolerate_damage = true',
+        'name = "strict"\nclip = "bad.avi"',
+    )
+    found = find_clips(sequence, tmp_path)
+    for k in range(2):
+        assert np.array_equal(found[k].read(sequence).frames, moving_pattern(4, 40, 24, k))
+    assert len(found[2].read(sequence).frames) == 6
+    with pytest.raises(ClipError, match="damaged at frame 3"):
+        found[3].read(sequence)
+
+
+def test_a_count_in_a_header_that_is_too_small_hides_no_frames(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.avi", moving_pattern(8, 40, 24), "mpeg4")
+    overwrite(path, path.read_bytes().index(b"strh") + 8 + 32, b"\x02\0\0\0")
+    sequence = made_sequence(tmp_path, 'name = "a"\nframes = "2:8"')
+    assert len(find_clips(sequence, tmp_path)[0].read(sequence).frames) == 6
