@@ -76,6 +76,9 @@ def compare_methods(
     found = find_clips(chosen, data_folder(data))
     describe_differences(chosen, found, say)
     videos = [NamedClip(each.video.name, each.read(chosen)) for each in found]
+    for video in videos:
+        for note in video.clip.info.notes:
+            say(f"{video.name}: {note}")
     setting = Setting(chosen.config, chosen.recipe, len(videos), choose_device(device), memory)
     results = compare(wanted, setting, videos, out or Path("out/compare") / chosen.name, say)
     if report is not None:

@@ -88,6 +88,8 @@ def run(
 
         def train(before: Library, clip: Clip, name: str) -> Library:
             saved = find_state(state_path(path, len(before.sessions)), saving, ranks)
+            for note in clip.info.notes if ranks.leads else ():
+                say(f"{name}: {note}")
             if chosen.recipe.values == SHARED:
                 say_lack_of_free_weights(before)
             with watch(name, chosen.recipe, clip.frames, tensorboard if ranks.leads else None) as on_step:

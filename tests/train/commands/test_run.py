@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
-from helpers.clips import write_lossless
+from helpers.clip_surgery import spoil_packet
+from helpers.clips import write_lossless, write_video
 from helpers.running import run_here
 from helpers.synthetic import moving_pattern
 
@@ -217,3 +219,15 @@ def test_a_comparison_of_unknown_methods_trains_nothing(folder: Path) -> None:
     assert done.code == 2
     assert "method 'best' is none of stl, mtl" in done.error
     assert not Path("out").exists()
+
+
+def test_what_is_noted_of_a_clip_is_said_before_it_is_trained(folder: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (6, 24, 40, 3), np.uint8)
+    spoil_packet(write_video(folder / "bad.avi", noise, "mjpeg", "yuvj420p"), 3)
+    (folder / "three.toml").write_text(SEQUENCE.replace('name = "c"', 'name = "c"\nclip = "bad.avi"'))
+    assert "damaged at frame 3" in refusal()[1]
+    text = SEQUENCE.replace('name = "c"', 'name = "c"\nclip = "bad.avi"\ntolerate_damage = true')
+    (folder / "three.toml").write_text(text)
+    done = run_here("pfnr-train", "run", "three.toml", "--threads", 1)
+    assert done.code == 0
+    assert "c: damaged at frame 3 (0.12 s)" in done.stderr
