@@ -10,7 +10,14 @@ from pfnr_export.graph import IR_VERSION, OPSET, Graph
 from pfnr_export.layers import Decoder, OutputActivation, emit_all
 from pfnr_export.passes.rewrite import replace_run
 from pfnr_export.passes.subpixel import SubpixelShuffle
-from pfnr_runtime.artifact.contract import FRAME_INDEX, METADATA_KEY, OUTPUT_NAME, ArtifactContract, ArtifactInput
+from pfnr_runtime.artifact.contract import (
+    FRAME_INDEX,
+    METADATA_KEY,
+    OUTPUT_NAME,
+    ArtifactContract,
+    ArtifactInput,
+    frame_shape,
+)
 from pfnr_runtime.errors import UsageError
 
 MAX_BYTES = 2**31 - 1  # the limit of one protobuf message, and so of an ONNX file without external data
@@ -30,13 +37,11 @@ def emit_graph(
     """A decoder written into an empty graph. output: a key of `OUTPUT_KINDS`. size: a frame's height, width.
     source: the input that its first layer takes.
     """
-    height, width = size
     if output == "uint8":
-        last = _emit_pixels(decoder, graph, source.name)
-        kind, shape = TensorProto.UINT8, ("batch", height, width, 3)
+        last, kind = _emit_pixels(decoder, graph, source.name), TensorProto.UINT8
     else:
-        last = emit_all(decoder, graph, source.name)
-        kind, shape = TensorProto.FLOAT, ("batch", 3, height, width)
+        last, kind = emit_all(decoder, graph, source.name), TensorProto.FLOAT
+    shape = ("batch", *frame_shape(output, *size))
     graph.nodes[-1].output[0] = OUTPUT_NAME
     assert graph.nodes[-1].name == last
     return helper.make_graph(

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pfnr_runtime.artifact.contract import INPUT_NAME, OUTPUT_NAME, ArtifactContract
+from pfnr_runtime.artifact.contract import INPUT_NAME, OUTPUT_NAME, ArtifactContract, frame_shape
 from pfnr_runtime.errors import PfnrError
 from pfnr_runtime.system.atomic_file import write_atomically
 from pfnr_runtime.video.record import VideoRecord
@@ -89,7 +89,7 @@ def write_model(repository: Path, contract: ArtifactContract, artifact: bytes) -
 def config_text(name: str, contract: ArtifactContract) -> str:
     """The model's configuration, in the text form of Triton's `ModelConfig` message."""
     video = contract.video
-    sizes = [video.height, video.width, 3] if contract.output == "uint8" else [3, video.height, video.width]
+    sizes = frame_shape(contract.output, video.height, video.width)
     about = {
         "pfnr_video": video.name,
         "pfnr_frames": str(video.frames),

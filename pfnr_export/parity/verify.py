@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,9 +14,9 @@ from polygraphy.logger import G_LOGGER
 from pfnr_export.parity.runners import ArtifactRunner, MaskedSessionRunner
 from pfnr_runtime import VideoDecoder
 from pfnr_runtime.artifact.contract import INPUT_NAME, OUTPUT_NAME, ArtifactContract
-from pfnr_runtime.artifact.parity import FrameParity, ParityRule, problems_of
+from pfnr_runtime.artifact.parity import Comparison, FrameParity, ParityRule, finite
 from pfnr_runtime.errors import VerificationError
-from pfnr_runtime.video.metrics import PSNR_CEILING, psnr
+from pfnr_runtime.video.metrics import capped_psnr, mse_of_psnr, psnr_of_mse
 from pfnr_runtime.video.record import VideoRecord
 from pfnr_train.library.library import Library
 
@@ -67,8 +66,7 @@ class VerificationReport:
     @property
     def psnr(self) -> float:
         """PSNR between the two sides in dB over all samples, inf if every one is equal."""
-        error = sum(255**2 / 10 ** (f.psnr / 10) for f in self.frames) / len(self.frames)
-        return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+        return psnr_of_mse(sum(mse_of_psnr(f.psnr) for f in self.frames) / len(self.frames))
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; a PSNR of equal frames is null."""
@@ -86,18 +84,9 @@ class VerificationReport:
             "differing_samples": self.differing,
             "samples": self.samples,
             "worst_frame_fraction": max(f.fraction for f in self.frames),
-            "psnr_between": _finite(self.psnr),
+            "psnr_between": finite(self.psnr),
             "source": None if self.source is None else asdict(self.source),
-            "per_frame": [
-                {
-                    "frame": f.frame,
-                    "largest": f.largest,
-                    "differing": f.differing,
-                    "psnr": _finite(f.psnr),
-                    "loss": f.loss,
-                }
-                for f in self.frames
-            ],
+            "per_frame": [f.to_json() for f in self.frames],
         }
 
 
@@ -117,28 +106,29 @@ def verify_artifact(
     check_origin(contract, library)
     G_LOGGER.module_severity = G_LOGGER.CRITICAL
     runners = [MaskedSessionRunner(library.session_weights(contract.session)), ArtifactRunner(decoder)]
-    frames: list[FrameParity] = []
+    compared = Comparison(rule)
     against_source: list[tuple[float, float]] = []
 
     def compare(reference: Any, artifact: Any) -> dict[str, FrameParity]:
-        index = len(frames)
+        index = len(compared.frames)
         pair = reference[OUTPUT_NAME][0], artifact[OUTPUT_NAME][0]
-        frames.append(rule.compare(index, *pair, None if source is None else source[index]))
+        found = compared.add(index, *pair, None if source is None else source[index])
         if source is not None:
-            against_source.append(tuple(min(PSNR_CEILING, psnr(side, source[index])) for side in pair))  # type: ignore[arg-type]
-        on_frame(len(frames))
-        return {OUTPUT_NAME: frames[-1]}
+            against_source.append((capped_psnr(pair[0], source[index]), capped_psnr(pair[1], source[index])))
+        on_frame(len(compared.frames))
+        return {OUTPUT_NAME: found}
 
     for start in range(0, len(decoder), CHUNK):
         feed = [{INPUT_NAME: np.array([i])} for i in range(start, min(start + CHUNK, len(decoder)))]
         Comparator.compare_accuracy(Comparator.run(runners, data_loader=feed), compare_func=compare)
+    frames = tuple(compared.frames)
     if len(frames) != len(decoder):
         raise VerificationError(f"{len(frames)} of {len(decoder)} frames were compared; the proof is not complete")
     summary = None
     if against_source:
         summary = SourceParity(*(float(np.mean(side)) for side in zip(*against_source, strict=True)))
-    problems = problems_of(frames, rule)
-    return VerificationReport(contract, str(decoder.backend), rule, tuple(frames), summary, tuple(problems))
+    problems = tuple(compared.problems())
+    return VerificationReport(contract, str(decoder.backend), rule, frames, summary, problems)
 
 
 def check_origin(contract: ArtifactContract, library: Library) -> None:
@@ -169,7 +159,3 @@ def _describe(video: VideoRecord) -> str:
         f"{video.name!r}, {video.frames} frames of {video.width}x{video.height} at {video.fps} fps, "
         f"{video.sample_aspect} samples, {video.colour.matrix}, {video.colour.range} range, from {video.source!r}"
     )
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -44,8 +44,8 @@ class Engine:
     def picture(self, frame: float) -> NDArray[np.uint8]:
         """One frame, uint8 [H, W, 3], whatever the model's output."""
         [output] = self.values([OUTPUT_NAME], frame)
-        pixels: NDArray[np.uint8] = output if output.dtype == np.uint8 else to_pictures(output)
-        return pixels[0]
+        pixels: NDArray[np.uint8] = to_pictures(output)[0]
+        return pixels
 
     def pictures(self, frames: Iterable[int]) -> Iterator[NDArray[np.uint8]]:
         """Frames one after another."""

@@ -13,7 +13,7 @@ import onnx
 from pfnr_export.precisions.base import Subject
 from pfnr_export.precisions.engine import Engine
 from pfnr_runtime.artifact.parity import ASSUMED_SOURCE_PSNR, DIGITS
-from pfnr_runtime.video.metrics import PSNR_CEILING, mse, psnr
+from pfnr_runtime.video.metrics import PSNR_CEILING, capped_psnr, mse
 
 SOURCE, ESTIMATE = "source", "estimate"
 
@@ -47,7 +47,7 @@ class Judge:
         assumed = ASSUMED_SOURCE_PSNR if known is None else known
         self.source_psnr = [assumed] * subject.frames
         if subject.source is not None:
-            self.source_psnr = [_capped(a, b) for a, b in zip(self.reference, subject.source, strict=True)]
+            self.source_psnr = [capped_psnr(a, b) for a, b in zip(self.reference, subject.source, strict=True)]
 
     def losses(self, model: onnx.ModelProto, frames: Iterable[int]) -> list[FrameLoss]:
         """What the model loses on each of these frames."""
@@ -81,19 +81,15 @@ class Judge:
         }
 
     def _loss(self, frame: int, picture: np.ndarray[Any, np.dtype[np.uint8]]) -> FrameLoss:
-        between, before = _capped(picture, self.reference[frame]), self.source_psnr[frame]
+        between, before = capped_psnr(picture, self.reference[frame]), self.source_psnr[frame]
         if self.subject.source is None:
             exact = between == PSNR_CEILING
             loss = 0.0 if exact else 10 * math.log10(1 + 10 ** ((before - between) / 10))
             return FrameLoss(frame, between, None, loss)
-        after = _capped(picture, self.subject.source[frame])
+        after = capped_psnr(picture, self.subject.source[frame])
         return FrameLoss(frame, between, after, before - after)
 
 
 def worst(losses: list[FrameLoss]) -> float:
     """The largest loss of any frame in dB."""
     return max(found.loss for found in losses)
-
-
-def _capped(a: np.ndarray[Any, np.dtype[np.uint8]], b: np.ndarray[Any, np.dtype[np.uint8]]) -> float:
-    return min(PSNR_CEILING, psnr(a, b))

@@ -54,6 +54,11 @@ class ArtifactInput:
 FRAME_INDEX = ArtifactInput(INPUT_NAME, "int64")
 
 
+def frame_shape(output: str, height: int, width: int) -> tuple[int, int, int]:
+    """The sizes of one frame as an artifact gives it. output: a key of `OUTPUT_KINDS`."""
+    return (height, width, 3) if output == "uint8" else (3, height, width)
+
+
 @dataclass(frozen=True)
 class ArtifactContract:
     """What one exported decoder is.

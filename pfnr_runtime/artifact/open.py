@@ -15,6 +15,7 @@ from pfnr_runtime.artifact.contract import (
     ArtifactContract,
     ArtifactInput,
     SharedContract,
+    frame_shape,
     parse_contract,
 )
 from pfnr_runtime.artifact.onnx.file import OnnxSummary, ValueInfo, summarise, summarise_bytes
@@ -227,9 +228,7 @@ def _check_session_inputs(path: Path, inputs: tuple[ValueInfo, ...]) -> None:
 
 def _check_output(path: Path, summary: OnnxSummary, contract: ArtifactContract | SharedContract) -> None:
     video = contract.video if isinstance(contract, ArtifactContract) else contract
-    size: tuple[int, ...] = (
-        (video.height, video.width, 3) if contract.output == "uint8" else (3, video.height, video.width)
-    )
+    size = frame_shape(contract.output, video.height, video.width)
     got = ", ".join(map(str, summary.outputs)) or "none"
     match summary.outputs:
         case (ValueInfo(name, dtype, (batch, *rest)),) if (

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pfnr_runtime.artifact.contract import ArtifactContract
 from pfnr_runtime.errors import ParameterError, UsageError
-from pfnr_runtime.video.metrics import PSNR_CEILING, mse, psnr
+from pfnr_runtime.video.metrics import PSNR_CEILING, capped_psnr, mse, mse_of_psnr, psnr_of_mse
 
 Picture = NDArray[np.uint8]
 # Engines round int8 and fp16 sums differently; this much less likeness than was proven, in dB, moves the
@@ -50,6 +50,16 @@ class FrameParity:
     def fraction(self) -> float:
         """Share of samples that differ."""
         return self.differing / self.samples
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types; the PSNR of equal frames is null."""
+        return {
+            "frame": self.frame,
+            "largest": self.largest,
+            "differing": self.differing,
+            "psnr": finite(self.psnr),
+            "loss": self.loss,
+        }
 
 
 class ParityRule(Protocol):
@@ -169,7 +179,7 @@ class BudgetRule:
 
     def allows(self, frame: int, samples: int, least_sum: int, least_squares: float) -> bool:
         """See `ParityRule`."""
-        return least_squares / samples <= 255**2 / 10 ** (self.floors[frame] / 10)
+        return least_squares / samples <= mse_of_psnr(self.floors[frame])
 
     def worst(self, frames: Sequence[FrameParity]) -> FrameParity:
         """See `ParityRule`."""
@@ -239,8 +249,32 @@ def mean_loss(frames: Sequence[FrameParity]) -> float | None:
 
 def source_loss(reference: Picture, decoded: Picture, source: Picture) -> float:
     """How much lower the decoded frame's PSNR against the source is than the reference's, in dB."""
-    before, after = (min(PSNR_CEILING, psnr(side, source)) for side in (reference, decoded))
-    return before - after
+    return capped_psnr(reference, source) - capped_psnr(decoded, source)
+
+
+class Comparison:
+    """Frames held against their reference under one rule, one after another.
+
+    frames: what was found of each, in the order they came.
+    """
+
+    def __init__(self, rule: ParityRule) -> None:
+        self.rule = rule
+        self.frames: list[FrameParity] = []
+
+    def add(self, frame: int, reference: Picture, decoded: Picture, source: Picture | None = None) -> FrameParity:
+        """Compare one more frame, uint8 [H, W, 3] each."""
+        self.frames.append(self.rule.compare(frame, reference, decoded, source))
+        return self.frames[-1]
+
+    def problems(self) -> list[str]:
+        """What breaks the rule so far, in words; empty where it holds."""
+        return problems_of(self.frames, self.rule) if self.frames else []
+
+
+def finite(value: float | None) -> float | None:
+    """A figure as JSON takes it: None in place of infinity."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def problems_of(frames: Sequence[FrameParity], rule: ParityRule) -> list[str]:
@@ -271,6 +305,5 @@ def _parity(
         difference = np.abs(reference.astype(np.int16) - decoded)
         counts = int(difference.max()), int(np.count_nonzero(difference))
     error = mse(reference, decoded) if counts[1] else 0.0
-    between = 10 * math.log10(255**2 / error) if error else math.inf
     loss = None if source is None else source_loss(reference, decoded, source)
-    return FrameParity(frame, *counts, reference.size, between, passed, loss)
+    return FrameParity(frame, *counts, reference.size, psnr_of_mse(error), passed, loss)

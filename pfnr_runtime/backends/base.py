@@ -119,7 +119,7 @@ class Backend(ABC):
     def _as_pictures(self, output: NDArray[Any], count: int) -> NDArray[np.uint8]:
         """The engine's output as pictures; a BackendError unless it is what the contract promises."""
         video = self.artifact.contract.video
-        pictures = output if self.artifact.contract.output == "uint8" else to_pictures(output)
+        pictures = to_pictures(output)
         expected = (count, video.height, video.width, 3)
         if pictures.dtype != _UINT8 or pictures.shape != expected:
             raise BackendError(
@@ -214,10 +214,13 @@ class BackendKind:
 
 
 def to_pictures(output: NDArray[Any]) -> NDArray[np.uint8]:
-    """float32 [B, 3, H, W] in [0, 1] → uint8 [B, H, W, 3], rounded half to even as the graph's own tail does.
+    """An artifact's output as pictures, uint8 [B, H, W, 3], whichever of `OUTPUT_KINDS` it is.
 
-    A BackendError if a sample is not a number.
+    float32 [B, 3, H, W] in [0, 1] is rounded half to even, as the tail of a graph that gives uint8 does. A
+    BackendError if a sample is not a number.
     """
+    if output.dtype == _UINT8:
+        return output
     if not np.isfinite(output).all():
         raise BackendError("the decoded frame holds values that are not numbers; export at a higher precision")
     scaled = np.rint(np.clip(output.astype(np.float32, copy=False), 0, 1) * np.float32(255))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pfnr_runtime.artifact.contract import OUTPUT_NAME
+from pfnr_runtime.artifact.contract import OUTPUT_NAME, frame_shape
 from pfnr_runtime.artifact.open import ArtifactFile
 from pfnr_runtime.backends.device.dlpack import CPU, CUDA
 from pfnr_runtime.backends.device.frames import DeviceFrames
@@ -100,8 +100,7 @@ class BoundSession:
             while len(self._outputs) >= KEPT_OUTPUTS:
                 del self._outputs[next(iter(self._outputs))]
             contract = self._artifact.contract
-            height, width = contract.video.height, contract.video.width
-            shape = (height, width, 3) if contract.output == "uint8" else (3, height, width)
+            shape = frame_shape(contract.output, contract.video.height, contract.video.width)
             self._outputs[batch] = ort.OrtValue.ortvalue_from_shape_and_type(
                 [batch, *shape], np.dtype(contract.output).type, self._device, 0
             )

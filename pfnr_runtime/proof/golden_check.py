@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pfnr_runtime.artifact.golden import Golden, block_edges, block_sums, frame_digest
-from pfnr_runtime.artifact.parity import FrameParity, ParityRule, problems_of
+from pfnr_runtime.artifact.parity import Comparison, FrameParity, ParityRule, finite
 from pfnr_runtime.decoder import VideoDecoder
 
 
@@ -47,10 +46,6 @@ class GoldenReport:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; the PSNR of equal frames is null."""
-
-        def finite(value: float | None) -> float | None:
-            return value if value is not None and math.isfinite(value) else None
-
         return {
             "passed": self.passed,
             "problems": list(self.problems),
@@ -62,10 +57,7 @@ class GoldenReport:
             "psnr_between": finite(self.psnr),
             "bounded_frames": self.bounded,
             "refuted_frames": list(self.refuted),
-            "whole_frames": [
-                {"frame": f.frame, "largest": f.largest, "differing": f.differing, "psnr": finite(f.psnr)}
-                for f in self.whole
-            ],
+            "whole_frames": [f.to_json() for f in self.whole],
         }
 
 
@@ -87,12 +79,12 @@ def check_golden(
     )
     counts = (heights[:, None] * widths[None, :])[..., None]
     samples = video.height * video.width * 3
-    identical, bounded, refuted, whole = 0, 0, [], []
+    identical, bounded, refuted, whole = 0, 0, [], Comparison(rule)
     for frame in decoder:
         same = frame_digest(frame.data) == golden.header.sha256[frame.index]
         identical += same
         if frame.index in golden.whole:
-            whole.append(rule.compare(frame.index, golden.whole[frame.index], frame.data))
+            whole.add(frame.index, golden.whole[frame.index], frame.data)
         elif not same:
             bounded += 1
             difference = block_sums(frame.data).astype(np.int64) - golden.blocks[frame.index]
@@ -101,12 +93,19 @@ def check_golden(
             if not rule.allows(frame.index, samples, least_sum, least_squares):
                 refuted.append(frame.index)
         on_frame(frame.index + 1)
-    problems = problems_of(whole, rule) if whole else []
+    problems = whole.problems()
     if refuted:
         problems.append(
             f"{len(refuted)} more frames are further from PyTorch's than the rule allows, by the sums of their "
             f"blocks; the first is frame {refuted[0]}"
         )
     return GoldenReport(
-        str(decoder.backend), rule, len(decoder), identical, tuple(whole), bounded, tuple(refuted), tuple(problems)
+        str(decoder.backend),
+        rule,
+        len(decoder),
+        identical,
+        tuple(whole.frames),
+        bounded,
+        tuple(refuted),
+        tuple(problems),
     )

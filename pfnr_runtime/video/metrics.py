@@ -32,5 +32,19 @@ def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
 
     One figure over all samples given; the PSNR of a video is usually the mean over its frames' figures.
     """
-    error = mse(a, b)
+    return psnr_of_mse(mse(a, b))
+
+
+def capped_psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """`psnr`, at most `PSNR_CEILING`: what means over frames are taken of."""
+    return min(PSNR_CEILING, psnr(a, b))
+
+
+def psnr_of_mse(error: float) -> float:
+    """PSNR in dB of a mean squared difference in squared steps of 255, inf for 0."""
     return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+
+
+def mse_of_psnr(decibels: float) -> float:
+    """The inverse of `psnr_of_mse`."""
+    return 255**2 / 10 ** (decibels / 10)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pfnr_runtime.video.metrics import PSNR_CEILING, psnr
+from pfnr_runtime.video.metrics import capped_psnr
 
 # Five scales of an 11-tap window need a shorter side above this (pytorch-msssim's own rule).
 MS_SSIM_LEAST_SIDE = 160
@@ -38,7 +38,7 @@ def measure_quality(decoded: NDArray[np.uint8], source: NDArray[np.uint8], simil
 
     similarity: whether to measure MS-SSIM too, which takes most of the time.
     """
-    figures = tuple(min(PSNR_CEILING, psnr(a, b)) for a, b in zip(decoded, source, strict=True))
+    figures = tuple(capped_psnr(a, b) for a, b in zip(decoded, source, strict=True))
     if not similarity or min(decoded.shape[1:3]) <= MS_SSIM_LEAST_SIDE:
         return Quality(figures, None)
     from pytorch_msssim import ms_ssim

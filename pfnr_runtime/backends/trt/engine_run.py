@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pfnr_runtime.artifact.contract import frame_shape
 from pfnr_runtime.artifact.lifted_graph import SharedWeight
 from pfnr_runtime.artifact.masked_weights import MaskedWeights
 from pfnr_runtime.artifact.open import ArtifactFile
@@ -37,13 +38,12 @@ class EngineRun:
         cuda_graph: bool = True,
     ) -> None:
         contract = artifact.contract
-        height, width = contract.video.height, contract.video.width
         self._step = EngineStep(library, device, engine, batch_profiles(max_batch), contract.input)
         self._weights = MaskedWeights(weights)
         self.loop = DecodeLoop(
             device,
             self._step,
-            shape=(height, width, 3) if contract.output == "uint8" else (3, height, width),
+            shape=frame_shape(contract.output, contract.video.height, contract.video.width),
             dtype=contract.output,
             source=contract.input,
             max_batch=max_batch,

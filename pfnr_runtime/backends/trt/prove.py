@@ -6,7 +6,7 @@ import numpy as np
 
 from pfnr_runtime.artifact.golden import SUFFIX, Golden, read_golden
 from pfnr_runtime.artifact.open import ArtifactFile
-from pfnr_runtime.artifact.parity import problems_of, rule_for
+from pfnr_runtime.artifact.parity import Comparison, rule_for
 from pfnr_runtime.backends.base import to_pictures
 from pfnr_runtime.backends.trt.decode_loop import DecodeLoop
 from pfnr_runtime.errors import BackendError
@@ -28,18 +28,15 @@ def prove(loop: DecodeLoop, artifact: ArtifactFile, golden: Golden) -> str:
 
     Returns what was seen, for people. A BackendError if the rule does not hold.
     """
-    rule = rule_for(artifact.contract)
+    compared = Comparison(rule_for(artifact.contract))
     numbers = np.array(sorted(golden.whole), np.int64)
     if len(numbers) == 0:
         return "its golden file has no whole frames to compare"
-    found = []
     for batch in (*np.split(numbers, len(numbers)), numbers):
-        decoded = loop.decode(artifact.contract.inputs_at(batch))
-        pictures = decoded if artifact.contract.output == "uint8" else to_pictures(decoded)
-        found += [
-            rule.compare(int(i), golden.whole[int(i)], picture) for i, picture in zip(batch, pictures, strict=True)
-        ]
-    if problems := problems_of(found, rule):
+        pictures = to_pictures(loop.decode(artifact.contract.inputs_at(batch)))
+        for i, picture in zip(batch.tolist(), pictures, strict=True):
+            compared.add(i, golden.whole[i], picture)
+    if problems := compared.problems():
         raise BackendError(f"{artifact.path}: the engine that was built is not used: {'; '.join(problems)}")
-    largest = max(frame.largest for frame in found)
+    largest = max(frame.largest for frame in compared.frames)
     return f"{len(numbers)} golden frames within the rule, largest difference {largest} of 255"
