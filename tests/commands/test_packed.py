@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.commands import command_line, environment
+from helpers.libraries import small_config
+from helpers.own_sessions import coded_values, with_values
 from helpers.running import run_here
 
+from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_runtime import VideoDecoder
+from pfnr_runtime.artifact.open import ArtifactFile, examine_artifact
+from pfnr_runtime.serve.catalogue import Catalogue
+from pfnr_train.library.values import CodedValues
+from pfnr_train.session.initialise import new_library
 
 
 @pytest.fixture
@@ -64,9 +73,6 @@ def test_continuous_time_packs_too(folder: Path) -> None:
 
 
 def test_inspect_says_where_its_bytes_go(both: tuple[Path, Path]) -> None:
-    import json
-    import subprocess
-
     def inspect(*arguments: object) -> str:
         line = command_line("inspect", *arguments)
         return subprocess.run(line, env=environment(), capture_output=True, text=True, check=True).stdout
@@ -96,3 +102,42 @@ def test_mistakes_are_named(both: tuple[Path, Path], arguments: tuple[object, ..
     assert done.code == code
     assert what in done.error
     assert not Path("x.onnx").exists()
+
+
+@pytest.mark.parametrize("combine", ["none", "replace"])
+def test_a_session_trained_for_its_bytes_takes_what_its_stream_takes(combine: str, tmp_path: Path) -> None:
+    config = small_config(combine)
+    library = with_values(new_library(config, 0), coded_values(config, 1))
+    library = with_values(library, coded_values(config, 2, parent=0, inherits=("block.0.conv.weight",)))
+    for index, session in enumerate(library.sessions):
+        values = session.values
+        assert isinstance(values, CodedValues)
+        export_session(library, index, tmp_path / "v.onnx", ExportOptions())
+        done = export_session(library, index, tmp_path / "v.pfnv", ExportOptions())
+        opened = examine_artifact(tmp_path / "v.pfnv")
+        assert isinstance(opened, ArtifactFile)
+        assert opened.read() == (tmp_path / "v.onnx").read_bytes()
+        # Beside the stream: graph, contract, derivations; and weights that are the sum of two sessions'.
+        assert done.file_bytes < len(values.data) + (900 if index == 0 else 1400)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("decode", ("md5:",)),
+        ("play", ("null:",)),
+        ("bench", ("--seconds", 0.1, "--cold-starts", 1, "--batches", "", "--json")),
+    ],
+)
+def test_the_runtime_opens_it(both: tuple[Path, Path], command: str, arguments: tuple[object, ...]) -> None:
+    done = subprocess.run(
+        command_line(command, both[0], *arguments), env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_browser_is_shown_it(both: tuple[Path, Path]) -> None:
+    with Catalogue([both[0]]) as catalogue:
+        frame = catalogue.frame(2, 1)
+    with VideoDecoder(both[1]) as decoder:
+        np.testing.assert_array_equal(frame.data, decoder[1].data)
