@@ -91,7 +91,7 @@ class _Reader:
     def _coded(self, name: str, coded: Coded) -> NDArray[np.int32]:
         assert self._symbols is not None
         shift, size = coded.shift, coded.size
-        values = np.zeros(size, np.int64)
+        values = np.zeros(size, np.int32)
         model, bits = ScaleModel(coded.settings), float(shift * size)
         for plane in coded.settings.view.planes():
             classes, expected = model.expect(plane)
@@ -106,10 +106,11 @@ class _Reader:
         if shift:
             bits_of, self._low = self._low[: shift * size], self._low[shift * size :]
             low = bits_of.reshape(size, shift) @ (1 << np.arange(shift - 1, -1, -1))
-            values = (values << shift) + low - (1 << shift >> 1)
+            wide = (values.astype(np.int64) << shift) + low - (1 << shift >> 1)
+            values = np.clip(wide, -LARGEST - 1, LARGEST + 1).astype(np.int32)
         if size and max(-int(values.min()), int(values.max())) > LARGEST:
             raise CodingError(f"{name}: a coded weight of more than {LARGEST} steps")
-        return coded.slices.spread(values.astype(np.int32))
+        return coded.slices.spread(values)
 
     def _differences(self, classes: Integers, symbols: NDArray[np.uint8]) -> Integers:
         differences = _DIFFERENCES.take(symbols)

@@ -33,7 +33,9 @@ class Quantised:
 
     def values(self) -> NDArray[np.float32]:
         """The numbers themselves, float32, exact."""
-        return np.ldexp(self.integers.astype(np.float32), np.int32(self.exponent)).astype(np.float32)
+        values = self.integers.astype(np.float32)
+        values *= np.float32(2.0**self.exponent)
+        return values
 
 
 Tensor = Union[Quantised, NDArray[np.float32]]  # noqa: UP007 (Python 3.10 cannot join an NDArray with |)

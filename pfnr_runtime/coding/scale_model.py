@@ -28,6 +28,7 @@ FRACTION = 12  # bits after the point of a mean
 FARTHEST = 32767  # what lies farther counts as if it lay here
 SIXTEENTHS = 16  # of an octave, in which logarithms are counted
 _MANTISSA = 10
+_PARTS_APART = (np.arange(PARTS)[:, None] - np.arange(PARTS)) % PARTS
 
 
 def axes_sets(count: int) -> list[Axes]:
@@ -84,8 +85,7 @@ class Means:
         float64 is exact.
         """
         self._sum += np.bincount(keys, values, len(self._sum)).astype(np.int64)
-        parts = np.arange(plane.first, plane.last)
-        added = self._others[(parts - np.arange(PARTS)[:, None]) % PARTS].sum(axis=1)
+        added = self._others[_PARTS_APART[plane.first : plane.last]].sum(axis=0)
         self._count += added[self._residues]
 
 
@@ -95,7 +95,7 @@ def _places_by_part(lengths: Sequence[int]) -> Integers:
     counts[0] = 1
     for length in lengths:
         along = np.bincount(np.arange(length) % PARTS, minlength=PARTS)
-        counts = np.sum([along[shift] * np.roll(counts, shift) for shift in range(PARTS)], axis=0)
+        counts = counts[_PARTS_APART] @ along
     return counts
 
 
