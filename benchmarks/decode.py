@@ -95,7 +95,7 @@ def h264_clip(path: Path, frames: np.ndarray) -> None:
 
 
 def decode_h264(path: Path, threads: int) -> float:
-    """Frames a second of a software H.264 decode to RGB."""
+    """Frames per second of a software H.264 decode to RGB."""
     start = perf_counter()
     with H264Reader(path, threads=threads) as reader:
         count = sum(1 for _ in reader.pictures())

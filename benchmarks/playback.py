@@ -222,7 +222,7 @@ def report(result: dict[str, Any]) -> None:
         ],
     )
     show(
-        f"Played for {timed['seconds']:.0f} s at {video['fps']} frames a second",
+        f"Played for {timed['seconds']:.0f} s at {video['fps']} frames per second",
         ("", ""),
         [
             ("shown", str(timed["shown"])),

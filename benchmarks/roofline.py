@@ -105,12 +105,12 @@ def steps(config: ModelConfig, precision: str) -> Iterator[Step]:
 
 
 def frames_per_second(config: ModelConfig, precision: str, device: Device, compute: float, memory: float) -> float:
-    """Frames a second at these fractions of the peaks, one frame at a time."""
+    """Frames per second at these fractions of the peaks, one frame at a time."""
     return 1 / sum(step.seconds(device, compute, memory) for step in steps(config, precision))
 
 
 def table(compute: float, memory: float) -> list[dict[str, Any]]:
-    """Every preset at every size: GMAC and MB a frame, and frames a second by device and precision."""
+    """Every preset at every size: GMAC and MB per frame, and frames per second by device and precision."""
     rows = []
     for preset in PRESETS:
         for label, (width, height) in SIZES.items():
@@ -149,7 +149,7 @@ def main() -> None:
         for row in rows
     ]
     title = (
-        f"frames a second, {' / '.join(ELEMENT)}, calculated at {given.compute:.0%} of peak arithmetic and "
+        f"frames per second, {' / '.join(ELEMENT)}, calculated at {given.compute:.0%} of peak arithmetic and "
         f"{given.memory:.0%} of peak memory rate"
     )
     peaks = [

@@ -31,13 +31,16 @@ TIME_SLACK = Fraction(1, 10**9)
 class VideoDecoder:
     """Decodes any frame of an artifact; every frame costs the same, in any order.
 
-    path: the .onnx file. session: index or name, for a shared graph of several videos; `switch` goes from one
-    to another. backend: 'auto' or a backend's name; `decoder.backend` prints what runs and why.
-    threads: for engines on the CPU, all available ones by default. max_batch: for engines built for a batch size,
-    the most frames that one run will be asked for, 1 by default. options: what else the backends take; a
-    UsageError lists them. An ArtifactError or BackendError says what is wrong. Ranges are half-open. Use one
-    decoder from one thread at a time; several decoders are independent. A context manager: `close()` frees the
-    engine, and a closed decoder raises ValueError.
+    - path: the .onnx file.
+    - session: index or name, for a shared graph of several videos; `switch` goes from one to another.
+    - backend: 'auto' or a backend's name; `decoder.backend` prints what runs and why.
+    - threads: for engines on the CPU, all available ones by default.
+    - max_batch: for engines built for a batch size, the most frames per run, 1 by default.
+    - options: what else the backends take; a UsageError lists them.
+
+    An ArtifactError or BackendError says what is wrong. Ranges are half-open. Use one decoder from one thread at a
+    time; several decoders are independent. A context manager: `close()` frees the engine, and a closed decoder
+    raises ValueError.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class VideoDecoder:
 
     @property
     def backend(self) -> Selection:
-        """What decodes, and why not something else; print it."""
+        """What decodes, and why no other backend was chosen; print it."""
         return replace(self._selection, description=self._backend.description)
 
     @property
@@ -76,7 +79,7 @@ class VideoDecoder:
         return (self.contract.session,) if graph is None else tuple(list_sidecars(graph.path))
 
     def switch(self, session: str | int) -> None:
-        """Decode another session of a shared graph from now on, by index or name; the graph stays loaded.
+        """Switch to another session of a shared graph, by index or name; the graph stays loaded.
 
         A UsageError if there is no such session, an ArtifactError if its sidecar is damaged or belongs to
         another graph; the decoder then stays where it was. Iterators from before a switch end with an error.
@@ -133,11 +136,11 @@ class VideoDecoder:
         return self._batch(range(start, stop, step))
 
     def get_frame_at_position(self, position: float) -> Frame:
-        """The picture at a place in the video that may lie between frames: 3.25 is a quarter from frame 3 to 4.
+        """The picture at a position that may lie between frames: 3.25 is a quarter of the way from frame 3 to 4.
 
-        Only an artifact exported with `--time continuous` has one: a UsageError otherwise, an IndexError outside
-        0 to N − 1, since nothing after the last frame was ever learnt. Its index is the frame before, and its
-        duration lasts until the next whole frame.
+        Only artifacts exported with `--time continuous` have one: a UsageError otherwise, an IndexError outside 0
+        to N − 1: nothing was trained after the last frame. Its index is the frame before, and its duration lasts
+        until the next whole frame.
         """
         return self.get_frames_at_positions([position])[0]
 
@@ -146,11 +149,11 @@ class VideoDecoder:
         return self._decode(self._places(positions))
 
     def iter_positions(self, positions: Iterable[float], *, batch_size: int | None = None) -> Iterator[FrameBatch]:
-        """`iter` for places that may lie between frames; see `get_frame_at_position`."""
+        """`iter` for positions that may lie between frames; see `get_frame_at_position`."""
         return self._in_batches(self._places(positions), batch_size)
 
     def device_frames(self, indices: Iterable[int]) -> DeviceFrames:
-        """Frames left in the GPU's memory, for DLPack or `__cuda_array_interface__`; a context manager.
+        """Frames kept in the GPU's memory, for DLPack or `__cuda_array_interface__`; a context manager.
 
         In the artifact's own layout: uint8 [B, H, W, 3], or float32 [B, 3, H, W]. TensorRT lends as many as
         `max_batch` at a time. A BackendError where the engine has no device; otherwise errors as `get_frames_at`.
@@ -185,14 +188,14 @@ class VideoDecoder:
         return self._batch(range(video.index_at(start + TIME_SLACK), last))
 
     def cancel(self) -> None:
-        """Give up the decode under way, from another thread, the one thing another thread may do here.
+        """Abort the decode under way: the only method that another thread may call.
 
-        It may end early, with a CancelledError; nothing happens between decodes, or where the engine cannot stop.
+        It may end early, with a CancelledError. Does nothing between decodes, or where the engine cannot stop.
         """
         self._backend.cancel()
 
     def decode_in_stages(self, index: int) -> Stages:
-        """What decoding the frame numbered `index` takes, stage by stage: for measuring alone."""
+        """Decode the frame numbered `index` and time each stage; for measurements only."""
         return self._backend.decode_in_stages(np.array([self._number(index, len(self))], np.int64))
 
     def close(self) -> None:
@@ -229,12 +232,12 @@ class VideoDecoder:
         return number % count
 
     def _places(self, positions: Iterable[float]) -> NDArray[np.float64]:
-        """Places in the video as float64; an IndexError names one outside it."""
+        """Positions in the video as float64; an IndexError names one outside it."""
         if self.contract.time_embedding is None:
             again = "export it again" if self.artifact.graph is None else "export the session alone"
             raise UsageError(
-                f"{self.artifact.path}: decodes whole frames only; {again} with --time continuous for what lies "
-                "between them"
+                f"{self.artifact.path}: decodes whole frames only; {again} with --time continuous to decode "
+                "between frames"
             )
         places, last = np.array([float(position) for position in positions], np.float64), len(self) - 1
         if len(outside := places[~((places >= 0) & (places <= last))]):

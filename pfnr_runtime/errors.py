@@ -1,8 +1,7 @@
-"""What can go wrong, as exceptions that carry their exit code.
+"""Every error a user can cause, as exceptions that carry their exit code.
 
-Every error a user can cause is a `PfnrError`: one line that names the bad value, what is allowed and how
-to fix it. The command line prints that line and exits with `exit_code`; nothing here ever reaches a user
-as a traceback.
+Each is a `PfnrError`: one line that names the bad value, what is allowed and how to fix it. The command line
+prints that line and exits with `exit_code`; nothing here ever reaches a user as a traceback.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ class ClipError(PfnrError):
 
 
 class LibraryError(PfnrError):
-    """A library file that is missing, damaged, locked, of another version, or not ours."""
+    """A library file that is missing, damaged, locked, of another version, or not pfnr's."""
 
 
 class TrainingError(PfnrError):
@@ -27,19 +26,19 @@ class TrainingError(PfnrError):
 
 
 class ArtifactError(PfnrError):
-    """An exported file that is missing, damaged, of another version, or not ours."""
+    """An exported file that is missing, damaged, of another version, or not pfnr's."""
 
 
 class CodingError(PfnrError):
-    """Coded weights that are cut short, damaged, or not what their reader expects."""
+    """Coded weights that are truncated, damaged, or not what their reader expects."""
 
 
 class SinkError(PfnrError):
-    """A place to write frames to that cannot be written."""
+    """An output that cannot be written."""
 
 
 class CancelledError(PfnrError):
-    """A decode that was given up before it ended, because nobody wants its frame any more."""
+    """A decode that was cancelled because its frame is no longer wanted."""
 
 
 class UsageError(PfnrError):
@@ -51,7 +50,7 @@ class UsageError(PfnrError):
 class ParameterError(UsageError):
     """A parameter of the Python API with a value outside what is allowed.
 
-    parameter: its name, which the message begins with; a command puts its own flag there. rest: the value, what
+    parameter: its name, with which the message begins; a command replaces it with its flag. rest: the value, what
     is allowed, and the fix.
     """
 
@@ -61,7 +60,7 @@ class ParameterError(UsageError):
 
 
 class VerificationError(PfnrError):
-    """A proof that failed: frames, digests or quality outside their rule (exit code 3)."""
+    """A failed proof: frames, digests or quality that break their rule (exit code 3)."""
 
     exit_code = 3
 

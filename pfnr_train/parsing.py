@@ -17,7 +17,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def parse_rate(text: str) -> Fraction:
-    """'25', '29.97' or '30000/1001' as frames a second; a UsageError outside (0, 1000] or for other text."""
+    """'25', '29.97' or '30000/1001' as frames per second; a UsageError outside (0, 1000] or for other text."""
     match = re.fullmatch(r"(\d{1,6})(?:\.(\d{1,6})|/(\d{1,6}))?", text.strip(), re.ASCII)
     if match is not None and int(match[3] or 1) > 0:
         rate = Fraction(int(match[1]), int(match[3] or 1))
@@ -25,7 +25,7 @@ def parse_rate(text: str) -> Fraction:
             rate += Fraction(int(match[2]), 10 ** len(match[2]))
         if 0 < rate <= 1000:
             return rate
-    raise UsageError(f"frame rate {text!r} is not between 0 and 1000 frames a second, such as 25 or 30000/1001")
+    raise UsageError(f"frame rate {text!r} is not between 0 and 1000 frames per second, such as 25 or 30000/1001")
 
 
 def parse_duration(text: str) -> float:

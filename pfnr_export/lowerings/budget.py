@@ -15,7 +15,7 @@ _UNITS = {"MB": 10**6, "GB": 10**9, "MMAC": 10**6, "GMAC": 10**9}
 
 @dataclass(frozen=True)
 class SpatialBudget:
-    """Most stored bytes and most multiply-adds a frame that the `spatial` lowering may take."""
+    """Most stored bytes and most multiply-adds per frame that the `spatial` lowering may take."""
 
     weight_bytes: int = 64 * 10**6
     macs: int = 4 * 10**9
@@ -31,7 +31,7 @@ class SpatialBudget:
             return None
         return (
             f"the spatial lowering of {in_channels} to {out_channels} channels at {plan.rows}x{plan.columns} "
-            f"takes {cost.weight_bytes / 1e6:.1f} MB and {cost.macs / 1e9:.2f} GMAC a frame, over the budget of "
+            f"takes {cost.weight_bytes / 1e6:.1f} MB and {cost.macs / 1e9:.2f} GMAC per frame, over the budget of "
             f"{self}; use --fourier matmul, or allow it with --spatial-budget "
             f"{-(-cost.weight_bytes // 10**6)}MB,{-(-cost.macs // 10**6)}MMAC"
         )

@@ -63,13 +63,17 @@ def frame_shape(output: str, height: int, width: int) -> tuple[int, int, int]:
 class ArtifactContract:
     """What one exported decoder is.
 
-    video: the video it decodes. session: its index in the library it came from. output: a key of
-    `OUTPUT_KINDS`. precision, lowering: names of what the exporter chose. passes: graph passes, in order.
-    weights_sha256: of the session's materialised weights, as the library records it. quality: what the
-    trainer measured against the source (PSNR in dB, MS-SSIM), empty if unknown. producer: who wrote the file.
-    precision_report: what a lower precision cost, as its exporter measured it (see
-    `pfnr_runtime.artifact.parity`).
-    time_embedding: where the artifact decodes any time of the video and not its whole frames alone.
+    - video: the video it decodes.
+    - session: its index in the library it came from.
+    - output: a key of `OUTPUT_KINDS`.
+    - precision, lowering: names of what the exporter chose.
+    - passes: graph passes, in order.
+    - weights_sha256: of the session's materialised weights, as the library records it.
+    - quality: what the trainer measured against the source (PSNR in dB, MS-SSIM), empty if unknown.
+    - producer: who wrote the file.
+    - precision_report: what a lower precision cost, as its exporter measured it (see
+      `pfnr_runtime.artifact.parity`).
+    - time_embedding: where the artifact decodes any time of the video and not its whole frames alone.
     """
 
     video: VideoRecord
@@ -148,9 +152,11 @@ class ArtifactContract:
 class SharedContract:
     """What one shared graph is: the network of a whole library, for every session that has a sidecar.
 
-    width, height: of every frame. output, precision, lowering, passes, producer: as in `ArtifactContract`.
-    graph_sha256: `graph_digest` of the file's own graph. extends: digests of the graphs that the library had
-    after fewer sessions, oldest first: whatever decodes with one of those decodes alike with this one.
+    - width, height: of every frame.
+    - output, precision, lowering, passes, producer: as in `ArtifactContract`.
+    - graph_sha256: `graph_digest` of the file's own graph.
+    - extends: digests of the graphs that the library had after fewer sessions, oldest first: whatever decodes with
+      one of those decodes alike with this one.
     """
 
     width: int

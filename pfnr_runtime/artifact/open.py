@@ -92,8 +92,12 @@ class SharedFile(_OnnxFile):
 class ArtifactFile(_OnnxFile):
     """One video, ready for an engine: a per-video file, or a shared graph with one session's sidecar.
 
-    path, size (bytes): of the file. summary: of the ONNX model. contract: of the video. graph, sidecar: where it
-    is shared. packed: what came out of the file, where it is a packed video.
+    - path: of the file.
+    - size: of the file, in bytes.
+    - summary: of the ONNX model.
+    - contract: of the video.
+    - graph, sidecar: where it is shared.
+    - packed: what came out of the file, where it is a packed video.
     """
 
     contract: ArtifactContract

@@ -30,9 +30,12 @@ DIGITS = 3
 
 @dataclass(frozen=True)
 class FrameParity:
-    """One frame, reference against artifact. largest: in steps of 255. differing, samples: counts. psnr:
-    between the two in dB, inf if equal. loss: of PSNR against the source in dB, where the source is at hand.
-    True where the rule holds.
+    """One frame, reference against artifact.
+
+    - largest: in steps of 255.
+    - differing, samples: counts.
+    - psnr: between the two in dB, inf if equal.
+    - loss: of PSNR against the source in dB, where the source is at hand. True where the rule holds.
     """
 
     frame: int

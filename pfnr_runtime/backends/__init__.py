@@ -23,9 +23,13 @@ ADVICE = frozenset({"threads", "max_batch"})
 class Selection:
     """Which backend runs, and why not the ones that `auto` would rather have had.
 
-    name, description: of the backend that runs. requested: what was asked for. rejected: name and reason of
-    each backend tried before it. failed: names of those among them that are here and would not open the
-    artifact. brief: what runs in a few words. Printing it tells the whole story.
+    - name, description: of the backend that runs.
+    - requested: what was asked for.
+    - rejected: name and reason of each backend tried before it.
+    - failed: names of those among them that are here and would not open the artifact.
+    - brief: what runs in a few words.
+
+    Printing it tells the whole story.
     """
 
     name: str

@@ -39,9 +39,10 @@ class Stages:
 class Backend(ABC):
     """An engine with one artifact loaded. Not safe to use from two threads at once.
 
-    name: of its kind. description: what runs, in one line (library version, threads, optimisation level).
-    brief: the part of it that people look for, in a few words (threads, or the GPU). preferred_batch: how many
-    frames at a time it decodes best.
+    - name: of its kind.
+    - description: what runs, in one line (library version, threads, optimisation level).
+    - brief: the part of it that people look for, in a few words (threads, or the GPU).
+    - preferred_batch: how many frames at a time it decodes best.
     """
 
     name: str
@@ -196,11 +197,15 @@ class Backend(ABC):
 class BackendKind:
     """One kind of backend, as its file declares it.
 
-    name: what a user asks for. extra: what to pip install for it. preference: `auto` tries the lowest first.
-    probe: why it cannot run here, or None. open: load an artifact with the options it knows; a BackendError
-    if that fails. options: names of the keyword options that `open` takes. shared: whether it runs shared
-    graphs too. device: why this machine has nothing for it to run on, or None; asked where the library is
-    there, and nothing to install helps.
+    - name: what a user asks for.
+    - extra: what to pip install for it.
+    - preference: `auto` tries the lowest first.
+    - probe: why it cannot run here, or None.
+    - open: load an artifact with the options it knows; a BackendError if that fails.
+    - options: names of the keyword options that `open` takes.
+    - shared: whether it runs shared graphs too.
+    - device: why this machine has nothing for it to run on, or None; asked where the library is there, and nothing
+      to install helps.
     """
 
     name: str

@@ -64,7 +64,7 @@ class EnergyRecorder:
         return dict(self._joules)
 
     def to_json(self, frames: int) -> dict[str, Any]:
-        """Joules and joules a frame by rail; `missing` where there are none."""
+        """Joules and joules per frame by rail; `missing` where there are none."""
         if not self._joules:
             return {"missing": missing()}
         return {rail: {"joules": j, "joules_per_frame": j / frames} for rail, j in self._joules.items()}

@@ -22,7 +22,7 @@ from pfnr_runtime.errors import BackendError, ParameterError, UsageError
 
 @dataclass(frozen=True)
 class Asked:
-    """What to measure. seconds: of each measurement, which has three runs at least. batches: frames a run.
+    """What to measure. seconds: of each measurement, which has three runs at least. batches: frames per run.
     cold_starts: new processes, of whose figures medians are taken.
     """
 
@@ -101,7 +101,7 @@ def _split(decoder: VideoDecoder, seconds: float) -> dict[str, float]:
 
 
 def _batches(asked: Asked, backend: str) -> dict[str, Any]:
-    """Frames a second by batch size, in a decoder that is opened for the largest of them."""
+    """Frames per second by batch size, in a decoder that is opened for the largest of them."""
     if not asked.batches:
         return {}
     found = {}

@@ -38,9 +38,12 @@ def axes_sets(count: int) -> list[Axes]:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a tensor's header says of its model. base: class of the mean magnitude. view: see `View`.
+    """What a tensor's header says of its model.
 
-    powers: eighths by set of axes, for the expected magnitude. shares: likewise, for the expected value.
+    - base: class of the mean magnitude.
+    - view: see `View`.
+    - powers: eighths by set of axes, for the expected magnitude.
+    - shares: likewise, for the expected value.
     """
 
     base: int

@@ -1,4 +1,4 @@
-"""pfnr-bench: how fast an exported video decodes here, beside a plain H.264 decode of the same frames."""
+"""pfnr-bench: how fast an exported video decodes here, compared with H.264 of the same frames."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pfnr_runtime.commands.console import VERBOSE_HELP, make_app, print_json, re
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.system.messages import say
 
-app = make_app("Measure how an exported video decodes on this machine, and the same frames as H.264 beside it.")
+app = make_app("Measure how an exported video decodes on this machine, next to the same frames as H.264.")
 
 
 @app.command()
@@ -20,13 +20,13 @@ def bench(
     session: Annotated[
         str | None, typer.Option("--session", "-s", help="Index or name, for a shared graph.", show_default=False)
     ] = None,
-    backend: Annotated[str, typer.Option(help="One inference engine by name, or all that are here.")] = "all",
+    backend: Annotated[str, typer.Option(help="One inference engine by name, or all installed ones.")] = "all",
     threads: Annotated[
-        int | None, typer.Option(help="CPU threads, of the engine and of H.264.", show_default="all available")
+        int | None, typer.Option(help="CPU threads, for the engine and for H.264.", show_default="all available")
     ] = None,
-    seconds: Annotated[float, typer.Option(help="Of each measurement; three runs at least.")] = 3.0,
-    batches: Annotated[str, typer.Option(help="Frames a run, each to be measured; empty for none.")] = "1,2,4",
-    cold_starts: Annotated[int, typer.Option(help="New processes for the cold start, 1 to 100.")] = 3,
+    seconds: Annotated[float, typer.Option(help="Duration of each measurement; at least three runs.")] = 3.0,
+    batches: Annotated[str, typer.Option(help="Batch sizes to measure; empty for none.")] = "1,2,4",
+    cold_starts: Annotated[int, typer.Option(help="Processes started for the cold start, 1 to 100.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No messages.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help=VERBOSE_HELP)] = False,

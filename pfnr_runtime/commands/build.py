@@ -1,4 +1,4 @@
-"""pfnr-build: build an artifact's TensorRT engine beforehand, so that the first frame need not wait for it."""
+"""pfnr-build: build an artifact's TensorRT engine ahead of time, so that the first frame need not wait."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from pfnr_runtime.commands.console import make_app, print_json, reports_errors, run_app
 from pfnr_runtime.system.messages import say
 
-app = make_app("Build the engine of an exported video for this machine's GPU, and keep it for later.")
+app = make_app("Build the engine of an exported video for this machine's GPU, and cache it.")
 
 
 @app.command()
@@ -23,8 +23,10 @@ def build(
         str | None,
         typer.Option(help="Any session of a shared graph; one engine serves all.", show_default="the first"),
     ] = None,
-    max_batch: Annotated[int, typer.Option(help="Frames a run at most, 1 to 64.")] = 1,
-    tf32: Annotated[bool, typer.Option("--tf32", help="Let fp32 products round their inputs to 10 bits.")] = False,
+    max_batch: Annotated[int, typer.Option(help="Largest batch, 1 to 64 frames.")] = 1,
+    tf32: Annotated[
+        bool, typer.Option("--tf32", help="Let fp32 products round their inputs to 10 bits (TF32).")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
 ) -> None:
     """Build the engine of ARTIFACT, or find it in the cache; print its build time and size."""

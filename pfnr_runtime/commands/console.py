@@ -1,4 +1,4 @@
-"""How every command talks: results on stdout, messages on stderr, one line and an exit code for an error.
+"""Conventions of every command: results on stdout, messages on stderr, one line and an exit code per error.
 
 Exit codes: 0 ok, 1 bad input or run-time failure, 2 usage, 3 verification failed, 4 backend or device
 missing, 130 interrupted.
@@ -22,8 +22,8 @@ from pfnr_runtime.errors import ParameterError, PfnrError
 from pfnr_runtime.system.messages import LOGGER
 from pfnr_runtime.system.os_errors import describe_os_error
 
-# What every command that opens an engine says of its --verbose.
-VERBOSE_HELP = "The whole story of the engine: what runs, and why not others."
+# Help of --verbose in every command that opens an engine.
+VERBOSE_HELP = "Show what runs, and why other engines do not."
 
 # Parameters of the Python API whose flag has a different name.
 FLAGS = {"factor": "--interpolate"}
@@ -33,7 +33,7 @@ R = TypeVar("R")
 
 
 def make_app(help_text: str) -> typer.Typer:
-    """A Typer application set up alike for every command of the toolkit."""
+    """A Typer application with the settings that every command shares."""
     return typer.Typer(
         help=help_text,
         add_completion=False,
@@ -44,9 +44,9 @@ def make_app(help_text: str) -> typer.Typer:
 
 
 def launch(module: str, extra: str) -> None:
-    """Run the `app` of a command's module; where a package it needs is missing, name the extra that has it.
+    """Run the `app` of a command's module; where a package it needs is missing, name the extra that installs it.
 
-    A playback install has neither torch nor onnx, but all of the commands: they end in one line there.
+    A playback install has all the commands but neither torch nor onnx: there they end with one line.
     """
     try:
         app = importlib.import_module(module).app
@@ -63,7 +63,7 @@ def launch(module: str, extra: str) -> None:
 
 
 class _OnStderr(logging.Handler):
-    """Prints the bare message on whatever stderr is at that moment."""
+    """Prints the bare message on the current stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
         _print_error(record.getMessage())
@@ -74,7 +74,7 @@ _HANDLER = _OnStderr()
 
 @contextmanager
 def shows_messages() -> Iterator[None]:
-    """Shows what the toolkit says on stderr until the block ends; inside another one it changes nothing."""
+    """Show the toolkit's messages on stderr inside the block; no effect when nested."""
     if _HANDLER in LOGGER.handlers:
         yield
         return
@@ -93,12 +93,12 @@ def _print_error(message: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print a result as JSON on stdout: keys sorted, no NaN, one document a command."""
+    """Print a result as JSON on stdout: sorted keys, no NaN, one document per command."""
     print(json.dumps(value, indent=2, sort_keys=True, allow_nan=False))
 
 
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Wrap a command so that a user's mistake ends in one line on stderr and the right exit code."""
+    """Wrap a command so that a user's mistake ends with one line on stderr and the right exit code."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -116,8 +116,8 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             _print_error("interrupted")
             raise typer.Exit(130) from None
         except BrokenPipeError:
-            # The reader of our stdout went away (`| head`): stop quietly, and keep Python from
-            # complaining again when it flushes stdout at exit.
+            # The reader closed our stdout (`| head`): stop quietly, and keep Python from complaining when it
+            # flushes stdout at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
         except OSError as error:

@@ -45,12 +45,12 @@ def decode(
     interpolate: Annotated[
         int,
         typer.Option(
-            help="Slow motion: so many frames for each, at the same rate; for an artifact of continuous time."
+            help="Slow motion: this many frames for each, at the same rate; needs an artifact of continuous time."
         ),
     ] = 1,
     codec: Annotated[
         str | None,
-        typer.Option(help="Of a video file: h264, hevc, av1 or ffv1 (lossless, .mkv).", show_default="h264"),
+        typer.Option(help="Codec of a video file: h264, hevc, av1 or ffv1 (lossless, .mkv).", show_default="h264"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No messages, no progress bar.")] = False,
@@ -68,7 +68,7 @@ def decode(
         raise UsageError(f"--batch {batch} must be 1 or more")
     if as_json and writes_standard_output(out):
         raise UsageError(f"--json and the frames of {out} cannot both go to standard output")
-    find_sink(out)  # a wrong name is found before an engine is started
+    find_sink(out)  # finds a bad name before an engine is started
     most = None if batch is None else min(batch, MAX_BATCH)
     with VideoDecoder(artifact, session=session, backend=backend, threads=threads, max_batch=most) as decoder:
         chosen = select_frames(frames, len(decoder))
@@ -100,7 +100,7 @@ def decode(
         for name, value in sink.result().items():
             print(f"{name.upper()}={value}")
     if not quiet:
-        say(f"{len(chosen)} frames in {seconds:.1f} s, {len(chosen) / seconds:.1f} a second → {out}")
+        say(f"{len(chosen)} frames in {seconds:.1f} s, {len(chosen) / seconds:.1f} fps → {out}")
 
 
 def main() -> None:

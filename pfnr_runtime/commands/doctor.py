@@ -1,4 +1,4 @@
-"""pfnr-doctor: what is here to decode with, what is missing, and whether what is here decodes rightly."""
+"""pfnr-doctor: which engines are installed, which are missing, and whether they decode correctly."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from pfnr_runtime.commands.console import make_app, print_json, reports_errors, run_app
 
-app = make_app("Say what this machine has for playing videos, and try every engine on a small built-in one.")
+app = make_app("Show what this machine has for playing videos, and try every engine on a small built-in one.")
 
 
 @app.command()
@@ -16,7 +16,7 @@ app = make_app("Say what this machine has for playing videos, and try every engi
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON on stdout.")] = False,
 ) -> None:
-    """Exit code 0: an engine decodes rightly; 3: one decodes wrongly; 4: none decodes."""
+    """Exit code 0: an engine decodes correctly; 3: one decodes wrongly; 4: none decodes."""
     from pfnr_runtime.doctor.report import examine, lines
 
     findings = examine()

@@ -23,8 +23,8 @@ def inspect(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON on stdout.")] = False,
 ) -> None:
-    """Show the contract, inputs and outputs, operators, weights, size and digest of ARTIFACT; for a shared
-    graph also the sessions beside it, and whether each fits.
+    """Show the contract, inputs and outputs, operators, weights, size and digest of ARTIFACT; for a shared graph
+    also the sessions next to it, and whether each fits.
     """
     from pfnr_runtime.artifact.describe import lines, report
     from pfnr_runtime.artifact.open import examine_artifact, open_artifact

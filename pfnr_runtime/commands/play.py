@@ -1,4 +1,4 @@
-"""pfnr-play: show an exported video in a window, on time, or send it to a file, a pipe or a digest."""
+"""pfnr-play: show an exported video in a window, in real time, or write it to a file, a pipe or a digest."""
 
 from __future__ import annotations
 
@@ -37,32 +37,32 @@ def play(
     out: Annotated[
         str,
         typer.Argument(
-            help="display://N (a window), null: (on time, unseen), or any output of pfnr-decode: every frame, "
-            "as fast as it goes."
+            help="display://N (a window), null: (real time, not shown), or any output of pfnr-decode: "
+            "every frame, as fast as possible."
         ),
     ] = "display://0",
     session: Annotated[
-        str | None, typer.Option(help="Of a shared graph: index or name.", show_default="the only one")
+        str | None, typer.Option(help="Index or name, for a shared graph.", show_default="the only one")
     ] = None,
-    loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end.")] = False,
-    speed: Annotated[float, typer.Option(help="Times as fast, 0.01 to 100.")] = 1.0,
-    start: Annotated[str | None, typer.Option(help="From here: seconds, 0:01.5, or a frame as 17f.")] = None,
-    end: Annotated[str | None, typer.Option(help="Up to here, exclusive.")] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="Start over at the end.")] = False,
+    speed: Annotated[float, typer.Option(help="Speed factor, 0.01 to 100.")] = 1.0,
+    start: Annotated[
+        str | None, typer.Option(help="First frame: seconds, 0:01.5, or a frame number such as 17f.")
+    ] = None,
+    end: Annotated[str | None, typer.Option(help="End, exclusive, written like --start.")] = None,
     fps: Annotated[
-        str | None, typer.Option(help="Frames a second, such as 30000/1001.", show_default="the video's")
+        str | None, typer.Option(help="Frames per second, such as 30000/1001.", show_default="the video's")
     ] = None,
     interpolate: Annotated[
-        int, typer.Option(help="Slow motion: so many frames for each, of an artifact of continuous time.")
+        int, typer.Option(help="Slow motion: this many frames for each; needs an artifact of continuous time.")
     ] = 1,
-    untimed: Annotated[
-        bool, typer.Option("--untimed", help="Show every frame, as soon as it is decoded.")
-    ] = False,
-    frametimes: Annotated[Path | None, typer.Option(help="Write when each frame appeared, as CSV.")] = None,
+    untimed: Annotated[bool, typer.Option("--untimed", help="Show every frame as soon as it is decoded.")] = False,
+    frametimes: Annotated[Path | None, typer.Option(help="Write a CSV of when each frame appeared.")] = None,
     stats: Annotated[
-        bool, typer.Option("--stats", help="Statistics on screen, and on stderr at the end.")
+        bool, typer.Option("--stats", help="Show statistics on screen, and on stderr at the end.")
     ] = False,
-    screenshots: Annotated[Path, typer.Option(help="Folder for the key s.")] = Path(),
-    codec: Annotated[str | None, typer.Option(help="Of a video file: h264, hevc, av1 or ffv1.")] = None,
+    screenshots: Annotated[Path, typer.Option(help="Folder for screenshots (key s).")] = Path(),
+    codec: Annotated[str | None, typer.Option(help="Codec of a video file: h264, hevc, av1 or ffv1.")] = None,
     backend: Annotated[str, typer.Option(help="Inference engine by name, or auto.")] = "auto",
     threads: Annotated[
         int | None, typer.Option(help="CPU threads of the engine.", show_default="all available")
@@ -87,12 +87,12 @@ def play(
     if shown and codec is not None:
         raise UsageError(f"{out} takes no --codec")
     if out.startswith("display") and not shown:
-        raise UsageError(f"{out!r} is no display; write display://N, N counting displays from 0")
+        raise UsageError(f"{out!r} is not a display; write display://N, counting displays from 0")
     if not shown:
         _check_sink_options(out, loop=loop, frametimes=frametimes, stats=stats)
         if as_json and writes_standard_output(out):
             raise UsageError(f"--json and the frames of {out} cannot both go to standard output")
-        find_sink(out)  # a wrong name is found before an engine is started
+        find_sink(out)  # finds a bad name before an engine is started
     if not screenshots.is_dir():
         raise UsageError(f"--screenshots {screenshots}: no such folder; make it first: mkdir -p {screenshots}")
     with VideoDecoder(artifact, session=session, backend=backend, threads=threads) as decoder:
@@ -141,14 +141,14 @@ def _check_sink_options(out: str, *, loop: bool, frametimes: Path | None, stats:
     from pfnr_runtime.sinks.output_file import writes_standard_output
 
     if loop and not writes_standard_output(out):
-        raise UsageError(f"--loop would never end {out}; it is for a window, null: and standard output")
+        raise UsageError(f"--loop would never finish {out}; use it with a window, null: or standard output")
     for name, given in (("frametimes", frametimes is not None), ("stats", stats)):
         if given:
-            raise UsageError(f"--{name} is for a window and null:, not for {out}, which takes every frame")
+            raise UsageError(f"--{name} works with a window or null:, not with {out}, which takes every frame")
 
 
 def _retimed(video: VideoRecord, fps: Fraction | None, speed: float) -> VideoRecord:
-    """The record of an output that plays at this rate and speed."""
+    """The record of an output at this rate and speed."""
     try:
         return (video if fps is None else video.at_rate(fps)).faster(Fraction(str(speed)))
     except ValueError as error:
@@ -164,7 +164,7 @@ def _write(
     loop: bool,
     quiet: bool,
 ) -> dict[str, Any]:
-    """Send every frame to a sink; what came of it."""
+    """Write every frame to a sink; returns its result."""
     from pfnr_runtime.sinks import open_sink
     from pfnr_runtime.write_frames import write_frames
 
@@ -173,7 +173,7 @@ def _write(
         if not quiet:
             say(f"writing {sink.description}")
         write_frames(decoder, frames, sink, quiet=quiet)
-        while loop:  # until whoever reads goes away
+        while loop:  # until the reader closes it
             write_frames(decoder, frames, sink, quiet=True)
     seconds = time.perf_counter() - begin
     return {"description": sink.description, "frames": sink.frames_written, "seconds": seconds, **sink.result()}
@@ -189,7 +189,7 @@ def _played(playback: Playback, stats: bool, quiet: bool) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _screen(video: VideoRecord, display: re.Match[str] | None) -> Iterator[Screen]:
-    """The window on the display asked for, or none."""
+    """The window on the requested display, or none."""
     from pfnr_runtime.playback.screen import NoScreen
     from pfnr_runtime.playback.window import Window
 

@@ -29,24 +29,24 @@ def serve(
     artifacts: Annotated[
         list[Path],
         typer.Argument(
-            help="The .onnx or .pfnv files that pfnr-export wrote; of a shared graph, all its sessions.",
+            help="The .onnx or .pfnv files that pfnr-export wrote; a shared graph brings all its sessions.",
             readable=False,
         ),
     ],
     host: Annotated[
-        str, typer.Option(help="Address to listen on; any but this machine's own asks for a token.")
+        str, typer.Option(help="Address to listen on; a token is required unless it is loopback.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 is any free one.", min=0, max=65535)] = 8080,
     token: Annotated[
         str | None,
         typer.Option(
-            help="What clients must show.",
+            help="Token that clients must send.",
             envvar="PFNR_TOKEN",
-            show_default="none on this machine's own address, a new one elsewhere",
+            show_default="none on loopback, otherwise a new one",
         ),
     ] = None,
     allow_host: Annotated[
-        list[str] | None, typer.Option(help="A further name by which browsers reach this machine.")
+        list[str] | None, typer.Option(help="Another host name that browsers may use for this machine.")
     ] = None,
     cache_mb: Annotated[int, typer.Option(help="Megabytes of pictures to keep.", min=0, max=1 << 20)] = 128,
     backend: Annotated[str, typer.Option(help="Inference engine by name, or auto.")] = "auto",
@@ -54,10 +54,12 @@ def serve(
         int | None, typer.Option(help="CPU threads of the engine.", show_default="all available")
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print address and sessions as JSON on stdout, once it listens.")
+        bool, typer.Option("--json", help="Print address and sessions as JSON on stdout once listening.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No messages, but for a new token.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say why no other engine decodes.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No messages, except a new token.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show why other engines do not decode.")
+    ] = False,
 ) -> None:
     """Serve ARTIFACTS until Ctrl-C."""
     _check_extra()
@@ -66,7 +68,7 @@ def serve(
 
     if token is not None:
         _check_token(token)
-    sockets = listen(host, port)  # a port in use is found before an engine is started
+    sockets = listen(host, port)  # finds a port in use before an engine is started
     try:
         port = sockets[0].getsockname()[1]
         made = token is None and not is_loopback(sockets)
@@ -105,13 +107,13 @@ def _check_token(token: str) -> None:
         or not token.replace("-", "a").replace("_", "a").isalnum()
     ):
         raise UsageError(
-            f"a token has {SHORTEST_TOKEN} or more letters, digits, - and _, and this one has not; "
-            "without --token a good one is made and printed"
+            f"a token needs {SHORTEST_TOKEN} or more letters, digits, - and _; "
+            "without --token, a good one is generated and printed"
         )
 
 
 def _for_browsers(host: str) -> str:
-    """The host as it stands in an address: this machine where all addresses are meant, IPv6 in brackets."""
+    """The host as written in a URL: this machine for the wildcard address, IPv6 in brackets."""
     if host in ("0.0.0.0", "::", ""):
         return "localhost"
     return f"[{host}]" if ":" in host else host
@@ -128,7 +130,7 @@ def _introduce(catalogue: Catalogue, url: str, verbose: bool) -> None:
             f"session {number}: {video.name}, {video.frames} frames, {video.width}×{video.height}, "
             f"from {session.path.name}"
         )
-    say(f"open {url} in a browser; Ctrl-C ends")
+    say(f"open {url} in a browser; Ctrl-C stops the server")
 
 
 def _run(

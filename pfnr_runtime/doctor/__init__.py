@@ -1,1 +1,1 @@
-"""What this machine has for playing videos, and a decode on every engine that proves it."""
+"""What this machine has for playing videos, and a test decode on every engine."""

@@ -1,4 +1,4 @@
-"""Whether this machine is a Jetson, and with which release of its software, as its own files say."""
+"""Whether this machine is a Jetson, and which software release it runs, read from its own files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ PACKAGES = "var/lib/dpkg/status"
 
 @dataclass(frozen=True)
 class Jetson:
-    """model: of the board. l4t: release of Linux for Tegra, such as '36.4.3'. jetpack: version of the package
-    nvidia-jetpack, None where it is not installed. power_mode: number of nvpmodel's mode, None if unknown.
+    """A Jetson board.
+
+    - model: of the board.
+    - l4t: release of Linux for Tegra, such as '36.4.3'.
+    - jetpack: version of the package nvidia-jetpack, None where it is not installed.
+    - power_mode: number of nvpmodel's mode, None if unknown.
     """
 
     model: str
@@ -23,7 +27,7 @@ class Jetson:
 
     @property
     def text(self) -> str:
-        """For people."""
+        """One line to print."""
         jetpack = f"JetPack {self.jetpack}" if self.jetpack else "JetPack's packages not installed"
         power = f", power mode {self.power_mode}" if self.power_mode else ""
         return f"{self.model}, L4T {self.l4t}, {jetpack}{power}"

@@ -1,4 +1,4 @@
-"""The machine: processor, GPU, display, the folder of engines, and what FFmpeg can write here."""
+"""The machine: processor, GPU, display, engine folder, and what FFmpeg can write here."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def processor() -> str:
 
 
 def gpu() -> dict[str, Any]:
-    """The GPU that decoding would use, or `missing`: why there is none. `driver` where NVML is there to ask."""
+    """The GPU that decoding would use, or `missing`: why there is none. `driver` only where NVML is installed."""
     from pfnr_runtime.backends.device import nvml
     from pfnr_runtime.backends.device.cuda import device_missing, driver_missing, open_device
 
@@ -61,7 +61,7 @@ def gpu() -> dict[str, Any]:
 
 
 def display() -> dict[str, Any]:
-    """The displays a window can open on, or `missing`: why there is none."""
+    """The displays on which a window can open, or `missing`: why there is none."""
     from pfnr_runtime.playback.window import list_displays
 
     try:
@@ -72,9 +72,9 @@ def display() -> dict[str, Any]:
 
 
 def engine_cache() -> dict[str, Any]:
-    """The folder of TensorRT engines: where, its mode, what lies in it, and `problem` if it cannot be used.
+    """The folder of TensorRT engines: path, mode, contents, and `problem` if it cannot be used.
 
-    It is not made here: a TensorRT engine makes it when it is built.
+    It is not created here: building a TensorRT engine creates it.
     """
     from pfnr_runtime.backends.trt.engine_cache import default_folder
 
@@ -86,12 +86,12 @@ def engine_cache() -> dict[str, Any]:
     if not found["exists"]:
         parent = next(above for above in folder.parents if above.exists())
         if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-            found["problem"] = f"{parent} cannot be written to; XDG_CACHE_HOME names another place"
+            found["problem"] = f"{parent} cannot be written to; set XDG_CACHE_HOME to another folder"
         return found
     status = folder.stat()
     found["mode"] = f"{stat.S_IMODE(status.st_mode):04o}"
     if hasattr(os, "getuid") and status.st_uid != os.getuid():
-        found["problem"] = "belongs to another user; XDG_CACHE_HOME names another place"
+        found["problem"] = "belongs to another user; set XDG_CACHE_HOME to another folder"
         return found
     if not os.access(folder, os.W_OK | os.X_OK):
         found["problem"] = f"cannot be written to; chmod 700 {folder}"

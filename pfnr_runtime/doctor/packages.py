@@ -1,4 +1,4 @@
-"""Which packages are installed, by their metadata: nothing is imported to find out."""
+"""Which packages are installed, by their metadata: nothing is imported."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Wanted:
-    """A package that something here uses. module: what is imported. names: of the distributions that may bring
-    it. purpose: for people. install: how to get it, empty for what playback does not need.
+    """A package that pfnr uses.
+
+    - module: what is imported.
+    - names: of the distributions that may provide it.
+    - purpose: in words.
+    - install: how to get it, empty for what playback does not need.
     """
 
     module: str
@@ -21,7 +25,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Found:
-    """What is there of it. version: None where it is missing, 'unknown' where no metadata says."""
+    """A wanted package as found. version: None where it is missing, 'unknown' where its metadata does not say."""
 
     wanted: Wanted
     name: str
@@ -29,7 +33,7 @@ class Found:
 
     @property
     def text(self) -> str:
-        """For people: the version, or how to get it."""
+        """The version, or how to install it."""
         if self.version is not None:
             return self.version if self.name == self.wanted.names[0] else f"{self.version} ({self.name})"
         advice = f"; {self.wanted.install}" if self.wanted.install else ""
@@ -62,14 +66,14 @@ PACKAGES = (
 
 
 def installed() -> tuple[Found, ...]:
-    """Every package of `PACKAGES`, whether it is there, and in which version."""
+    """Every package of `PACKAGES`: whether it is installed, and in which version."""
     return tuple(_find(wanted) for wanted in PACKAGES)
 
 
 def _find(wanted: Wanted) -> Found:
     try:
         present = importlib.util.find_spec(wanted.module) is not None
-    except (ImportError, ValueError):  # a parent package that is missing, or a module that was taken out
+    except (ImportError, ValueError):  # a missing parent package, or a removed module
         present = False
     if not present:
         return Found(wanted, wanted.names[0], None)

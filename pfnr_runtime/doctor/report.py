@@ -1,4 +1,4 @@
-"""All that the doctor finds, as plain values for JSON and as lines for people."""
+"""Everything the doctor finds, as plain values for JSON and as lines to print."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pfnr_runtime.doctor.trial import RIGHT, WRONG, Trial, try_engines
 
 @dataclass(frozen=True)
 class Findings:
-    """What is here and what works. The dictionaries are those of `pfnr_runtime.doctor.machine`."""
+    """What is installed and what works. The dictionaries are those of `pfnr_runtime.doctor.machine`."""
 
     system: dict[str, Any]
     packages: tuple[Found, ...]
@@ -28,7 +28,7 @@ class Findings:
 
     @property
     def exit_code(self) -> int:
-        """0 if an engine decodes rightly and none wrongly, 3 if one decodes wrongly, 4 if none decodes."""
+        """0 if an engine decodes correctly and none wrongly, 3 if one decodes wrongly, 4 if none decodes."""
         states = {trial.state for trial in self.trials}
         return 3 if WRONG in states else 0 if RIGHT in states else 4
 
@@ -49,7 +49,7 @@ class Findings:
 
 
 def examine() -> Findings:
-    """Look at everything, and decode on every engine. Builds a small engine where TensorRT is."""
+    """Examine the machine and decode on every engine. Builds a small engine where TensorRT is installed."""
     return Findings(
         machine.system(),
         installed(),

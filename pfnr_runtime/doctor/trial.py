@@ -1,6 +1,6 @@
-"""A decode of the built-in artifact on every engine, held against the frames that PyTorch decoded from it.
+"""A decode of the built-in artifact on every engine, compared with the frames that PyTorch decoded from it.
 
-`python -m pfnr_export.trial` makes both files: the artifact by the exporter, the golden file beside it.
+`python -m pfnr_export.trial` writes both files: the artifact and its golden file.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pfnr_runtime.errors import BackendError
 from pfnr_runtime.proof.golden_check import GoldenReport, check_golden
 
 ARTIFACT = Path(__file__).with_name("trial.onnx")
-# Not trial.golden: TensorRT refuses an engine that breaks the golden file beside its artifact, and here that
-# is to be seen and told apart from an engine that does not run.
+# Not trial.golden: TensorRT refuses an engine that contradicts a golden file next to its artifact; here, wrong
+# frames must be reported as such, not as an engine that does not run.
 GOLDEN = Path(__file__).with_name("expected.golden")
 
 RIGHT, WRONG, FAILED, MISSING = "right", "wrong", "failed", "missing"
@@ -28,8 +28,10 @@ RIGHT, WRONG, FAILED, MISSING = "right", "wrong", "failed", "missing"
 
 @dataclass(frozen=True)
 class Trial:
-    """What one engine did. state: `RIGHT` or `WRONG` frames, `FAILED` (it is here, and does not decode) or
-    `MISSING`. text: in words. seconds: opening and decoding, None if it did not get that far.
+    """What one engine did.
+
+    state: `RIGHT` or `WRONG` frames, `FAILED` (installed, but does not decode) or `MISSING`. text: in words.
+    seconds: opening and decoding, None if it did not get that far.
     """
 
     backend: str
@@ -45,7 +47,7 @@ class Trial:
 
 
 def try_engines() -> tuple[Trial, ...]:
-    """One trial of every backend there is."""
+    """One trial of every backend."""
     return tuple(try_engine(kind) for kind in backend_kinds())
 
 

@@ -1,8 +1,8 @@
-"""Playback: a decode thread ahead of a presentation clock, a player that keys command, a screen that shows.
+"""Playback: a decode thread ahead of a presentation clock, a player controlled by keys, and a screen.
 
     VideoDecoder ─▶ DecodeThread ─▶ bounded queue ─▶ Playback (clock, keys) ─▶ Screen
                          ▲                               │
                          └────── Player: which frame ◀───┘
 
-Frames are independent of one another, so a frame that would be late is skipped before it is decoded.
+Frames are independent, so a frame that would be late is skipped before it is decoded.
 """

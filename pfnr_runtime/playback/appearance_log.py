@@ -1,4 +1,4 @@
-"""The log behind --frametimes: one line of CSV for every frame that appeared, for looking into stutter."""
+"""The log behind --frametimes: one line of CSV per frame shown, for diagnosing stutter."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ COLUMNS = "shown_s,session,frame,skipped,dropped,decode_ms,late_ms"
 
 
 class AppearanceLog:
-    """Writes `COLUMNS`, then a line a frame; the file appears when it is closed, whole up to the last line.
+    """Writes `COLUMNS`, then one line per frame; the file appears when it is closed.
 
-    shown_s: seconds since the first frame. skipped, dropped: frames lost just before this one. late_ms: after
-    the time it was due, 0 where none was set: the first frame, after a seek, while paused.
+    shown_s: seconds since the first frame. skipped, dropped: frames lost just before this one. late_ms: after the
+    time it was due; 0 where no time was set: for the first frame, after a seek, while paused.
     """
 
     def __init__(self, path: Path) -> None:
@@ -23,7 +23,7 @@ class AppearanceLog:
         self._write(COLUMNS)
 
     def add(self, frame: Appearance) -> None:
-        """Note a frame that appeared."""
+        """Log a frame that appeared."""
         if self._start is None:
             self._start = frame.time
         self._write(
@@ -32,7 +32,7 @@ class AppearanceLog:
         )
 
     def close(self) -> None:
-        """Give the file its name; also after an interrupt, since every line in it is true."""
+        """Give the file its name; also after an interrupt, since every line is complete."""
         self._file.commit(durable=False)
 
     def discard(self) -> None:

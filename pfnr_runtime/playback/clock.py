@@ -1,6 +1,6 @@
-"""When frames are due: the arithmetic of pacing, on whatever monotonic clock the caller reads.
+"""When frames are due: the arithmetic of pacing, on any monotonic clock.
 
-A playback counts its frames in steps, whichever frames of a video they are (`Route`).
+A playback counts the frames it shows as steps; `Route` maps steps to frames of a video.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pfnr_runtime.video.frame_times import FrameTimes
 
 
 class Pace(Protocol):
-    """When each step is due, in seconds of the clock, and which step's time a moment lies in."""
+    """When each step is due, in seconds of the clock, and which step is current at a moment."""
 
     def due(self, step: int) -> float: ...
     def step_at(self, moment: float) -> int: ...
@@ -40,7 +40,7 @@ class SteadyPace:
 
 @dataclass(frozen=True)
 class TablePace:
-    """Steps of a route through a video with a table of times, each for as long as its frame stays.
+    """Steps of a route through a video with a table of times, each as long as its frame's duration.
 
     anchor: when `step` is due, in seconds of the clock. speed: times as fast as the video itself.
     """
@@ -56,7 +56,7 @@ class TablePace:
         return self.anchor + (self._ticks(step) - self._ticks(self.step)) * self._tick
 
     def step_at(self, moment: float) -> int:
-        """The step whose time `moment` lies in: from the route's first to the one after its last."""
+        """The step current at `moment`: from the route's first to the one after its last."""
         route, ticks = self.route, self.times.ticks
         ahead = self._ticks(self.step) + (moment - self.anchor) / self._tick
         rest = ahead - (ticks[route.stop] - ticks[route.first])
@@ -71,7 +71,7 @@ class TablePace:
 
     @property
     def _tick(self) -> float:
-        """Seconds of the clock that a tick takes."""
+        """Seconds of the clock per tick."""
         return float(self.times.time_base) / self.speed
 
     def _ticks(self, step: int) -> int:
@@ -88,11 +88,11 @@ class TablePace:
 
 
 def first_on_time(pace: Pace, step: int, ready: float) -> int:
-    """The first step, from `step` on, whose time on screen is not over at `ready` (seconds of the clock)."""
+    """The first step, from `step` on, that is still on time at `ready` (seconds of the clock)."""
     return max(step, pace.step_at(ready))
 
 
 def share_over(pace: Pace, step: int, now: float) -> float:
-    """How much of the time of `step` is over at `now`, 0 to 1."""
+    """The fraction of `step`'s time that has passed at `now`, 0 to 1."""
     due = pace.due(step)
     return min(max((now - due) / (pace.due(step + 1) - due), 0.0), 1.0)

@@ -18,9 +18,9 @@ QUEUE_FRAMES = 4
 
 
 class FrameSource(Protocol):
-    """What decodes: used by the decode thread alone, but for `cancel`.
+    """What decodes: used only by the decode thread, except for `cancel`.
 
-    cancel: from another thread; the frame under way may end in a CancelledError, and no other one.
+    cancel: callable from another thread; only the frame under way may end in a CancelledError.
     """
 
     def frame(self, session: int, index: int) -> Frame: ...
@@ -47,8 +47,8 @@ class Failure:
 class DecodeThread:
     """Decodes ahead of the screen, at most `capacity` frames, until `close`; a context manager.
 
-    lock guards the player: hold it for every use of the player, and call `notify` after a command.
-    wake: called, without the lock, when something new is in the queue.
+    lock guards the player: hold it for every use of the player, and call `notify` after a command. wake: called,
+    without the lock, when the queue has something new.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class DecodeThread:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.lock = threading.RLock()
-        self.stale = 0  # frames decoded for a place that was left meanwhile
+        self.stale = 0  # frames decoded for a place that playback has left
         self._changed = threading.Condition(self.lock)
         self._source, self._player, self._wake, self._clock = source, player, wake, clock
         self._capacity = capacity
@@ -73,12 +73,12 @@ class DecodeThread:
         self._thread = threading.Thread(target=self._run, name="pfnr decode", daemon=True)
 
     def steps(self) -> list[int]:
-        """The steps that are ready, in order; frames of a place that was left are dropped first."""
+        """The steps that are ready, in order, after dropping frames of places that playback has left."""
         self._drop_stale()
         return [item.job.step for item in self._ready]
 
     def take(self, step: int) -> Ready:
-        """The ready frame of `step`, which leaves the queue with all before it."""
+        """Take the ready frame of `step`; it and all earlier ones leave the queue."""
         while True:
             item = self._ready.popleft()
             self._changed.notify()
@@ -86,13 +86,13 @@ class DecodeThread:
                 return item
 
     def failure(self) -> Failure | None:
-        """Why the frame that the player waits for cannot be decoded, once; None if nothing went wrong."""
+        """Why the frame that the player waits for could not be decoded, reported once; None if it could."""
         with self.lock:
             failure, self._failure = self._failure, None
             return failure
 
     def notify(self) -> None:
-        """Look at the player again: a command changed what it wants."""
+        """Re-read the player's wishes after a command."""
         with self.lock:
             self._drop_stale()
             if self._under_way is not None and self._is_stale(self._under_way):
@@ -101,11 +101,11 @@ class DecodeThread:
 
     @property
     def cost(self) -> float:
-        """Seconds that a decode is expected to take: the median of the last ones, 0 before there are some."""
+        """The expected seconds of a decode: the median of the last ones, 0 before there are any."""
         return self._costs.seconds
 
     def close(self) -> None:
-        """Give up the decode under way, and stop."""
+        """Cancel the decode under way, and stop."""
         with self.lock:
             self._open = False
             if self._under_way is not None:
@@ -130,7 +130,7 @@ class DecodeThread:
                 with self.lock:
                     self._under_way = None
                     self.stale += 1
-            except BaseException as error:  # the main thread raises it again
+            except BaseException as error:  # raised again in the main thread
                 with self.lock:
                     self._under_way = None
                     if not self._is_stale(job):
@@ -158,7 +158,7 @@ class DecodeThread:
         return None
 
     def _is_stale(self, job: Job) -> bool:
-        """Whether a job is of a place that was left."""
+        """Whether playback has left the job's place."""
         return job.serial != self._player.route.serial
 
     def _drop_stale(self) -> None:

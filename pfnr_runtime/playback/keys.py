@@ -1,4 +1,4 @@
-"""The keys, as in mpv, in one table: what the player does and what `?` and the docs say of it."""
+"""The key table, as in mpv: what each key does, and the help that `?` and the docs show."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 class Binding:
     """Keys with one meaning.
 
-    act: calls the method of `pfnr_runtime.playback.playback.Playback` that does it; a text that it returns is
-    shown for a moment. help: for people.
+    act: calls the method of `pfnr_runtime.playback.playback.Playback` to call; a text that it returns is shown
+    briefly. help: shown by `?`.
 
     A key is the character it types, or one of SPACE, BS, HOME, LEFT, RIGHT, UP, DOWN, ESC,
     arrows with shift+ before them.
@@ -29,14 +29,14 @@ def _session_key(digit: str) -> Binding:
 
 
 BINDINGS = (
-    Binding(("SPACE",), methodcaller("toggle_pause"), "pause, go on"),
+    Binding(("SPACE",), methodcaller("toggle_pause"), "pause, resume"),
     Binding((".",), methodcaller("step", 1), "pause, next frame"),
-    Binding((",",), methodcaller("step", -1), "pause, frame before"),
-    Binding(("RIGHT",), methodcaller("seek_by", 5), "5 seconds on"),
+    Binding((",",), methodcaller("step", -1), "pause, previous frame"),
+    Binding(("RIGHT",), methodcaller("seek_by", 5), "5 seconds forward"),
     Binding(("LEFT",), methodcaller("seek_by", -5), "5 seconds back"),
-    Binding(("shift+RIGHT",), methodcaller("seek_by", 1), "1 second on"),
+    Binding(("shift+RIGHT",), methodcaller("seek_by", 1), "1 second forward"),
     Binding(("shift+LEFT",), methodcaller("seek_by", -1), "1 second back"),
-    Binding(("UP",), methodcaller("seek_by", 60), "1 minute on"),
+    Binding(("UP",), methodcaller("seek_by", 60), "1 minute forward"),
     Binding(("DOWN",), methodcaller("seek_by", -60), "1 minute back"),
     Binding(("HOME",), methodcaller("seek_start"), "to the beginning"),
     Binding(("[",), methodcaller("scale_speed", 1 / 1.1), "slower"),
@@ -44,7 +44,7 @@ BINDINGS = (
     Binding(("{",), methodcaller("scale_speed", 0.5), "half the speed"),
     Binding(("}",), methodcaller("scale_speed", 2), "twice the speed"),
     Binding(("BS",), methodcaller("scale_speed", 0), "normal speed"),
-    Binding(("l",), methodcaller("mark_loop_point"), "loop from here, to here, no more"),
+    Binding(("l",), methodcaller("mark_loop_point"), "loop from here, to here, off"),
     Binding(("L",), methodcaller("toggle_loop"), "loop the whole video"),
     Binding(("n", ">"), methodcaller("switch_by", 1), "next session"),
     Binding(("p", "<"), methodcaller("switch_by", -1), "session before"),
@@ -59,6 +59,6 @@ TABLE = {key: binding for binding in (*BINDINGS, *DIGITS) for key in binding.key
 
 
 def help_lines() -> list[str]:
-    """One line for each meaning, for the screen."""
+    """One line per binding, for the screen."""
     lines = [f"{' '.join(binding.keys)}  {binding.help}" for binding in BINDINGS]
-    return [*lines, "0-9  session of this number"]
+    return [*lines, "0-9  switch to that session"]

@@ -1,4 +1,4 @@
-"""Places in a video as people type them: seconds, minutes and seconds, or a frame number."""
+"""Positions in a video as users type them: seconds, minutes and seconds, or a frame number."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ TIME = re.compile(r"(?:(?:(\d{1,6}):)?(\d{1,6}):)?(\d{1,6}(?:\.\d{1,9})?)", re.A
 
 
 def parse_moment(text: str, video: VideoRecord) -> int:
-    """'1.5', '0:01.5', '1:02:03' or '17f' as a frame number: the one on screen then, or N at the video's end.
+    """'1.5', '0:01.5', '1:02:03' or '17f' as a frame number: the frame on screen then, or N at the end.
 
-    A UsageError for anything else, and for a place after the end.
+    A UsageError for anything else, or beyond the end.
     """
     if match := FRAME.fullmatch(text):
         number = int(match[1])
@@ -26,7 +26,9 @@ def parse_moment(text: str, video: VideoRecord) -> int:
         beyond = seconds > video.duration
         number = video.index_at(seconds) if seconds < video.duration else video.frames
     else:
-        raise UsageError(f"{text!r} is no place in a video; write seconds (1.5), 0:01.5, or a frame such as 17f")
+        raise UsageError(
+            f"{text!r} is not a position in a video; write seconds (1.5), 0:01.5, or a frame such as 17f"
+        )
     if beyond:
         raise UsageError(
             f"{text} is beyond the end of {video.name!r}, which has {video.frames} frames, "
@@ -48,12 +50,14 @@ def parse_span(start: str | None, end: str | None, video: VideoRecord) -> range:
 
 
 def parse_rate(text: str) -> Fraction:
-    """'29.97' or '30000/1001' frames a second as a fraction; a UsageError outside 0 to 1000."""
+    """'29.97' or '30000/1001' frames per second as a fraction; a UsageError outside 0 to 1000."""
     match = re.fullmatch(r"\d{1,7}(?:\.\d{1,9}|/\d{1,7})?", text, re.ASCII)
     try:
         rate = Fraction(text) if match else Fraction(0)
     except ZeroDivisionError:
         rate = Fraction(0)
     if not 0 < rate <= 1000:
-        raise UsageError(f"{text!r} frames a second is no rate above 0 and up to 1000, such as 25 or 30000/1001")
+        raise UsageError(
+            f"{text!r} frames per second is not a rate above 0 and up to 1000, such as 25 or 30000/1001"
+        )
     return rate

@@ -1,4 +1,4 @@
-"""A playback: the loop that shows what the decode thread made, on time, and does what keys ask for."""
+"""A playback: the loop that shows decoded frames on time and executes keys."""
 
 from __future__ import annotations
 
@@ -26,8 +26,13 @@ MESSAGE_SECONDS = 1.5
 
 @dataclass(frozen=True)
 class Options:
-    """title: of the window. backend: for the statistics. screenshots: folder for them. frame_times: file of
-    frame times, if wanted. show_statistics: on screen from the start.
+    """Settings of a playback.
+
+    - title: of the window.
+    - backend: for the statistics.
+    - screenshots: their folder.
+    - frame_times: log of frame times, if wanted.
+    - show_statistics: on screen from the start.
     """
 
     title: str = "pfnr"
@@ -38,9 +43,9 @@ class Options:
 
 
 class Playback:
-    """Plays what `player` says, decoded by `source`, on `screen`; `run` returns at the end or when told to.
+    """Plays what `player` decides, decoded by `source`, on `screen`; `run` returns at the end or when stopped.
 
-    clock: seconds, monotonic. The public methods without arguments of their own are what keys do.
+    clock: seconds, monotonic. The public methods without arguments are bound to keys.
     """
 
     def __init__(
@@ -77,12 +82,12 @@ class Playback:
             self._writer.shutdown(wait=True)
 
     def press(self, key: str) -> None:
-        """Do what a key means; one that means nothing does nothing."""
+        """Execute a key's binding; unbound keys do nothing."""
         if (binding := TABLE.get(key)) is not None:
             self.do(binding.act)
 
     def do(self, act: Callable[[Playback], str | None]) -> None:
-        """Command the player, from the thread that plays; shows the text that `act` returns for a moment."""
+        """Command the player from the playing thread; briefly shows the text that `act` returns."""
         with self._decoding.lock:
             message = act(self)
         self._decoding.notify()
@@ -106,7 +111,7 @@ class Playback:
         return self._place()
 
     def scale_speed(self, factor: float) -> str:
-        """Play `factor` times as fast as now; 0 is back to normal."""
+        """Multiply the speed by `factor`; 0 returns to normal."""
         self.player.set_speed(self.player.speed * factor if factor else 1.0, self._clock())
         return f"speed {self.player.speed:.2f}"
 
@@ -143,7 +148,7 @@ class Playback:
         self._running = False
 
     def screenshot(self) -> None:
-        """Write the frame on screen as it was decoded, without text, to the first free name."""
+        """Write the frame on screen as decoded, without text, under the first free name."""
         if self.frame is not None:
             video, folder = self.player.videos[self._session], self.options.screenshots
             writing = self._writer.submit(write_screenshot, folder, video.name, self.frame, video.colour)
@@ -151,7 +156,7 @@ class Playback:
             self._writing.append(writing)
 
     def _advance(self) -> float | None:
-        """Show what is due; returns the seconds until there is more to do, None if that is not known."""
+        """Show what is due; returns the seconds until the next action, None if unknown."""
         if (failure := self._decoding.failure()) is not None:
             self._recover(failure)
         self._note_screenshots()
@@ -192,7 +197,7 @@ class Playback:
             self.options.frame_times.add(appearance)
 
     def _recover(self, failure: Failure) -> None:
-        """Go back to the session on screen if another one could not be opened; otherwise raise."""
+        """Return to the session on screen if another could not be opened; otherwise raise."""
         if not isinstance(failure.error, PfnrError) or failure.job.session == self._session or self.frame is None:
             raise failure.error
         with self._decoding.lock:
@@ -217,7 +222,7 @@ class Playback:
     def _statistics_lines(self) -> list[str]:
         player = self.player
         video = player.videos[self._session]
-        rate = f"{self.statistics.rate:.1f} of {float(video.fps) * player.speed:.1f} frames a second"
+        rate = f"{self.statistics.rate:.1f} of {float(video.fps) * player.speed:.1f} frames per second"
         number = self.frame.index if self.frame is not None else 0
         return [
             f"{self._label(self._session)}: {video.width}×{video.height}, frame {number} of {video.frames}",
@@ -243,7 +248,7 @@ class Playback:
 
 
 def write_screenshot(folder: Path, name: str, frame: Frame, colour: Colour | None = None) -> str:
-    """Write `frame` as NAME-00017.png, or with -1, -2, ... where that is taken; returns what to tell people.
+    """Write `frame` as NAME-00017.png, or with -1, -2, ... where that exists; returns the message to show.
 
     colour: of the video, as `encode_image` takes it.
     """

@@ -1,8 +1,8 @@
-"""The player: what is shown, what comes next and when. Pure: no thread, no clock of its own, no display.
+"""The player: what is shown, what comes next and when. Pure: no thread, no clock, no display.
 
-The decode thread asks `take_job` what to decode; the screen's side asks `present` what to do and reports
-with `showed`; keys call the commands. All take the time as an argument. Not safe to use from two threads at
-once: whoever shares a player shares a lock.
+The decode thread asks `take_job` what to decode; the screen side asks `present` what to do and reports with
+`showed`; keys call the commands. All take the time as an argument. Not thread-safe: threads that share a player
+share a lock.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SLOWEST, FASTEST = 0.01, 100.0
 
 @dataclass(frozen=True)
 class Job:
-    """One frame to decode. skipped: frames passed over for it, because they would have been late."""
+    """One frame to decode. skipped: frames before it that were passed over because they would have been late."""
 
     serial: int
     session: int
@@ -39,22 +39,22 @@ class Show:
 
 @dataclass(frozen=True)
 class Wait:
-    """Nothing to do until this time, in seconds of the clock; None: until a frame or a key comes."""
+    """Nothing to do until this time, in seconds of the clock; None: until a frame or a key arrives."""
 
     until: float | None
 
 
 class End:
-    """The last frame has had its time."""
+    """The last frame's time is over."""
 
 
 class Player:
     """Plays one of `videos` (by session) from `start` up to `stop`, half-open frame numbers.
 
-    fps: in place of the videos' own rates and tables of times.
-    speed: `SLOWEST` to `FASTEST`.
-    loop: begin again at the end.
-    timed: keep to the clock and skip what is late; otherwise every frame is shown as soon as it is decoded.
+    - fps: replaces the videos' rates and tables of times.
+    - speed: `SLOWEST` to `FASTEST`.
+    - loop: begin again at the end.
+    - timed: keep to the clock and skip what is late; otherwise every frame is shown as soon as it is decoded.
     """
 
     def __init__(
@@ -78,22 +78,22 @@ class Player:
         self.pace: Pace | None = None
         self.shown_step = -1
         self._range = (session, start, videos[session].frames if stop is None else stop)
-        self._awaited = 1  # frames to show as soon as they are ready, whatever the clock says
+        self._awaited = 1  # frames to show as soon as they are ready, regardless of the clock
         self._next = 0
-        self.position = start  # the frame on screen, or sought
+        self.position = start  # the frame on screen, or the target of a seek
         self.route = Route(0, session, start, 0, *self._range[1:], loop)
 
     @property
     def video(self) -> VideoRecord:
-        """The video that plays."""
+        """The video being played."""
         return self.videos[self.route.session]
 
     def stay(self, step: int) -> float:
-        """Seconds of the clock that the frame of `step` stays."""
+        """Seconds of the clock for which the frame of `step` stays on screen."""
         return self.video.duration_seconds(self.route.frame(step) or 0) / self.speed
 
     def take_job(self, now: float, cost: float) -> Job | None:
-        """The next frame to decode, if it takes `cost` seconds from `now`; None at the end of the route."""
+        """The next frame to decode if a decode takes `cost` seconds from `now`; None at the end of the route."""
         step, route = self._next, self.route
         if self.pace is not None and not self.paused:
             step = first_on_time(self.pace, step, now + cost)
@@ -139,13 +139,13 @@ class Player:
         return late
 
     def toggle_pause(self, now: float) -> None:
-        """Stop at the frame on screen, or go on after it."""
+        """Pause at the frame on screen, or resume after it."""
         self.paused = not self.paused
         if not self.paused and self.timed and not self._awaited:
             self.pace = self._paced(now, self.shown_step)
 
     def step(self, frames: int) -> None:
-        """Pause, and show the next frame (1) or the one before (-1); does nothing at either end."""
+        """Pause, and show the next frame (1) or the previous one (-1); does nothing at either end."""
         self.paused = True
         if frames > 0:
             if self.route.frame(self.shown_step + self._awaited + 1) is not None:
@@ -154,12 +154,12 @@ class Player:
             self.seek(self.position - 1)
 
     def seek(self, frame: int) -> None:
-        """Show `frame` next, or the nearest in the range that plays."""
+        """Show `frame` next, or the nearest one in the range being played."""
         route = self.route
         self._reroute(min(max(frame, route.start), route.stop - 1))
 
     def seek_by(self, seconds: float) -> None:
-        """Seek by this much of the video's time, from where it is; at least one frame."""
+        """Seek by this much of the video's time, at least one frame."""
         video, least = self.video, 1 if seconds > 0 else -1
         if video.times is None:
             self.seek(self.position + (round(seconds * float(video.fps)) or least))
@@ -169,18 +169,18 @@ class Player:
         self.seek(self.position + least if frame == self.position else frame)
 
     def set_speed(self, speed: float, now: float) -> None:
-        """Play this many times as fast; the frame on screen keeps its share of time."""
+        """Play at this multiple of normal speed; the frame on screen keeps its share of time."""
         pace, step, self.speed = self.pace, self.shown_step, clamp_speed(speed)
         if pace is not None and not self.paused:
             self.pace = self._paced(now - share_over(pace, step, now) * self.stay(step), step)
 
     def toggle_loop(self) -> None:
-        """Begin again at the end, or no longer."""
+        """Turn looping on or off."""
         self.loop = not self.loop
         self._reshape()
 
     def mark_loop_point(self) -> None:
-        """First the start of a loop, then its end (the frame on screen is its last), then no loop any more."""
+        """Mark the start of a loop, then its end (the frame on screen is its last), then clear the loop."""
         a, b = self.loop_points
         if a is None:
             self.loop_points = (self.position, None)
@@ -200,13 +200,13 @@ class Player:
         return True
 
     def neighbour(self, offset: int) -> int:
-        """The session `offset` places after the one that plays, in a circle."""
+        """The session `offset` places after the current one, wrapping around."""
         sessions = sorted(self.videos)
         return sessions[(sessions.index(self.route.session) + offset) % len(sessions)]
 
     @property
     def settled(self) -> bool:
-        """Whether every frame that was asked for is on screen: none is awaited."""
+        """Whether every requested frame has been shown: none is pending."""
         return self._awaited == 0
 
     @property
@@ -215,7 +215,7 @@ class Player:
         return last is not None and self.shown_step >= last
 
     def _paced(self, due: float, step: int) -> Pace:
-        """The pace by which `step` is due then."""
+        """The pace by which `step` is due at `due`."""
         if self.video.times is None:
             return SteadyPace(due, step, self.stay(step))
         return TablePace(due, step, self.speed, self.route, self.video.times)
@@ -225,12 +225,12 @@ class Player:
         return (start, stop) if session == chosen else (0, self.videos[session].frames)
 
     def _reshape(self) -> None:
-        """Change what comes after the frame on screen, without a break in time."""
+        """Change what follows the frame on screen, without a break in time."""
         (start, stop), loop = self._limits(self.route.session), self.loop
         a, b = self.loop_points
         if a is not None and b is not None:
             start, stop, loop = a, b, True
-        if self._awaited:  # the place sought is not on screen yet, and stays
+        if self._awaited:  # the target of the seek is not on screen yet: keep it
             self._reroute(min(max(self.position, start), stop - 1), start=start, stop=stop, loop=loop)
             return
         base, serial = self.shown_step, self.route.serial + 1
@@ -248,7 +248,7 @@ class Player:
         stop: int | None = None,
         loop: bool | None = None,
     ) -> None:
-        """Show frame `first` as soon as it is there, and go on from it; what is None stays as it is."""
+        """Show frame `first` as soon as it is ready and continue from it; None keeps the current value."""
         old = self.route
         self.route = Route(
             old.serial + 1,

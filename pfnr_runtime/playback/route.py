@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Route:
     """Frames in order from `first`, shown from step `base` on; at `stop` it ends or goes on at `start`.
 
-    serial: counts routes, so that frames decoded for an older one are recognised. session: of the library.
+    serial: counts routes, to recognise frames decoded for an older one. session: of the library.
     """
 
     serial: int

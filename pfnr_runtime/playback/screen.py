@@ -1,4 +1,4 @@
-"""What a playback shows its frames on: a window, or nothing at all."""
+"""What a playback shows its frames on: a window, or nothing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from pfnr_runtime.video.frames import Frame
 class Screen(Protocol):
     """A place for frames, with keys.
 
-    wait: up to `seconds` (None: for ever), less when a key or `wake` comes; the keys since the last call, as
-    `keys.TABLE` names them. wake: from any thread. show: a frame (None: nothing yet) under lines of text.
+    wait: up to `seconds` (None: without limit), less when a key or `wake` comes; returns the keys since the last
+    call, as `keys.TABLE` names them. wake: callable from any thread. show: a frame (None: none yet) under lines of
+    text.
     """
 
     def wait(self, seconds: float | None) -> list[str]: ...
@@ -25,7 +26,7 @@ class Screen(Protocol):
 
 
 class NoScreen:
-    """null: keeps to the clock as a window does, and shows nothing; it has no keys."""
+    """null: keeps to the clock like a window, but shows nothing and has no keys."""
 
     def __init__(self) -> None:
         self._woken = threading.Event()

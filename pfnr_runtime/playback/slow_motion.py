@@ -1,4 +1,4 @@
-"""Slow motion: an open video with several frames for each of its own, decoded at the times between them."""
+"""Slow motion: several frames for each frame of an open video, decoded at the times in between."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ MOST = 100
 
 
 class SlowMotion:
-    """A decoder's video with `factor` frames for each of its own, numbered from 0, at its own rate.
+    """A decoder's video with `factor` frames in place of each, numbered from 0, at the same rate.
 
-    Frame i is the picture at i / factor; every one that is a frame of the video is that very frame. Where frames
-    are not evenly spaced, each of the `factor` frames for one stays as long as that one: the whole video is slower
-    by the same factor. Behind the last frame there is nothing to go on to: it stays for its own and the factor − 1
-    frames after it. A UsageError for a factor outside 1 to `MOST`, or where the artifact decodes whole frames
-    only.
+    Frame i is the picture at i / factor; whole numbers give exactly the video's frames. Where frames are not
+    evenly spaced, each of the `factor` frames lasts as long as the original, so the whole video slows down by the
+    same factor. The last frame has no successor: it repeats for the factor − 1 frames after it. A UsageError for a
+    factor outside 1 to `MOST`, or where the artifact decodes whole frames only.
     """
 
     def __init__(self, decoder: VideoDecoder, factor: int) -> None:
         if not 1 <= factor <= MOST:
             raise ParameterError("factor", f"{factor} is outside 1 to {MOST}")
         self.decoder, self.factor = decoder, factor
-        decoder.iter_positions([])  # which says why, where there is nothing between frames
+        decoder.iter_positions([])  # raises where the artifact decodes whole frames only
         try:
             self._metadata = decoder.metadata.select([i // factor for i in range(len(decoder) * factor)])
         except ValueError as error:
@@ -36,20 +35,17 @@ class SlowMotion:
 
     @property
     def metadata(self) -> VideoRecord:
-        """The video's record, with as many frames as there are now."""
+        """The video's record with the new number of frames."""
         return self._metadata
 
     def __len__(self) -> int:
         return self._metadata.frames
 
     def frames_of(self, frames: range) -> range:
-        """All frames from each of the video's own `frames` up to the next, a UsageError where those skip some."""
+        """The slowed frames for these `frames` of the video; a UsageError where they skip some."""
         if frames.step != 1:
-            backwards = " backwards" if frames.step < 0 else ""
             raise ParameterError(
-                "factor",
-                f"{self.factor} goes with frames one after another, not with every {abs(frames.step)}th"
-                + backwards,
+                "factor", f"{self.factor} needs consecutive frames, not a range with step {frames.step}"
             )
         return range(frames.start * self.factor, frames.stop * self.factor)
 

@@ -1,4 +1,4 @@
-"""The videos of an artifact as playback wants them: one of its own, or every session of a shared graph."""
+"""The videos of an artifact, as playback needs them: a single video, or every session of a shared graph."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pfnr_runtime.video.record import VideoRecord
 
 
 class DecoderSource:
-    """Decodes any frame of any session with one open decoder; nothing is loaded anew for a switch.
+    """Decodes any frame of any session with one open decoder; switching loads nothing.
 
-    videos: record of each session that can be played, by its index; those whose sidecar is damaged are in
-    `damaged`, with the reason. slow: the decoder's own video slowed down, in its place; only a video of its own
-    can be, so that there is nothing to switch to.
+    videos: record of each playable session, by index; those with a damaged sidecar are in `damaged`, with the
+    reason. slow: the decoder's video slowed down, instead of the decoder; only for a single video, never a shared
+    graph.
     """
 
     def __init__(self, decoder: VideoDecoder, slow: SlowMotion | None = None) -> None:
@@ -32,7 +32,7 @@ class DecoderSource:
 
     @property
     def session(self) -> int:
-        """The session that the decoder is at."""
+        """The decoder's current session."""
         return self.decoder.contract.session
 
     def frame(self, session: int, index: int) -> Frame:
@@ -43,5 +43,5 @@ class DecoderSource:
         return decoder.get_frame_at(index)
 
     def cancel(self) -> None:
-        """Give up the frame that is being decoded, from another thread."""
+        """Cancel the decode under way; callable from another thread."""
         self.decoder.cancel()

@@ -1,4 +1,4 @@
-"""What a playback measures: frames shown, skipped and dropped, and how long things took. Constant memory."""
+"""What a playback measures: frames shown, skipped and dropped, and durations. Constant memory."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-SAMPLES = 1 << 15  # the most recent ones, for medians and percentiles
-RECENT = 30  # frames over which the rate on screen is taken
+SAMPLES = 1 << 15  # most recent samples, for medians and percentiles
+RECENT = 30  # frames over which the displayed rate is averaged
 
 
 @dataclass(frozen=True)
 class Appearance:
-    """One frame as it appeared, times in seconds: when, by the clock; after how long a decode; how late.
+    """One frame as it appeared, times in seconds: clock time, decode time, lateness.
 
     skipped: frames before it that were never decoded; dropped: decoded, but too late.
     """
@@ -28,7 +28,7 @@ class Appearance:
 
 
 class Samples:
-    """Times in seconds: how many, their mean and greatest over all, and quantiles over the last `SAMPLES`."""
+    """Times in seconds: count, mean and maximum over all, quantiles over the last `SAMPLES`."""
 
     def __init__(self) -> None:
         self._ring = np.zeros(SAMPLES)
@@ -59,8 +59,10 @@ class Samples:
 class Statistics:
     """Counts of one playback.
 
-    shown: frames that appeared. skipped: passed over before they were decoded. dropped: decoded, but too late
-    to be shown. late: shown after the time of the frame after them had come.
+    - shown: frames that appeared.
+    - skipped: passed over before they were decoded.
+    - dropped: decoded, but too late to be shown.
+    - late: shown after the next frame was due.
     """
 
     def __init__(self) -> None:
@@ -82,7 +84,7 @@ class Statistics:
 
     @property
     def rate(self) -> float:
-        """Frames a second on screen lately; 0 before two were shown."""
+        """Recent frames per second on screen; 0 before two were shown."""
         known = min(self.shown, RECENT)
         if known < 2:
             return 0.0
@@ -91,7 +93,7 @@ class Statistics:
 
     @property
     def lost_percent(self) -> float:
-        """Frames that were skipped or dropped, of all that were due."""
+        """Percentage of frames skipped or dropped, of all that were due."""
         due = self.shown + self.skipped + self.dropped
         return 100 * (self.skipped + self.dropped) / due if due else 0.0
 
@@ -112,7 +114,7 @@ class Statistics:
         }
 
     def lines(self) -> list[str]:
-        """A few lines for people."""
+        """A few lines to print."""
         decode, present = self.decode.milliseconds(), self.present.milliseconds()
         return [
             f"shown {self.shown}, skipped {self.skipped}, dropped {self.dropped}, late {self.late} "

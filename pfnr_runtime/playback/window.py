@@ -16,21 +16,21 @@ from pfnr_runtime.video.record import VideoRecord
 if TYPE_CHECKING:
     import pygame
 
-# SDL draws into memory where it finds no display; a person who asked for a window should hear of that.
+# Without a display SDL silently draws into memory; a user who asked for a window must be told.
 INVISIBLE = ("offscreen", "dummy")
 ADVICE = (
     "log in to a desktop or set DISPLAY; a console with KMS needs SDL_VIDEODRIVER=kmsdrm; without any display "
     "play to null: or to a file, or set SDL_VIDEODRIVER=dummy"
 )
-SLEEP_SECONDS = 0.002  # SDL counts whole milliseconds; the rest is slept
-# A wake-up from another thread that SDL loses costs this much, not the playback.
+SLEEP_SECONDS = 0.002  # SDL waits in whole milliseconds; sleep covers the rest
+# Bounds the delay if SDL loses a wake-up from another thread.
 LONGEST_WAIT_SECONDS = 0.1
 BACKGROUND = (0, 0, 0)
 
 
 class Window:
-    """A resizable window on display number `display`; frames keep their shape, at their own size they keep
-    every sample.
+    """A resizable window on display number `display`; frames keep their aspect, and at their native size every
+    sample.
 
     A BackendError (exit code 4) says why there is none.
     """
@@ -88,7 +88,7 @@ class Window:
     def toggle_fullscreen(self) -> None:
         pygame = self._pygame
         self._full = not self._full
-        # A window manager puts a full-screen window in its place, but a kiosk may have none.
+        # A window manager positions a full-screen window, but a kiosk may have none.
         alone = pygame.display.get_num_displays() == 1
         if self._full:
             self._place = pygame.display.get_window_position()
@@ -104,7 +104,7 @@ class Window:
         self._pygame.quit()
 
     def _key(self, event: pygame.event.Event) -> str:
-        """The name of a key as the table of keys has it; empty for anything else."""
+        """The name of a key in the key table; empty for anything else."""
         pygame = self._pygame
         if event.type == pygame.QUIT:
             return "q"
@@ -119,7 +119,7 @@ class Window:
         return str(event.unicode)
 
     def _rendered(self, text: list[str], size: tuple[int, int]) -> Any:
-        """Lines of text on a dark ground, in columns where the window is low."""
+        """Lines of text on a dark background, in columns where the window is low."""
         pygame = self._pygame
         if self._text_cache[0] != [*text, str(size)]:
             points = max(9, min(size[1] // 28, 20))
@@ -139,7 +139,7 @@ class Window:
 
 
 def list_displays() -> tuple[str, list[tuple[int, int]]]:
-    """SDL's driver, and width and height of every display it finds. A BackendError says why there is none."""
+    """SDL's driver, and the width and height of every display. A BackendError says why there is none."""
     pygame = _start(0)
     try:
         return pygame.display.get_driver(), pygame.display.get_desktop_sizes()
@@ -148,13 +148,13 @@ def list_displays() -> tuple[str, list[tuple[int, int]]]:
 
 
 def fit(shape: tuple[int, int], space: tuple[int, int]) -> tuple[int, int]:
-    """The greatest size of the shape of `shape` (width, height) inside `space`; never 0."""
+    """The largest size with the aspect of `shape` (width, height) that fits in `space`; never 0."""
     scale = min(Fraction(space[0], shape[0]), Fraction(space[1], shape[1]))
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 
 def _shape(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
-    """Size of a frame on a display with square samples: widened, never narrowed, so that nothing is lost."""
+    """Size of a frame on a display with square samples: enlarged, never reduced, so that nothing is lost."""
     return (round(width * aspect), height) if aspect >= 1 else (width, round(height / aspect))
 
 
@@ -182,7 +182,7 @@ def _start(display: int) -> Any:
             del os.environ["SDL_VIDEODRIVER"]
     if chosen is None and driver in INVISIBLE:
         pygame.quit()
-        raise BackendError(f"no display: SDL found none that can be seen ({driver}); {ADVICE}")
+        raise BackendError(f"no display: SDL found no visible one ({driver}); {ADVICE}")
     if not 0 <= display < count:
         pygame.quit()
         raise BackendError(f"no display {display}: there {'is' if count == 1 else 'are'} {count}, numbered from 0")
@@ -191,9 +191,9 @@ def _start(display: int) -> Any:
 
 
 def _only_driver() -> str | None:
-    """The one driver that can work on this Linux, if there is but one.
+    """The only driver that can work on this Linux system, if there is just one.
 
-    Asked for alone, it fails in one line; SDL would go on to others, and Wayland's library would complain.
+    Requested by name, it fails with one line; otherwise SDL tries others, and Wayland's library prints errors.
     """
     if sys.platform != "linux" or os.environ.get("WAYLAND_DISPLAY"):
         return None
@@ -201,7 +201,7 @@ def _only_driver() -> str | None:
 
 
 def _key_names(pygame: Any) -> dict[int, str]:
-    """Names of the keys that type nothing readable."""
+    """Names of the keys that type no printable character."""
     return {
         pygame.K_SPACE: "SPACE",
         pygame.K_BACKSPACE: "BS",

@@ -1,4 +1,4 @@
-"""Checking an artifact against its golden file: parity on the machine that plays it, with its own engine."""
+"""Checking an artifact against its golden file: parity on the playing machine, with its own engine."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ from pfnr_runtime.decoder import VideoDecoder
 
 @dataclass(frozen=True)
 class GoldenReport:
-    """The outcome. identical: frames with the reference's digest. whole: the frames compared sample by sample.
-    bounded: frames checked by sums of blocks alone; refuted: those among them that cannot hold the rule.
-    problems: empty if the rule holds as far as the golden file can tell.
+    """The outcome of a golden check.
+
+    - identical: frames with the reference's digest.
+    - whole: the frames compared sample by sample.
+    - bounded: frames checked by sums of blocks alone.
+    - refuted: those of them that cannot satisfy the rule.
+    - problems: empty if the golden file shows no violation.
     """
 
     backend: str
@@ -31,7 +35,7 @@ class GoldenReport:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing speaks against the rule."""
+        """Whether no problem was found."""
         return not self.problems
 
     @property
@@ -41,7 +45,7 @@ class GoldenReport:
 
     @property
     def psnr(self) -> float | None:
-        """Least PSNR of a whole frame in dB, inf if all are equal, None without any."""
+        """Lowest PSNR of a whole frame in dB, inf if all are equal, None without any."""
         return min((f.psnr for f in self.whole), default=None)
 
     def to_json(self) -> dict[str, Any]:
@@ -67,10 +71,10 @@ def check_golden(
     rule: ParityRule,
     on_frame: Callable[[int], None] = lambda done: None,
 ) -> GoldenReport:
-    """Decode every frame and hold it against the golden file.
+    """Decode every frame and compare it with the golden file.
 
-    A frame with the reference's digest is equal. A whole frame is compared sample by sample under the rule.
-    Any other is refuted if the sums of its blocks are further from the reference's than the rule allows.
+    A frame with the reference's digest is equal. A frame stored whole is compared sample by sample under the rule.
+    Any other is refuted if its block sums differ from the reference's by more than the rule allows.
     """
     video = decoder.metadata
     heights, widths = (
@@ -96,8 +100,8 @@ def check_golden(
     problems = whole.problems()
     if refuted:
         problems.append(
-            f"{len(refuted)} more frames are further from PyTorch's than the rule allows, by the sums of their "
-            f"blocks; the first is frame {refuted[0]}"
+            f"{len(refuted)} more frames differ from PyTorch's by more than the rule allows, by their block "
+            f"sums; the first is frame {refuted[0]}"
         )
     return GoldenReport(
         str(decoder.backend),

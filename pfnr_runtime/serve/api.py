@@ -1,4 +1,4 @@
-"""What is at which address: sessions, frames, streams, statistics, health, and the page."""
+"""The HTTP routes: sessions, frames, streams, statistics, health, and the page."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ class Api:
         return FileResponse(PAGE / "index.html", headers={"Cache-Control": ASK_AGAIN})
 
     async def health(self, request: Request) -> Response:
-        """200 while frames can be decoded, 503 when no longer."""
+        """200 while frames can be decoded, 503 otherwise."""
         healthy = self._decoding.healthy
         return to_json({"status": "ok" if healthy else "the decoder is stuck"}, 200 if healthy else 503)
 
     async def sessions(self, request: Request) -> Response:
-        """All sessions, and what was left out."""
+        """All sessions, and which were left out."""
         described = [describe(session) for session in self._catalogue.sessions.values()]
         return to_json({"sessions": described, "damaged": self._catalogue.damaged})
 
@@ -91,7 +91,7 @@ class Api:
         return to_json(describe(self._find(request)))
 
     async def frame(self, request: Request) -> Response:
-        """One frame as an image file, the same bytes each time."""
+        """One frame as an image file, always the same bytes."""
         from starlette.responses import Response
 
         session = self._find(request)
@@ -108,7 +108,7 @@ class Api:
         )
 
     async def stream(self, request: Request) -> Response:
-        """Frames on time, for as long as someone looks."""
+        """Frames on time, for as long as the client stays connected."""
         from starlette.responses import StreamingResponse
 
         session = self._find(request)
@@ -116,9 +116,9 @@ class Api:
         settings = queries.stream_settings(query, session)
         headers = {"Cache-Control": "no-store"}
         if request.method == "HEAD":
-            return StreamingResponse(iter(()), media_type=MEDIA_TYPE, headers=headers)  # of no stated length
+            return StreamingResponse(iter(()), media_type=MEDIA_TYPE, headers=headers)  # without Content-Length
         if len(self._streams) >= MOST_STREAMS:
-            message = f"{MOST_STREAMS} streams are open already; close one, or ask for single frames"
+            message = f"{MOST_STREAMS} streams are already open; close one, or request single frames"
             raise RequestError(503, message, allowed=f"{MOST_STREAMS} streams", headers={"Retry-After": "5"})
         stream = FrameStream(self._frames, session, settings, self.stopping)
         self._streams.add(stream)
@@ -135,7 +135,7 @@ class Api:
         return StreamingResponse(body(), media_type=MEDIA_TYPE, headers=headers)
 
     async def statistics(self, request: Request) -> Response:
-        """What decodes and how it goes."""
+        """What decodes, and how well."""
         backends = [
             {"name": backend.name, "description": backend.description, "rejected": dict(backend.rejected)}
             for backend in self._catalogue.backends
@@ -155,7 +155,9 @@ class Api:
 
 
 def describe(session: Session) -> dict[str, Any]:
-    """A session as JSON types: its video, what the artifact says of its quality, and where its frames are."""
+    """A session as JSON types: its video, its quality as the artifact records it, and the addresses of its
+    frames.
+    """
     contract, base = session.contract, f"/api/sessions/{session.number}"
     video = contract.video
     return {
@@ -178,7 +180,7 @@ def describe(session: Session) -> dict[str, Any]:
 
 
 def to_json(value: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """An answer in JSON, which is not kept."""
+    """An answer in JSON, not cached."""
     from starlette.responses import Response
 
     body = json.dumps(value, sort_keys=True, allow_nan=False) + "\n"
@@ -186,12 +188,12 @@ def to_json(value: dict[str, Any], status: int = 200, headers: dict[str, str] | 
 
 
 def refuse(refusal: RequestError) -> Response:
-    """A refusal as an answer."""
+    """A refused request as an answer."""
     return to_json(refusal.to_json(), refusal.status, refusal.headers)
 
 
 async def _unless_gone(request: Request, work: Any) -> Any:
-    """What `work` returns, unless the client goes away first: then the work is dropped for its sake."""
+    """What `work` returns, unless the client disconnects first: then the work is cancelled."""
     from starlette.requests import ClientDisconnect
 
     async def gone() -> None:
@@ -217,11 +219,11 @@ def _tags(header: str) -> set[str]:
 async def _on_http(request: Request, error: Any) -> Response:
     path, status = request.url.path, error.status_code
     if status == 405:
-        message = f"{request.method} is not possible here; GET and HEAD are"
+        message = f"{request.method} is not allowed here; GET and HEAD are"
         return refuse(RequestError(405, message, value=request.method, allowed="GET, HEAD", headers=error.headers))
     if status == 404:
         places = "/, /healthz, /api/sessions, /api/sessions/N, /api/sessions/N/frames/K.png, /api/statistics"
-        return refuse(RequestError(404, f"nothing is at {path[:100]!r}", value=path, allowed=places))
+        return refuse(RequestError(404, f"nothing at {path[:100]!r}", value=path, allowed=places))
     return refuse(RequestError(status, str(error.detail), headers=error.headers))
 
 
@@ -237,9 +239,9 @@ async def _on_failure(request: Request, error: Any) -> Response:
 async def _on_nobody(request: Request, error: Any) -> Response:
     from starlette.responses import Response
 
-    return Response(status_code=499)  # nobody hears it
+    return Response(status_code=499)  # nobody is connected to hear it
 
 
 async def _on_bug(request: Request, error: Any) -> Response:
     LOGGER.error("%s", "".join(traceback.format_exception(error)))
-    return refuse(RequestError(500, "the server failed; what went wrong is on its standard error"))
+    return refuse(RequestError(500, "the server failed; its standard error says why"))

@@ -1,4 +1,4 @@
-"""A cache of byte strings within a fixed number of bytes: what was used longest ago goes first."""
+"""A least-recently-used cache of byte strings, bounded in bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ByteCache(Generic[K]):
         self._values: OrderedDict[K, bytes] = OrderedDict()
 
     def get(self, key: K) -> bytes | None:
-        """The value, which thereby is the last to go; None if it is not there."""
+        """The value, now the most recently used; None if it is not cached."""
         value = self._values.get(key)
         if value is None:
             self.misses += 1
@@ -28,7 +28,7 @@ class ByteCache(Generic[K]):
         return value
 
     def put(self, key: K, value: bytes) -> None:
-        """Keep a value, unless it alone is more than fits."""
+        """Keep a value, unless it alone exceeds the capacity."""
         if (old := self._values.pop(key, None)) is not None:
             self.held -= len(old)
         if len(value) > self.capacity:
@@ -40,7 +40,7 @@ class ByteCache(Generic[K]):
             self.held -= len(gone)
 
     def to_json(self) -> dict[str, int]:
-        """Bytes and values held, bytes allowed, and how often a value was there or not."""
+        """Bytes and values held, capacity, hits and misses."""
         return {
             "bytes": self.held,
             "capacity": self.capacity,

@@ -1,4 +1,4 @@
-"""The sessions of one or several artifacts, under one set of numbers, decoded on one thread."""
+"""The sessions of one or more artifacts, numbered together and decoded on one thread."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ from pfnr_runtime.video.frames import Frame
 class Session:
     """A session that is served.
 
-    number: under which; the library's own, unless two files claim the same. contract: of its video. path: of its
-    artifact. version: hex that names its pictures: another file, engine or encoder has another one.
+    - number: its number here; the library's, unless two files claim the same.
+    - contract: of its video.
+    - path: of its artifact.
+    - version: hex that names its pictures; it differs for a different file, engine or encoder.
     """
 
     number: int
@@ -34,9 +36,9 @@ class Session:
 
 
 class Catalogue:
-    """Every session of the artifacts at `paths`: videos of their own and shared graphs with all their sidecars.
+    """Every session of the artifacts at `paths`: single videos, and shared graphs with all their sidecars.
 
-    backend, options: as for `VideoDecoder`. sessions: by number. damaged: why a sidecar is left out, one line
+    backend, options: as for `VideoDecoder`. sessions: by number. damaged: why sidecars were left out, one line
     each. A context manager: closing it frees the engines. Errors are those of `VideoDecoder`.
     """
 
@@ -93,7 +95,7 @@ class Catalogue:
 
 
 def _version(decoder: VideoDecoder, path: Path) -> str:
-    """Names what decides every byte of a session's pictures: the files, the engine, the encoders."""
+    """A digest of all that determines a session's pictures: files, engine, encoders."""
     import av
 
     artifact = decoder.artifact

@@ -1,4 +1,4 @@
-"""The one thread that decodes for every viewer, in an order that spares switching between sessions."""
+"""The one thread that decodes for all viewers, in an order that avoids switching between sessions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 from pfnr_runtime.playback.statistics import Samples
 from pfnr_runtime.video.frames import Frame
 
-# A switch of session costs time of its own, so what waits for the session at hand goes first, for this long.
+# Switching sessions takes time, so requests for the current session go first, for this long.
 PATIENCE_SECONDS = 0.25
-RATE_SECONDS = 5.0  # over which frames a second are counted
-STUCK_SECONDS = 60.0  # no frame takes this long on a device that can show the video
+RATE_SECONDS = 5.0  # window over which frames per second are counted
+STUCK_SECONDS = 60.0  # no usable device takes this long for a frame
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class _Job:
 
 
 class DecodeThread:
-    """Decodes frames as they are asked for, one at a time; a context manager.
+    """Decodes requested frames, one at a time; a context manager.
 
-    decode(session, index): gives a frame; used by this thread alone. clock: seconds, monotonic.
+    decode(session, index): returns a frame; called by this thread only. clock: seconds, monotonic.
     """
 
     def __init__(self, decode: Callable[[int, int], Frame], clock: Callable[[], float] = time.monotonic) -> None:
@@ -53,7 +53,7 @@ class DecodeThread:
         self._thread = threading.Thread(target=self._run, name="pfnr serve decode", daemon=True)
 
     def submit(self, session: int, index: int) -> Future[Decoded]:
-        """Decode a frame; the future carries what the decoder raises, and can be cancelled while it waits."""
+        """Queue a frame; the future carries what the decoder raises, and can be cancelled while it waits."""
         future: Future[Decoded] = Future()
         with self._changed:
             if not self._open:
@@ -64,13 +64,13 @@ class DecodeThread:
 
     @property
     def healthy(self) -> bool:
-        """Whether it runs, and no decode has been under way for ever."""
+        """Whether the thread runs and no decode has hung."""
         with self._changed:
             stuck = self._since is not None and self._clock() - self._since > STUCK_SECONDS
         return self._thread.is_alive() and not stuck
 
     def to_json(self) -> dict[str, Any]:
-        """Frames decoded and failed, frames a second lately, how many wait, decode times in milliseconds."""
+        """Frames decoded and failed, recent frames per second, queue length, decode times in milliseconds."""
         with self._changed:
             now = self._clock()
             lately = sum(1 for moment in self._done if now - moment <= RATE_SECONDS)
@@ -83,7 +83,7 @@ class DecodeThread:
             }
 
     def close(self) -> None:
-        """Let the decode under way finish, and cancel what waits."""
+        """Let the decode under way finish, and cancel those that wait."""
         with self._changed:
             self._open = False
             self._changed.notify()
@@ -103,7 +103,7 @@ class DecodeThread:
         while (job := self._next_job()) is not None:
             try:
                 frame = self._decode(job.session, job.index)
-            except BaseException as error:  # whoever waits for the frame raises it again
+            except BaseException as error:  # raised again where the frame is awaited
                 with self._changed:
                     self._failed, self._since = self._failed + 1, None
                 job.future.set_exception(error)
@@ -128,7 +128,7 @@ class DecodeThread:
         return None
 
     def _pick(self) -> _Job:
-        """The oldest job, or one of the session at hand while the oldest has not waited long."""
+        """The oldest job, or one of the current session while the oldest has not waited long."""
         chosen = 0
         if self._clock() - self._waiting[0].since < PATIENCE_SECONDS:
             sessions = [job.session for job in self._waiting]

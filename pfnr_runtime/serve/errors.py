@@ -1,4 +1,4 @@
-"""An answer other than the one asked for."""
+"""Requests that are refused."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import Any
 
 
 class RequestError(Exception):
-    """A request that is not served as asked.
+    """A request that is refused.
 
-    status: of HTTP. message: one line, naming the bad value. value: that value. allowed: what would have been
-    right. headers: further ones of the answer.
+    - status: the HTTP status code.
+    - message: one line, naming the bad value.
+    - value: the bad value.
+    - allowed: what would have been accepted.
+    - headers: extra headers of the answer.
     """
 
     def __init__(

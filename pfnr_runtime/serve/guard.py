@@ -1,8 +1,8 @@
-"""Who may ask: the Host header, the token, and what every answer tells the browser to forbid.
+"""Access control: the Host header, the token, and the browser restrictions of every answer.
 
-An ASGI application around the real one. In order: a Host that is not ours is refused, so that a name which an
-attacker points at this machine (DNS rebinding) opens nothing; so is what another site's page asks for behind its
-visitor's back; then the token, where there is one; then a request with a body, since nothing here takes one.
+An ASGI application around the real one. It checks, in order: the Host header, so that a name which an attacker
+points at this machine (DNS rebinding) opens nothing; that another site's page is not making the request for its
+visitor; the token, where there is one; that the request has no body, since no route takes one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-# Open without a token: a health check holds none, and the page that asks for the token needs its style.
+# Open without a token: health checks hold none, and the page that asks for the token needs its style.
 OPEN = re.compile(r"/healthz|/static/[a-z.]+")
 HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]/@\s]+)(?::[0-9]{1,5})?", re.ASCII)
 
@@ -39,9 +39,9 @@ HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]/@\s]+)(?::[0-9]{1,5})?", re.ASCI
 class Guard:
     """Lets requests through to `app`.
 
-    token: that a client must show as `Authorization: Bearer`, `?token=` or the cookie set by the page; None asks
-    for none. hosts: names that may stand in the Host header, besides addresses, localhost and this machine's own
-    name. port: makes the cookie's name, since browsers share cookies between ports.
+    token: that a client must send as `Authorization: Bearer`, `?token=` or the cookie set by the page; None for no
+    token. hosts: names allowed in the Host header, in addition to addresses, localhost and this machine's name.
+    port: part of the cookie's name, since browsers share cookies between ports.
     """
 
     def __init__(self, app: Any, *, token: str | None, hosts: Iterable[str], port: int) -> None:
@@ -73,7 +73,7 @@ class Guard:
         await (answer or self._app)(scope, receive, send_guarded)
 
     def _answer(self, request: Request) -> Response | None:
-        """An answer of the guard's own, or None to let the request through; raises a RequestError."""
+        """The guard's answer, or None to let the request through; raises a RequestError."""
         self._check_host(request)
         self._check_site(request)
         path = request.url.path
@@ -85,7 +85,11 @@ class Guard:
         length = request.headers.get("content-length", "0")
         if length != "0" or "transfer-encoding" in request.headers:
             raise RequestError(
-                413, "no request here has a body", value=length, allowed="0", headers={"Connection": "close"}
+                413,
+                "requests here must not have a body",
+                value=length,
+                allowed="0",
+                headers={"Connection": "close"},
             )
         return None
 
@@ -105,7 +109,7 @@ class Guard:
     def _check_site(self, request: Request) -> None:
         site = request.headers.get("sec-fetch-site", "none")
         if site == "cross-site" and request.headers.get("sec-fetch-mode") != "navigate":
-            raise RequestError(403, "another site's page may not ask for this", value=site, allowed="same-origin")
+            raise RequestError(403, "pages of other sites may not request this", value=site, allowed="same-origin")
 
     def _knows_token(self, request: Request) -> bool:
         shown = [value for name, value in request.query_params.multi_items() if name == "token"]
@@ -114,7 +118,7 @@ class Guard:
             shown.append(credentials.strip())
         shown.append(request.cookies.get(self._cookie, ""))
         wanted = (self._token or "").encode()
-        # Every one is compared, in a time that tells nothing of where it differs.
+        # All are compared, in constant time: timing reveals nothing.
         matches = [hmac.compare_digest(text.encode(errors="replace"), wanted) for text in shown]
         return any(matches)
 
@@ -131,7 +135,7 @@ class Guard:
         )
 
     def _remember_token(self, request: Request) -> Response:
-        """Put the token into a cookie, and take it out of the address, which people copy and browsers keep."""
+        """Move the token from the address, which people copy and browsers remember, into a cookie."""
         from starlette.responses import RedirectResponse
 
         rest = [(name, value) for name, value in request.query_params.multi_items() if name != "token"]

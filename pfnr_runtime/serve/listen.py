@@ -1,4 +1,4 @@
-"""Listening: the sockets of an address, and what is wrong where there are none."""
+"""Listening sockets for an address, and clear errors where there are none."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import socket
 from pfnr_runtime.errors import PfnrError
 
 BACKLOG = 128
-# What the kernel holds for a viewer is sent however late it is, so there must not be seconds of it.
+# The kernel sends what it buffers for a viewer however late it is: keep the buffer well below a second.
 SEND_BUFFER_BYTES = 1 << 18
-# A connection whose peer takes nothing for this long is given up.
+# A connection whose peer acknowledges nothing for this long is closed.
 STALLED_MS = 30_000
-# A name may stand for an address that is not here, such as ::1 where IPv6 is switched off.
+# A name may resolve to an address this machine lacks, such as ::1 where IPv6 is off.
 ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """Listen on every address that `host` stands for, on the same port; 0 is any free one.
+    """Listen on every address that `host` resolves to, on one port; 0 is any free one.
 
-    A PfnrError names what is wrong: a port in use, or one for the administrator; a host that is unknown, or not
+    A PfnrError names what is wrong: a port in use or reserved for root; a host that is unknown, or not an address
     of this machine.
     """
     try:
@@ -29,7 +29,9 @@ def listen(host: str, port: int) -> list[socket.socket]:
     except (OSError, UnicodeError):
         found = []
     if not found:
-        raise PfnrError(f"host {host!r} is unknown; 127.0.0.1 is this machine alone, 0.0.0.0 all of its addresses")
+        raise PfnrError(
+            f"host {host!r} is unknown; use 127.0.0.1 for this machine only, 0.0.0.0 for all of its addresses"
+        )
     sockets: list[socket.socket] = []
     absent: OSError | None = None
     try:
@@ -51,7 +53,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
 
 
 def is_loopback(sockets: list[socket.socket]) -> bool:
-    """Whether only this machine reaches the sockets."""
+    """Whether only this machine can reach the sockets."""
     return all(ipaddress.ip_address(s.getsockname()[0].partition("%")[0]).is_loopback for s in sockets)
 
 
@@ -61,9 +63,9 @@ def _open(family: int, kind: int, protocol: int, address: tuple[object, ...]) ->
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        # Connections inherit both of these.
+        # Connections inherit both options.
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        with contextlib.suppress(AttributeError, OSError):  # Linux alone has it
+        with contextlib.suppress(AttributeError, OSError):  # Linux only
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS)
         opened.bind(address)
         opened.listen(BACKLOG)
@@ -78,7 +80,7 @@ def _describe(error: OSError, host: str, port: int) -> str:
         case errno.EADDRINUSE:
             return f"port {port} of {host} is in use; choose another, or 0 for any free one"
         case errno.EACCES | errno.EPERM:
-            return f"port {port} is for the administrator; choose one from 1024 to 65535"
+            return f"port {port} is reserved for root; choose one from 1024 to 65535"
         case number if number in ABSENT:
-            return f"host {host} is no address of this machine; 0.0.0.0 is all of them"
+            return f"host {host} is not an address of this machine; use 0.0.0.0 for all of its addresses"
     return f"cannot listen on port {port} of {host}: {error.strerror or error}"

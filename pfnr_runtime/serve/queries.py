@@ -1,4 +1,4 @@
-"""What a request names, strictly parsed: a value in any but the one way to write it is refused by name."""
+"""What a request names, parsed strictly: every value has one spelling, and any other is refused by name."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ SWITCH = {"0": False, "1": True, "false": False, "true": True}
 
 
 def find_session(text: str, sessions: Mapping[int, Session]) -> Session:
-    """The session that a path names by number; a RequestError lists those there are."""
+    """The session that a path names by number; a RequestError lists the sessions."""
     known = ", ".join(map(str, sessions))
     if NUMBER.fullmatch(text) is None:
         raise RequestError(
-            400, f"session {text[:50]!r} is no number; there are {known}", value=text, allowed=known
+            400, f"session {text[:50]!r} is not a number; there are {known}", value=text, allowed=known
         )
     if int(text) not in sessions:
         raise RequestError(404, f"no session {text}; there are {known}", value=text, allowed=known)
@@ -30,7 +30,7 @@ def find_session(text: str, sessions: Mapping[int, Session]) -> Session:
 
 
 def find_frame(file: str, session: Session) -> tuple[int, str]:
-    """The frame number and kind of image that '17.png' names; a RequestError says which there are."""
+    """The frame number and kind of image that '17.png' names; a RequestError lists the valid ones."""
     match = FRAME_FILE.fullmatch(file)
     if match is None or match[2] not in KINDS:
         allowed = " or ".join(f"NUMBER.{kind}" for kind in KINDS)
@@ -39,11 +39,13 @@ def find_frame(file: str, session: Session) -> tuple[int, str]:
 
 
 def frame_number(text: str, session: Session, missing: int) -> int:
-    """A frame's number; a RequestError with 400 where it is none, with the status `missing` outside the video."""
+    """A frame's number; a RequestError with status 400 if it is not a number, with `missing` if outside the
+    video.
+    """
     video = session.contract.video
     allowed = f"0 to {video.frames - 1}"
     if NUMBER.fullmatch(text) is None:
-        message = f"frame {text[:50]!r} is no frame number; {video.name!r} has {allowed}"
+        message = f"frame {text[:50]!r} is not a frame number; {video.name!r} has {allowed}"
         raise RequestError(400, message, value=text, allowed=allowed)
     if int(text) >= video.frames:
         raise RequestError(
@@ -57,7 +59,9 @@ def stream_settings(query: Mapping[str, str], session: Session) -> StreamSetting
     speed = query.get("speed", "1")
     if SPEED.fullmatch(speed) is None or not SLOWEST <= float(speed) <= FASTEST:
         allowed = f"{SLOWEST:g} to {FASTEST:g}"
-        raise RequestError(400, f"speed {speed[:50]!r} is no number from {allowed}", value=speed, allowed=allowed)
+        raise RequestError(
+            400, f"speed {speed[:50]!r} is not a number from {allowed}", value=speed, allowed=allowed
+        )
     start = frame_number(query.get("start", "0"), session, 400)
     loop = _choice("loop", query.get("loop", "0"), SWITCH)
     kind = _choice("format", query.get("format", "jpg"), KINDS)
@@ -67,7 +71,7 @@ def stream_settings(query: Mapping[str, str], session: Session) -> StreamSetting
 def read_query(given: Iterable[tuple[str, str]], known: Collection[str]) -> dict[str, str]:
     """The `known` parameters of a query; a RequestError for one that is given twice.
 
-    Others are passed over: links collect parameters of mail programs and proxies, which mean nothing here.
+    Others are ignored: mail programs and proxies add parameters to links.
     """
     query: dict[str, str] = {}
     for name, value in given:

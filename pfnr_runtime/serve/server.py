@@ -1,4 +1,4 @@
-"""Running the server: uvicorn with limits on what a connection may hold up, until a signal ends it."""
+"""Running the server until a signal: uvicorn, with limits on how long a connection may stall."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import uvicorn
 
 MOST_CONNECTIONS = 256
-REQUEST_SECONDS = 10.0  # in which a client must have sent the request that it began
+REQUEST_SECONDS = 10.0  # in which a client must complete a request
 SHUTDOWN_SECONDS = 2
 
 
@@ -29,19 +29,18 @@ def make_server(api: Api, *, token: str | None, hosts: Sequence[str], port: int)
     """
     import uvicorn
 
-    # The logger is uvicorn's only way to speak, and speaks of every client's nonsense; errors of our own are
-    # told by the application.
+    # uvicorn's logger reports every client's malformed request; the application reports real errors.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
 
     class Server(uvicorn.Server):
-        """Ends the streams before it waits for connections to end."""
+        """Ends the streams before it waits for connections to close."""
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             api.stopping.set()
             await super().shutdown(sockets)
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            if sig == signal.SIGTERM:  # the ordinary way to end a service: nothing to raise again
+            if sig == signal.SIGTERM:  # the ordinary way to stop a service: nothing to raise again
                 self.force_exit, self.should_exit = self.should_exit, True
             else:
                 super().handle_exit(sig, frame)
@@ -67,7 +66,7 @@ def _connection_class() -> Any:
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class Connection(H11Protocol):
-        """A connection that is given up when its client does not finish the request it began."""
+        """A connection that is closed when its client does not finish a request in time."""
 
         _deadline: asyncio.TimerHandle | None = None
 
@@ -88,7 +87,7 @@ def _connection_class() -> Any:
             self._stop_watching()
 
         def _watch(self) -> None:
-            """Set the deadline once while something is owed, and lift it when the request is whole."""
+            """Set the deadline while a request is incomplete, and lift it when the request is complete."""
             if not self._owes_something():
                 self._stop_watching()
             elif self._deadline is None:

@@ -1,4 +1,4 @@
-"""Frames as image files, decoded and encoded once for all who look on, within a bounded number of bytes."""
+"""Frames as image files, decoded and encoded once for all viewers, within a bounded number of bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pfnr_runtime.serve.errors import RequestError
 from pfnr_runtime.serve.single_flight import SingleFlight
 from pfnr_runtime.sinks.images import FORMATS, ImageFormat, encode_image
 
-# FFmpeg's own choice of compression takes five times as long for files a twentieth smaller.
+# FFmpeg's default compression takes five times as long for files 5 % smaller.
 PNG = ImageFormat("png", "rgb24", "lossless", {"compression_level": "1", "pred": "up"})
 KINDS = {"png": PNG, "jpg": FORMATS[".jpg"]}
 MEDIA_TYPES = {"png": "image/png", "jpg": "image/jpeg"}
@@ -33,10 +33,10 @@ class Picture:
 
 
 class SharedFrames:
-    """Pictures for every viewer; for one event loop.
+    """Pictures for all viewers; for use by one event loop.
 
-    capacity: bytes of encoded pictures to keep. frame_bytes: of the largest raw frame: as many of them are
-    under way at a time as fit `capacity`, within `FEWEST_UNDER_WAY` to `MOST_UNDER_WAY`.
+    capacity: bytes of encoded pictures to keep. frame_bytes: size of the largest raw frame; as many are under way
+    at a time as fit in `capacity`, within `FEWEST_UNDER_WAY` to `MOST_UNDER_WAY`.
     """
 
     def __init__(self, decoding: DecodeThread, capacity: int, frame_bytes: int) -> None:
@@ -50,17 +50,17 @@ class SharedFrames:
     async def picture(self, session: int, index: int, kind: str) -> Picture:
         """A frame as a file of `kind`, one of `KINDS`; raises what the decoder raises.
 
-        A RequestError (503) where more wait for frames than can be served in any useful time.
+        A RequestError (503) where too many requests wait for frames.
         """
         key = (session, index, kind)
         if (data := self.cache.get(key)) is not None:
             return Picture(data, 0.0)
         if len(self._pictures) >= MOST_WAITING:
-            raise RequestError(503, f"{MOST_WAITING} frames are waited for already; ask again in a second")
+            raise RequestError(503, f"{MOST_WAITING} requests are already waiting; try again in a second")
         return await self._pictures.run(key, lambda: self._make(key))
 
     def to_json(self) -> dict[str, Any]:
-        """What the cache holds."""
+        """The state of the cache."""
         return self.cache.to_json()
 
     def close(self) -> None:

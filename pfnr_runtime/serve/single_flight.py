@@ -1,4 +1,4 @@
-"""Work that several wait for, done once."""
+"""Work that several callers await, done once."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class _Flight(Generic[V]):
 
 
 class SingleFlight(Generic[K, V]):
-    """Joins calls for the same key that overlap in time; for one event loop.
+    """Merges overlapping calls for the same key; for use by one event loop.
 
-    The work goes on while anyone waits for it: when the last one is cancelled, so is the work.
+    The work continues while anyone awaits it; when the last waiter is cancelled, so is the work.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class SingleFlight(Generic[K, V]):
         return len(self._flights)
 
     async def run(self, key: K, work: Callable[[], Coroutine[Any, Any, V]]) -> V:
-        """What `work` returns or raises, from a call under way if there is one."""
+        """The result of `work`, or its exception; joins a call under way if there is one."""
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = _Flight(asyncio.ensure_future(work()))
@@ -41,11 +41,11 @@ class SingleFlight(Generic[K, V]):
         finally:
             flight.waiting -= 1
             if flight.waiting == 0 and not flight.task.done():
-                del self._flights[key]  # whoever comes now begins anew
+                del self._flights[key]  # later callers start again
                 flight.task.cancel()
 
     def _land(self, key: K, task: asyncio.Task[V]) -> None:
         if (flight := self._flights.get(key)) is not None and flight.task is task:
             del self._flights[key]
         if not task.cancelled():
-            task.exception()  # seen, even where nobody waits any more
+            task.exception()  # retrieved, even if nobody waits any more

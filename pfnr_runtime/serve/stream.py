@@ -1,8 +1,8 @@
-"""One viewer's stream: frames on time as parts of a multipart body; a viewer that is slow gets fewer of them.
+"""One viewer's stream: frames on time as parts of a multipart body; slow viewers get fewer of them.
 
-A body of type multipart/x-mixed-replace, as browsers show it in an <img>: every part is an image file, with
-Content-Type, Content-Length and a few headers of its own. The delimiter follows its part at once, since browsers
-show a part when they have seen the next delimiter.
+The body is multipart/x-mixed-replace, which browsers show in an <img>: each part is an image file with
+Content-Type, Content-Length and a few X- headers. The delimiter follows each part at once: browsers show a part
+only when they have seen the next delimiter.
 """
 
 from __future__ import annotations
@@ -22,13 +22,18 @@ from pfnr_runtime.serve.shared_frames import MEDIA_TYPES, Picture, SharedFrames
 
 BOUNDARY = "frame"
 MEDIA_TYPE = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
-AHEAD = 3  # frames asked for before they are due: one to send, one to encode, one to decode
+AHEAD = 3  # frames requested ahead of time: one to send, one to encode, one to decode
 LONGEST_WAIT_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class StreamSettings:
-    """What a viewer asked for. start: first frame. kind: of image file. speed, loop: as of `Player`."""
+    """What a viewer asked for.
+
+    - start: first frame.
+    - kind: of image file.
+    - speed, loop: as of `Player`.
+    """
 
     start: int = 0
     speed: float = 1.0
@@ -38,17 +43,17 @@ class StreamSettings:
 
 @dataclass
 class _Ahead:
-    """A frame on its way. seconds: from asking for it until it was there."""
+    """A frame on its way. seconds: from the request until it was ready."""
 
     job: Job
     task: asyncio.Task[tuple[Picture, float]]
 
 
 class FrameStream:
-    """Frames of `session` on time, skipping what would come late; `parts` is the body.
+    """Frames of `session` on time, skipping those that would be late; `parts` is the body.
 
-    stopping: ends the stream. clock: seconds, monotonic. Presentation is `Player`'s: a part is handed over when
-    its frame is due, and what falls due while the viewer's connection takes no more is lost.
+    stopping: ends the stream. clock: seconds, monotonic. `Player` decides the timing: a part is sent when its
+    frame is due, and frames that fall due while the viewer's connection is full are lost.
     """
 
     def __init__(
@@ -69,7 +74,7 @@ class FrameStream:
         self._ahead: deque[_Ahead] = deque()
 
     async def parts(self) -> AsyncIterator[bytes]:
-        """The body, piece by piece; raises what the decoder raises."""
+        """The body, in pieces; raises what the decoder raises."""
         yield f"--{BOUNDARY}\r\n".encode()
         try:
             while not self._stopping.is_set():
@@ -87,7 +92,7 @@ class FrameStream:
                 item.task.cancel()
 
     def to_json(self) -> dict[str, Any]:
-        """What is watched and how it goes, for the statistics."""
+        """What is being watched and how well it plays, for the statistics."""
         counts = self.statistics.to_json()
         names = ("shown", "skipped", "dropped", "late", "lost_percent")
         return {
@@ -112,7 +117,7 @@ class FrameStream:
         return picture, self._clock() - start
 
     def _ready(self) -> list[_Ahead]:
-        """The frames that are there, up to the first that is not."""
+        """The frames that are ready, up to the first that is not."""
         ready = []
         for item in self._ahead:
             if not item.task.done():
@@ -121,7 +126,7 @@ class FrameStream:
         return ready
 
     def _show(self, todo: Show, ready: list[_Ahead]) -> bytes:
-        """The part of the frame that is due, which leaves with all before it."""
+        """The part of the frame that is due; it and all earlier frames leave the queue."""
         item = next(item for item in ready if item.job.step == todo.step)
         while self._ahead.popleft() is not item:
             pass
@@ -151,7 +156,7 @@ class FrameStream:
         return head.encode() + picture.data + f"\r\n--{BOUNDARY}{'--' if last else ''}\r\n".encode()
 
     async def _wait(self, todo: Wait, ready: int) -> None:
-        """Until the next frame is there or due, or the stream is to stop."""
+        """Wait until the next frame is ready or due, or the stream must stop."""
         seconds = LONGEST_WAIT_SECONDS
         if todo.until is not None:
             seconds = min(seconds, max(todo.until - self._clock(), 0.0))

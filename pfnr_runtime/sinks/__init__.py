@@ -1,4 +1,4 @@
-"""Where frames go: sinks, chosen by a URI such as out.mp4, frames/%05d.png, - (a pipe), md5: or null:.
+"""Sinks: where frames go, chosen by a URI such as out.mp4, frames/%05d.png, - (a pipe), md5: or null:.
 
 A module of this package that has a `SINK` record is a sink; adding one is adding a file.
 """
@@ -15,7 +15,7 @@ from pfnr_runtime.video.record import VideoRecord
 
 
 def sink_kinds() -> tuple[SinkKind, ...]:
-    """Every sink there is, by name."""
+    """Every sink, by name."""
     modules = (importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__))
     kinds = [record for m in modules if (record := getattr(m, "SINK", None)) is not None]
     return tuple(sorted(kinds, key=lambda kind: kind.name))
@@ -32,9 +32,9 @@ def find_sink(uri: str) -> SinkKind:
 
 
 def open_sink(uri: str, video: VideoRecord, frames: int, **options: Any) -> Sink:
-    """Start writing `frames` frames of `video` to `uri`; a UsageError or SinkError says why that fails.
+    """Start writing `frames` frames of `video` to `uri`; a UsageError or SinkError says why it cannot.
 
-    Options left at None are the sink's own choice; one that the sink does not have is a UsageError.
+    The sink chooses options left at None; an option that it lacks is a UsageError.
     """
     kind = find_sink(uri)
     given = {name: value for name, value in options.items() if value is not None}

@@ -1,8 +1,8 @@
-"""What a sink is: a place that frames are written to, one after another.
+"""The interface of sinks: outputs that take frames one after another.
 
 One sink is one file in this package with a `SINK` record (`SinkKind`); `pfnr_runtime.sinks` finds it. A sink
-writes only the `_impl` methods. What it leaves behind is whole or nothing: after a failure or an interrupt
-there is no half-written file under the name asked for.
+writes only the `_impl` methods. Outputs are written whole or not at all: a failure or an interrupt never leaves a
+half-written file under the name asked for.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pfnr_runtime.video.record import VideoRecord
 
 
 class Sink(ABC):
-    """An open sink, a context manager: leaving it normally finishes the output, by an exception drops it.
+    """An open sink, a context manager: a normal exit finishes the output, an exception discards it.
 
-    uri: as the user gave it. video: size, rate and colour of what comes. description: what is written, in
-    one line.
+    uri: as the user gave it. video: size, rate and colour of the frames. description: what is written, in one
+    line.
     """
 
     description: str
@@ -34,9 +34,9 @@ class Sink(ABC):
         self._open = True
 
     def write(self, frame: Frame) -> None:
-        """Take the next frame; a SinkError says what went wrong and what became of the output.
+        """Write the next frame; a SinkError says what went wrong and what became of the output.
 
-        A BrokenPipeError where the reader of a pipe has gone away: nothing to complain about.
+        A BrokenPipeError where the reader of a pipe has closed it: not a failure.
         """
         if not self._open:
             raise ValueError(f"{self.uri} is closed")
@@ -66,13 +66,13 @@ class Sink(ABC):
         self._open = False
 
     def abort(self) -> None:
-        """Drop what is unfinished; never raises."""
+        """Discard what is unfinished; never raises."""
         if self._open:
             self._open = False
             self._abort_impl(None)
 
     def result(self) -> dict[str, str]:
-        """What the sink found out, by name, such as a digest; empty for most."""
+        """What the sink computed, by name, such as a digest; empty for most."""
         return {}
 
     def __enter__(self) -> Sink:
@@ -92,7 +92,7 @@ class Sink(ABC):
     def _failed(self, error: OSError) -> SinkError:
         self._open = False
         left = self._abort_impl(error)
-        # FFmpeg's and the kernel's errors name files of their own, or none: name the one asked for.
+        # FFmpeg's and the kernel's errors name internal files, or none: name the one asked for.
         error.filename = None
         return SinkError(f"{self.uri}: {describe_os_error(error)}{left}")
 
@@ -105,7 +105,7 @@ class Sink(ABC):
         """Finish the output; OSError where that fails."""
 
     def _abort_impl(self, error: OSError | None) -> str:
-        """Drop the output, after `error` if there was one; returns what is left, to end a message."""
+        """Discard the output, after `error` if there was one; returns what remains, to end a message."""
         return ""
 
 
@@ -113,9 +113,12 @@ class Sink(ABC):
 class SinkKind:
     """One kind of sink, as its file declares it.
 
-    name: of the kind. selects: how a URI selects it, for people. accepts: whether this URI does.
-    open(uri, video, frames, **options): start an output for `frames` frames of a video; a SinkError or
-    UsageError. options: names of the keyword options that `open` takes.
+    - name: of the kind.
+    - selects: how a URI selects it, in words.
+    - accepts: whether a URI selects it.
+    - open(uri, video, frames, **options): start an output for `frames` frames of a video; a SinkError or
+      UsageError.
+    - options: names of the keyword options that `open` takes.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""An image for every frame, such as frames/%05d.png, numbered as the frames of the video are, from 0."""
+"""One image per frame, such as frames/%05d.png, numbered from 0 like the frames of the video."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ JPEG_COLOUR = Colour("bt601", "full")  # what JFIF prescribes
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """How FFmpeg writes one kind of image: codec, pixel format, options; note: for people."""
+    """How FFmpeg writes one kind of image: codec, pixel format, options; note: quality, to print."""
 
     codec: str
     pixel_format: str
@@ -43,7 +43,7 @@ FORMATS[".jpeg"] = FORMATS[".jpg"]
 def encode_image(data: NDArray[np.uint8], image: ImageFormat, colour: Colour | None = None) -> bytes:
     """uint8 [H, W, 3] RGB as the bytes of one image file.
 
-    colour: a PNG says its transfer and primaries where they are not the usual ones (its cICP chunk).
+    colour: a PNG records its transfer and primaries where they are unusual (cICP chunk).
     """
     import av
 
@@ -53,12 +53,12 @@ def encode_image(data: NDArray[np.uint8], image: ImageFormat, colour: Colour | N
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(data), format="rgb24")
         if image.pixel_format != "rgb24":
             picture = picture.reformat(format=image.pixel_format)
-    # PyAV's stubs give the base class, which lacks what a video encoder has.
+    # PyAV's stubs name the base class, which lacks the attributes of a video encoder.
     encoder: Any = av.CodecContext.create(image.codec, "w")
     encoder.width, encoder.height = picture.width, picture.height
     encoder.pix_fmt = image.pixel_format
-    encoder.framerate = 25  # an image has none, but FFmpeg insists
-    encoder.thread_count = 1  # threads would only delay the single packet
+    encoder.framerate = 25  # meaningless for an image, but FFmpeg requires one
+    encoder.thread_count = 1  # threads would only delay the one packet
     encoder.options = dict(image.options)
     if colour is not None and _says_colour(image, colour):
         picture.color_primaries, picture.color_trc, picture.colorspace = colour.tags._replace(matrix=IDENTITY)
@@ -69,16 +69,16 @@ def encode_image(data: NDArray[np.uint8], image: ImageFormat, colour: Colour | N
 
 
 def _says_colour(image: ImageFormat, colour: Colour) -> bool:
-    """Whether the encoder writes an unusual transfer or primaries; PyAV before 18 cannot tell it."""
+    """Whether the encoder writes an unusual transfer or primaries; PyAV before 18 cannot pass them on."""
     import av
 
     return bool(colour.unusual) and image.codec == "png" and hasattr(av.VideoFrame, "color_trc")
 
 
 class ImageSink(Sink):
-    """Image files named by a pattern with one %d (frame number), or a single name for a single frame.
+    """Image files named by a pattern with one %d (frame number), or by a plain name for a single frame.
 
-    Each file appears whole; after a failure or an interrupt the images already written stay.
+    Each file is written whole or not at all; images already written survive a failure or an interrupt.
     """
 
     def __init__(self, uri: str, video: VideoRecord, frames: int) -> None:

@@ -1,4 +1,4 @@
-"""What an output has no place for, to end its description."""
+"""What an output cannot record, to end its description."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pfnr_runtime.video.record import Colour, VideoRecord
 
 
 def lost_times(video: VideoRecord) -> str:
-    """For an output of frames without times: '' where they are evenly spaced, or there is one alone."""
+    """For an output that has no frame times: '' where frames are evenly spaced, or there is only one."""
     if video.times is None or video.times.even:
         return ""
     return (
@@ -16,5 +16,5 @@ def lost_times(video: VideoRecord) -> str:
 
 
 def lost_colour(colour: Colour) -> str:
-    """For an output that cannot say transfer and primaries: '' where they are the usual ones of the matrix."""
+    """For an output that cannot record transfer and primaries: '' where they are the usual ones of the matrix."""
     return f"; it cannot record {colour.unusual}" if colour.unusual else ""

@@ -1,4 +1,4 @@
-"""null: takes frames and forgets them, for timing a decoder."""
+"""null: discards frames, for timing a decoder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pfnr_runtime.video.record import VideoRecord
 
 
 class NullSink(Sink):
-    """Counts frames, nothing more."""
+    """Counts frames and discards them."""
 
     description = "nothing"
 

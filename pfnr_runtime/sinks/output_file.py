@@ -1,4 +1,4 @@
-"""Where a stream of bytes goes: a file that appears when it is whole, or standard output as it comes."""
+"""Where a stream of bytes goes: a file that appears once it is complete, or standard output, unbuffered."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STANDARD_OUTPUT = "-"
 
 
 class OutputFile(Protocol):
-    """What a sink of bytes needs: all of them are written, then the output is finished or dropped."""
+    """What a sink of bytes needs: a way to write them all, then to finish or discard the output."""
 
     def write(self, data: bytes | memoryview) -> int: ...
     def commit(self) -> None: ...
@@ -22,7 +22,7 @@ class OutputFile(Protocol):
 
 
 class StandardOutput:
-    """Bytes to standard output, unbuffered; OSError where its reader has gone away or its disk is full."""
+    """Bytes to standard output, unbuffered; OSError where its reader has closed it or its disk is full."""
 
     def __init__(self) -> None:
         if sys.stdout is None or sys.stdout.isatty():
@@ -40,7 +40,7 @@ class StandardOutput:
         return len(data)
 
     def commit(self) -> None:
-        """Close our copy; whoever reads sees the end when the process ends."""
+        """Close our copy; the reader sees the end when the process ends."""
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             os.close(fd)

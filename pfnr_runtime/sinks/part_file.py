@@ -1,8 +1,8 @@
-"""A file that appears under its name only when it is whole.
+"""A file that appears under its name only once it is complete.
 
-Bytes go to a hidden file in the same folder, which `commit` renames onto the name asked for. A file may keep
-some room on the disk in reserve: when the disk fills up, the reserve is given back, so that a container can
-still be finished and the part that was written plays.
+Bytes go to a hidden file in the same folder, which `commit` renames to the name asked for. A file may hold disk
+space in reserve: when the disk fills up, the reserve is released, so that a container can still be finished and
+the part written so far plays.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class PartFile:
-    """A binary file being written, with the methods that PyAV wants of one: write, seek, tell.
+    """A binary file being written, with the methods that PyAV needs: write, seek, tell.
 
-    path: the name it gets in the end. reserve: bytes to hold back for finishing. A device or a named pipe is
-    written in place, since there is nothing to rename. full: the disk-full error once the reserve is in use.
+    path: its final name. reserve: bytes to hold back for finishing. A device or a named pipe is written in place,
+    since there is nothing to rename. full: the disk-full error, once the reserve is in use.
     """
 
     def __init__(self, path: str | Path, *, reserve: int = 0) -> None:
@@ -77,7 +77,7 @@ class PartFile:
         return os.lseek(self._fd, 0, os.SEEK_CUR)
 
     def reader(self) -> BinaryIO:
-        """What has been written so far, for reading, with a place of its own; only where the file is seekable."""
+        """Read what has been written so far, from an independent position; only where the file is seekable."""
         assert self._part is not None
         return open(self._part, "rb")
 
@@ -86,7 +86,7 @@ class PartFile:
         return self._part is not None
 
     def commit(self, *, durable: bool = True, name: Path | None = None) -> None:
-        """Close the file and give it its name, or another; durable: only once it is safely on the disk."""
+        """Close the file and give it its name, or another; durable: fsync it first."""
         self._give_back()
         if self._part is None:
             self._close()
@@ -115,7 +115,7 @@ class PartFile:
         fd, name = tempfile.mkstemp(prefix=".pfnr.", suffix=".reserve", dir=self.path.parent)
         self._reserve = Path(name)
         try:
-            # Real bytes, since a file system may grant an empty file of any size.
+            # Real bytes: a file system may accept a sparse file of any size.
             for _ in range(0, size, 1 << 16):
                 os.write(fd, bytes(1 << 16))
         finally:

@@ -1,4 +1,4 @@
-"""Raw frames, one after another and nothing else: rgb24:FILE, yuv420p:FILE, *.rgb, *.yuv; FILE may be -."""
+"""Raw frames, concatenated without headers: rgb24:FILE, yuv420p:FILE, *.rgb, *.yuv; FILE may be -."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SUFFIXES = {".rgb": "rgb24", ".yuv": "yuv420p"}
 
 
 def parse(uri: str) -> tuple[str, str] | None:
-    """The pixel format and the target that a URI names, or None if it is no raw output."""
+    """The pixel format and the target that a URI names, or None if it is not a raw output."""
     scheme, colon, target = uri.partition(":")
     if colon and scheme in FORMATS:
         return scheme, target

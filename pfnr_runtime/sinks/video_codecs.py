@@ -1,7 +1,7 @@
-"""The codecs a video file may have: what FFmpeg calls them, what they take, and how good they are set to be.
+"""The codecs of video files: FFmpeg's names for them, the formats they take, and their quality settings.
 
-The rule where none is named: H.264, which plays everywhere. HEVC and AV1 are smaller at the same quality;
-FFV1 keeps every sample of every frame.
+The default is H.264, which plays everywhere. HEVC and AV1 are smaller at the same quality; FFV1 keeps every sample
+of every frame.
 """
 
 from __future__ import annotations
@@ -16,12 +16,17 @@ DEFAULT_CODEC = "h264"
 
 @dataclass(frozen=True)
 class VideoCodec:
-    """One codec as it is written here.
+    """One codec and its settings.
 
-    name: what a user asks for. title: for people. encoder: FFmpeg's. pixel_format, odd_format: FFmpeg's, for even
-    sizes and for an odd width or height. note: quality, for people. options: the encoder's. suffixes: of the
-    files it may be in. least_side: in samples. tag: of the stream in .mp4 where FFmpeg's own is not the one
-    that players look for.
+    - name: what a user asks for.
+    - title: to print.
+    - encoder: FFmpeg's.
+    - pixel_format, odd_format: FFmpeg's, for even sizes and for an odd width or height.
+    - note: quality, to print.
+    - options: the encoder's.
+    - suffixes: of the files that can hold it.
+    - least_side: in samples.
+    - tag: of the stream in .mp4, where players do not look for FFmpeg's.
     """
 
     name: str
@@ -42,7 +47,7 @@ class VideoCodec:
         return self.pixel_format if width % 2 == 0 and height % 2 == 0 else self.odd_format
 
 
-# H.264 and HEVC cannot halve the chroma of an odd size, and are written as 4:4:4 then; AV1 rounds up.
+# H.264 and HEVC cannot halve the chroma of an odd size and are then written as 4:4:4; AV1 rounds up.
 CODECS = {
     codec.name: codec
     for codec in (
@@ -68,7 +73,7 @@ CODECS = {
             {"crf": "24", "preset": "8"},
             least_side=4,
             holds_aspect=False,
-            environment={"SVT_LOG": "0"},  # SVT-AV1 writes to stderr by itself, also when it is stopped
+            environment={"SVT_LOG": "0"},  # SVT-AV1 itself writes to stderr, even when stopped
         ),
         VideoCodec(
             "ffv1",
@@ -88,7 +93,8 @@ CODECS = {
 def choose_codec(uri: str, suffix: str, video: VideoRecord, name: str | None = None) -> VideoCodec:
     """The codec called `name`, or the default one, for a file `uri` of this suffix.
 
-    A UsageError for an unknown name or a container it does not go in, a SinkError for a video it cannot hold.
+    A UsageError for an unknown name or a container that cannot hold the codec, a SinkError for a video the codec
+    cannot hold.
     """
     codec = CODECS.get(name or DEFAULT_CODEC)
     if codec is None:

@@ -1,4 +1,4 @@
-"""A video file (.mp4, .mkv) in any codec of `video_codecs`, tagged and converted with the source's own colours."""
+"""A video file (.mp4, .mkv) in any codec of `video_codecs`, converted to and tagged with the source's colours."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     import av
 
 CONTAINERS = {".mp4": "mp4", ".mkv": "matroska"}
-# The index before the samples, so that a browser plays a file while it still loads.
+# The index goes before the samples, so that browsers can play the file while it loads.
 OPTIONS = {"mp4": {"movflags": "+faststart"}}
 MATROSKA_TICK = Fraction(1, 1000)
 LARGEST_RATE_PART = 10**9  # FFmpeg's fractions have 32 bits on either side
-# What it takes to finish a container on a full disk: the index, and what the muxer still holds.
+# Room to finish a container on a full disk: the index, and what the muxer still holds.
 RESERVE_BYTES, RESERVE_PER_FRAME = 1 << 18, 64
 
 
 class VideoFileSink(Sink):
-    """One .mp4 or .mkv file, which appears under its name when it is whole.
+    """One .mp4 or .mkv file, which appears under its name once it is complete.
 
-    When the disk fills up, the part that was written is finished and kept as NAME.partial.mp4; after any
-    other failure, and after an interrupt, nothing is left. codec: a key of `video_codecs.CODECS`. Even sizes
-    are 4:2:0, which plays everywhere; what an odd width or height becomes is the codec's to say. A record's table
-    of times is that of the frames written, in their order, and each of them appears at its time.
+    When the disk fills up, the part written so far is finished and kept as NAME.partial.mp4; any other failure, or
+    an interrupt, leaves nothing. codec: a key of `video_codecs.CODECS`. Even sizes are 4:2:0, which plays
+    everywhere; the codec decides the format of an odd width or height. Where the record has a table of times, it
+    is that of the frames written, in their order, and each frame appears at its time.
     """
 
     def __init__(self, uri: str, video: VideoRecord, frames: int, *, codec: str | None = None) -> None:
@@ -94,7 +94,7 @@ class VideoFileSink(Sink):
         self._time_base = stream.time_base = encoder.time_base = 1 / rate
         if self._times is not None:
             self._time_base = stream.time_base = encoder.time_base = self._times.time_base
-            # Containers keep the times of decoding, and with frames reordered not each frame's own duration.
+            # Containers store decoding times; with reordered frames, they do not keep each frame's duration.
             encoder.max_b_frames = 0
         if codec.tag is not None and container == "mp4":
             encoder.codec_tag = codec.tag
@@ -114,7 +114,7 @@ class VideoFileSink(Sink):
 
     def _close_impl(self) -> None:
         self._mux(None)
-        # Past this point a full disk does not matter: if the reserve was enough, the file is whole.
+        # Past this point a full disk does not matter: if the reserve was enough, the file is complete.
         with hold_interrupts():
             self._container.close()
         self._file.commit()
@@ -143,17 +143,17 @@ class VideoFileSink(Sink):
                 kept = path.with_name(f"{path.stem}.partial{path.suffix}")
                 self._file.commit(name=kept)
                 return f"; the first {self._packets} of its frames are kept in {kept}"
-        except OSError:  # the reserve was too small: then there is nothing to keep
+        except OSError:  # the reserve was too small: there is nothing to keep
             pass
         finally:
             self._file.discard()
         return ""
 
     def _finish(self) -> bool:
-        """Write the container's index; whether that worked.
+        """Write the container's index; True if that worked.
 
-        Always done while the file is open: FFmpeg would otherwise do it when memory is freed, into a file
-        that is gone.
+        Always called while the file is open: otherwise FFmpeg writes the index when it frees its memory, into a
+        closed file.
         """
         try:
             with hold_interrupts():
@@ -164,12 +164,12 @@ class VideoFileSink(Sink):
 
 
 def _check_durations(uri: str, times: FrameTimes) -> None:
-    """A SinkError for frames that follow each other faster than Matroska can tell apart."""
+    """A SinkError for frames that follow each other faster than Matroska can represent."""
     shortest = min(range(len(times)), key=times.duration_of)
     if times.duration_of(shortest) < MATROSKA_TICK:
         raise SinkError(
-            f"{uri}: frame {shortest} stays {float(times.duration_of(shortest)):.3g} s, and .mkv tells times of "
-            "0.001 s apart, no less; write .mp4"
+            f"{uri}: frame {shortest} stays {float(times.duration_of(shortest)):.3g} s; .mkv resolves only "
+            "0.001 s: write .mp4"
         )
 
 

@@ -1,7 +1,7 @@
-"""YUV4MPEG2 (.y4m, or - for a pipe): raw 4:2:0 frames behind one line of text, which every codec tool reads.
+"""YUV4MPEG2 (.y4m, or - for a pipe): raw 4:2:0 frames after one line of text, which every codec tool reads.
 
-The format names size, one rate, sample aspect, chroma siting and range; it has no place for the matrix, transfer
-and primaries, which are the record's, nor for times of single frames.
+The format records size, one rate, sample aspect, chroma siting and range; it cannot record the matrix, transfer
+and primaries, nor the times of single frames.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def header(video: VideoRecord) -> bytes:
 
 
 class Y4mSink(Sink):
-    """One .y4m file or pipe. Odd sizes keep their size; their chroma planes are rounded up, as the format says."""
+    """One .y4m file or pipe. Odd sizes are kept; their chroma planes are rounded up, as the format requires."""
 
     def __init__(self, uri: str, video: VideoRecord) -> None:
         super().__init__(uri, video)

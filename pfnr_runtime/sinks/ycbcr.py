@@ -1,4 +1,4 @@
-"""RGB frames to YCbCr as the source clip was: the matrix and range of its record, converted by swscale.
+"""RGB frames to the source clip's YCbCr: the matrix and range of its record, converted by swscale.
 
 4:2:0 chroma comes out sited as in MPEG-2 and H.264 (left, between the rows), swscale's default.
 """
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     import av
 # ITU-T H.273 numbers, as every container and FFmpeg use them.
 LIMITED, FULL = 1, 2  # FFmpeg's AVColorRange
-IDENTITY = 0  # the matrix of samples that are RGB
+IDENTITY = 0  # the matrix number of RGB samples
 RGB_FORMATS = ("bgr0",)
 # swscale's name for a matrix, as PyAV takes it.
 SWSCALE_MATRIX = {"bt709": 1, "bt601": 5, "bt2020": 9}
 
 
 def stream_tags(colour: Colour, pixel_format: str) -> tuple[Tags, int]:
-    """How a file of `pixel_format` says its colours: the tags and FFmpeg's number for the range."""
+    """How a file of `pixel_format` records its colours: the tags and FFmpeg's number for the range."""
     tags = colour.tags
     if pixel_format in RGB_FORMATS:
         return tags._replace(matrix=IDENTITY), FULL
@@ -52,7 +52,7 @@ def to_ycbcr(data: NDArray[np.uint8], colour: Colour, pixel_format: str) -> av.V
     from av.video.reformatter import Colorspace
 
     if colour.matrix == "bt2020" and "BT2020" not in Colorspace.__members__:
-        # An older PyAV would convert with another matrix and say nothing.
+        # An older PyAV would silently convert with another matrix.
         raise SinkError("this PyAV cannot convert to BT.2020; install PyAV 18 or newer: pip install -U av")
 
     rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(data), format="rgb24")

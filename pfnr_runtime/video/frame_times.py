@@ -80,7 +80,7 @@ class FrameTimes:
 
     @property
     def rate(self) -> Fraction:
-        """Frames a second on average."""
+        """Frames per second on average."""
         return len(self) / self.duration
 
     def start(self, index: int) -> Fraction:

@@ -16,8 +16,12 @@ _UINT8 = np.dtype(np.uint8)
 class Frame:
     """One decoded frame.
 
-    data: uint8 [H, W, 3], RGB, full range. index: its number in the video, from 0. pts_seconds: when it
-    appears, from 0. duration_seconds: how long it stays. A ValueError for any other shape, type or range.
+    - data: uint8 [H, W, 3], RGB, full range.
+    - index: its number in the video, from 0.
+    - pts_seconds: when it appears, from 0.
+    - duration_seconds: how long it stays.
+
+    A ValueError for any other shape, type or range.
     """
 
     data: NDArray[np.uint8]
@@ -44,7 +48,10 @@ class Frame:
 class FrameBatch:
     """Several decoded frames, in the order asked for.
 
-    data: uint8 [B, H, W, 3], RGB, full range. indices: int64 [B]. pts_seconds, duration_seconds: float64 [B].
+    - data: uint8 [B, H, W, 3], RGB, full range.
+    - indices: int64 [B].
+    - pts_seconds, duration_seconds: float64 [B].
+
     Indexing and iterating give `Frame`s that share the batch's memory; a slice gives a FrameBatch.
     """
 

@@ -22,10 +22,10 @@ RANGES = ("limited", "full")
 class Colour:
     """How the source's samples were meant. Decoded frames are always full-range RGB, with the source's curve.
 
-    matrix: one of `MATRICES`.
-    range: one of `RANGES`.
-    transfer: a key of `TRANSFERS`, such as smpte2084 (PQ); None for the matrix's usual one.
-    primaries: a key of `PRIMARIES`, such as smpte432 (Display P3); None for the matrix's usual ones.
+    - matrix: one of `MATRICES`.
+    - range: one of `RANGES`.
+    - transfer: a key of `TRANSFERS`, such as smpte2084 (PQ); None for the matrix's usual one.
+    - primaries: a key of `PRIMARIES`, such as smpte432 (Display P3); None for the matrix's usual ones.
 
     Writers of video files use them again, so that a video leaves as it came.
     """
@@ -77,14 +77,14 @@ class Colour:
 class VideoRecord:
     """One video as a session holds it.
 
-    name: what the user calls it.
-    frames: N ≥ 1.
-    width, height: in samples.
-    fps: frames a second; with `times`, the rate for whatever has no place for times.
-    sample_aspect: width over height of one sample.
-    source: file name of the clip, without folders.
-    source_start: first frame taken from the source.
-    times: when each frame appears, where frames are not evenly spaced; None at a constant rate.
+    - name: what the user calls it.
+    - frames: N ≥ 1.
+    - width, height: in samples.
+    - fps: frames per second; with `times`, the rate for whatever has no place for times.
+    - sample_aspect: width over height of one sample.
+    - source: file name of the clip, without folders.
+    - source_start: first frame taken from the source.
+    - times: when each frame appears, where frames are not evenly spaced; None at a constant rate.
 
     A ValueError names a field that is out of range.
     """
@@ -109,7 +109,7 @@ class VideoRecord:
             if not 1 <= side <= MAX_SIDE:
                 raise ValueError(f"{what} {side} is outside 1 to {MAX_SIDE}")
         if not 0 < self.fps <= 1000:
-            raise ValueError(f"{self.fps} frames a second is outside 0 to 1000")
+            raise ValueError(f"{self.fps} frames per second is outside 0 to 1000")
         if not Fraction(1, 100) <= self.sample_aspect <= 100:
             raise ValueError(f"sample aspect {self.sample_aspect} is outside 1/100 to 100")
         if self.times is not None and len(self.times) != self.frames:

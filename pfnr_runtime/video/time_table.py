@@ -59,8 +59,12 @@ def embed_times(times: NDArray[np.float64], scalar: float, base: float, levels: 
 class TimeEmbedding:
     """The embedding of one session at any time.
 
-    base: b, over 1 and up to `MAX_BASE`. levels: L, 1 to `MAX_LEVELS`. scalar: the session's own s, 0 to 1.
-    coarse: whether rows lie on the grid of `grid_time_table`. A ValueError names one that is out of range.
+    - base: b, over 1 and up to `MAX_BASE`.
+    - levels: L, 1 to `MAX_LEVELS`.
+    - scalar: the session's own s, 0 to 1.
+    - coarse: whether rows lie on the grid of `grid_time_table`.
+
+    A ValueError names one that is out of range.
     """
 
     base: float

@@ -22,7 +22,7 @@ class ClipInfo:
     - width, height: in samples, the way up it is shown.
     - frames: how many the file declares, None where it does not (a folder always does); only a guess until
       the frames were read.
-    - fps: frames a second; with `times` on average, without the time that the last frame is held.
+    - fps: frames per second; with `times` on average, without the time that the last frame is held.
     - sample_aspect: width over height of one sample.
     - colour: the YCbCr matrix and range its samples are read with; for RGB sources, what a writer of YCbCr
       should use.
@@ -55,7 +55,7 @@ def choose_fps(given: Fraction | None, found: Fraction | None, where: str) -> tu
     if found is None or found == 0:
         return DEFAULT_FPS, (f"no frame rate in the {where}: {DEFAULT_FPS} assumed",)
     if not 0 < found <= MAX_FPS:
-        return DEFAULT_FPS, (f"{float(found):g} frames a second is not credible: {DEFAULT_FPS} assumed",)
+        return DEFAULT_FPS, (f"{float(found):g} frames per second is not credible: {DEFAULT_FPS} assumed",)
     return found, ()
 
 

@@ -28,12 +28,12 @@ STORED_IN_PASSES = {"png", "apng", "gif"}
 def probe(path: str | PathLike[str], fps: Fraction | None = None, stream: int | None = None) -> ClipInfo:
     """What lies at `path`: a video file, a folder of images, or a pattern such as frames/%05d.png.
 
-    fps, in frames a second, overrides the file's own rate. stream: index of the stream in a video file, as
+    fps, in frames per second, overrides the file's own rate. stream: index of the stream in a video file, as
     ffprobe shows it, None for the best. A ClipError says why it is no clip.
     """
     where = Path(path)
     if fps is not None and not 0 < fps <= MAX_FPS:
-        raise ClipError(f"{fps} frames a second is outside 0 to {MAX_FPS}; give another rate")
+        raise ClipError(f"{fps} frames per second is outside 0 to {MAX_FPS}; give another rate")
     if not holds_images(where):
         return _probe_video(where, fps, stream)
     if stream is not None:

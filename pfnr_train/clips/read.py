@@ -47,7 +47,7 @@ class Clip:
 
     @property
     def fps(self) -> Fraction:
-        """Frames a second; on average where there are `times`."""
+        """Frames per second; on average where there are `times`."""
         return self.info.fps
 
     @property

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Formats that may begin anywhere in a stream: packets before the first whole picture are no damage.
 JOINED_MIDWAY = {"mpegts", "h264", "hevc", "mpeg", "mpegvideo", "m4v"}
-# Streams without a container: FFmpeg makes up 25 frames a second unless the stream itself says otherwise.
+# Streams without a container: FFmpeg makes up 25 frames per second unless the stream itself says otherwise.
 BARE_STREAMS = {"h264", "hevc", "vvc", "m4v", "mjpeg", "mpegvideo", "obu", "cavsvideo", "dirac"}
 # Formats with a duration for every frame and no rate: FFmpeg's average counts how long the last one is held.
 NO_RATE = {"gif", "apng"}

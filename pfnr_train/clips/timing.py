@@ -34,7 +34,7 @@ UNEVEN_NOTE = "its frames come at uneven times: each is shown when the source sh
 class Timing:
     """How fast a clip is shown.
 
-    fps: frames a second; with `times` on average, without the time that the last frame is held. None where
+    fps: frames per second; with `times` on average, without the time that the last frame is held. None where
     nothing says it. times: of every frame, None at a constant rate. notes: for people.
     """
 
@@ -151,6 +151,6 @@ def _header_note(header: Fraction | None, fps: Fraction) -> tuple[str, ...]:
     if header is None or header == fps:
         return ()
     return (
-        f"its header says {float(header):.5g} frames a second, the times of its frames {float(fps):.5g}: "
+        f"its header says {float(header):.5g} frames per second, the times of its frames {float(fps):.5g}: "
         "the frames' own times count",
     )

@@ -118,7 +118,7 @@ COLUMNS = (
     "backward transfer, dB",
     "parameters",
     "bytes",
-    "bits a pixel",
+    "bits per pixel",
     "MACs a frame",
     "training",
 )

@@ -86,7 +86,7 @@ def import_reference(
         str | None,
         typer.Option(help="Names of the sessions, such as bunny,beauty.", show_default="the checkpoint's"),
     ] = None,
-    fps: Annotated[str, typer.Option(help="Frames a second of the videos, such as 30000/1001.")] = "25",
+    fps: Annotated[str, typer.Option(help="Frames per second of the videos, such as 30000/1001.")] = "25",
     max_bytes: Annotated[int, typer.Option(help="Largest checkpoint to open.", min=1)] = DEFAULT_MAX_BYTES,
     json: JsonOption = False,
 ) -> None:

@@ -44,7 +44,7 @@ def info(library: LibraryOption, json: JsonOption = False) -> None:
     width, height = described["size"]
     console.print(
         f"{library}: {width}x{height}, {described['weights'] / 1e6:.2f} M weights, "
-        f"{described['macs_per_frame'] / 1e9:.2g} GMAC a frame, {library.stat().st_size / 1e6:.2f} MB",
+        f"{described['macs_per_frame'] / 1e9:.2g} GMAC per frame, {library.stat().st_size / 1e6:.2f} MB",
     )
     sessions = Table(
         "session", "name", "frames", "fps", "values", "bytes", "PSNR when trained", "MS-SSIM", "source"

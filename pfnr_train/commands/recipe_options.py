@@ -21,12 +21,12 @@ RecipeOption = Annotated[
     ),
 ]
 RateOption = Annotated[
-    float | None, typer.Option(help="What a bit a pixel costs in ln(RMSE): more for smaller sessions.")
+    float | None, typer.Option(help="What a bit per pixel costs in ln(RMSE): more for smaller sessions.")
 ]
 TargetSizeOption = Annotated[
     str | None, typer.Option(help="Size the session is to have, such as 40KB; steers --rate.")
 ]
-TargetBppOption = Annotated[float | None, typer.Option(help="The same in bits a pixel.")]
+TargetBppOption = Annotated[float | None, typer.Option(help="The same in bits per pixel.")]
 EpochsOption = Annotated[int | None, typer.Option(help="Passes over the frames.", show_default=_SHOWN)]
 DensityOption = Annotated[float | None, typer.Option(help="Fraction of the weights to use.", show_default=_SHOWN)]
 PlanOption = Annotated[

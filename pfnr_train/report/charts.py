@@ -114,7 +114,7 @@ def frame_curves(curves: Mapping[str, Sequence[float]]) -> bytes:
 
 
 def rate_distortion(series: Mapping[str, Sequence[tuple[str, float, float]]], joined: bool = False) -> bytes:
-    """PSNR against bits a pixel (logarithmic). series: by kind of bytes, points (label, bits a pixel, dB).
+    """PSNR against bits per pixel (logarithmic). series: by kind of bytes, points (label, bits per pixel, dB).
 
     Labels are written at the first series where all have the same ones, else at every point. joined: draw a
     line through the points of a series, for one method at several rates.
@@ -141,7 +141,7 @@ def rate_distortion(series: Mapping[str, Sequence[tuple[str, float, float]]], jo
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.margins(x=0.12, y=0.1)
-        axis.set_xlabel("bits a pixel (logarithmic)")
+        axis.set_xlabel("bits per pixel (logarithmic)")
         axis.set_ylabel("PSNR, dB")
         if len(series) > 1 and once:
             axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(series), fontsize=8)

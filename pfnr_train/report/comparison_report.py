@@ -52,7 +52,7 @@ def write_comparison(
     page.picture(charts.heat_maps(matrices, first["videos"]), SVG, "PSNR of video i after video j, by method")
     page.section("Quality and bytes", "Mean PSNR after the last video against all bytes kept, a point a method.")
     points = {r["method"]: [(r["method"], r["bits_per_pixel"], r["mean_psnr"])] for r in results}
-    page.picture(charts.rate_distortion(points), SVG, "Mean PSNR against bits a pixel")
+    page.picture(charts.rate_distortion(points), SVG, "Mean PSNR against bits per pixel")
     page.section("Mean PSNR after the last video")
     page.picture(charts.bars({r["method"]: r["mean_psnr"] for r in results}, "dB"), SVG, "Mean PSNR by method")
     write_text(folder / "report.html", page.render())

@@ -117,7 +117,7 @@ class LibraryReport:
         return rows
 
     def rates(self) -> dict[str, list[tuple[str, float, float]]]:
-        """Points (session, bits a pixel, dB) by which bytes are counted."""
+        """Points (session, bits per pixel, dB) by which bytes are counted."""
         last = self.sizes[-1]
         series: dict[str, list[tuple[str, float, float]]] = {}
         for result, session in zip(self.results, self.library.sessions, strict=True):
@@ -195,8 +195,9 @@ class LibraryReport:
         page = Page(
             f"{self.path.name}: {len(self.results)} videos in one network",
             f"{config.size[0]}×{config.size[1]}, {self._weights() / 1e6:.2f} M "
-            f"weights, {config.macs() / 1e9:.2g} GMAC a frame, {size.total / 1e6:.2f} MB. Mean PSNR {mean}. Every "
-            "figure here is from decoding every frame of every session again and comparing it with its source.",
+            f"weights, {config.macs() / 1e9:.2g} GMAC per frame, {size.total / 1e6:.2f} MB. Mean PSNR {mean}. "
+            "Every figure here comes from decoding every frame of every session again and comparing it with "
+            "its source.",
         )
         page.section("Sessions")
         page.table(*self._session_table())
@@ -277,7 +278,7 @@ class LibraryReport:
             if isinstance(self.artifacts, str):
                 text += f" No artifacts: {self.artifacts}."
             page.section("Rate and distortion", text)
-            page.picture(charts.rate_distortion(rates), SVG, "PSNR against bits a pixel")
+            page.picture(charts.rate_distortion(rates), SVG, "PSNR against bits per pixel")
         sizes = self.sizes
         parts = {
             "shared weights": [s.weights for s in sizes],

@@ -90,7 +90,7 @@ def describe_differences(sequence: Sequence, found: list[FoundVideo], say: Say) 
         rates.setdefault(f"{float(each.info.fps):.6g}", []).append(each.video.name)
     if len(rates) > 1:
         shown = "; ".join(f"{_listed(names, len(found))} {rate}" for rate, names in rates.items())
-        say(f"frames a second differ ({shown}): each session keeps its own")
+        say(f"frames per second differ ({shown}): each session keeps its own")
 
 
 def _listed(names: list[str], all_of_them: int) -> str:

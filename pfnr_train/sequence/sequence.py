@@ -52,7 +52,7 @@ MAX_BYTES = 1 << 20
 class SequenceVideo:
     """One video of a sequence. clip: its path below a folder. frames: the range of it, None for all.
 
-    fps: frames a second, None for the clip's own. stream: index of the stream in a video file, as ffprobe
+    fps: frames per second, None for the clip's own. stream: index of the stream in a video file, as ffprobe
     shows it, None for the best. tolerate_damage: whether whole frames are held in place of damaged ones.
     """
 

@@ -20,7 +20,7 @@ FRAMES, HEIGHT, WIDTH = 12, 36, 64
 
 
 def video(**changes: Any) -> VideoRecord:
-    """A 12-frame video of 64×36 at 25 frames a second."""
+    """A 12-frame video of 64×36 at 25 frames per second."""
     values: dict[str, Any] = {
         "name": "tiny",
         "frames": FRAMES,

@@ -29,7 +29,7 @@ class VirtualDisplay:
         data = self._framebuffer.read_bytes()
         fields = struct.unpack(">25I", data[:100])
         header, width, height, line, colours = fields[0], fields[4], fields[5], fields[12], fields[19]
-        assert (fields[7], fields[11]) == (0, 32)  # little-endian, 32 bits a pixel: blue, green, red, unused
+        assert (fields[7], fields[11]) == (0, 32)  # little-endian, 32 bits per pixel: blue, green, red, unused
         rows = np.frombuffer(data, np.uint8, line * height, header + 12 * colours).reshape(height, line // 4, 4)
         return rows[:, :width, 2::-1]
 

@@ -150,8 +150,8 @@ def test_decode_writes_n_times_the_frames_at_the_same_rate(between_file: Path, t
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--interpolate", "2", "--frames", "::3"], "not with every 3th"),
-        (["--interpolate", "2", "--frames", "::-1"], "not with every 1th backwards"),
+        (["--interpolate", "2", "--frames", "::3"], "not a range with step 3"),
+        (["--interpolate", "2", "--frames", "::-1"], "not a range with step -1"),
         (["--interpolate", "0"], "--interpolate 0 is outside 1 to 100"),
     ],
 )

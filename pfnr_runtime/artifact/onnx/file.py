@@ -48,8 +48,10 @@ class NodeInfo:
 class OnnxSummary:
     """What an ONNX file contains, without its weights.
 
-    opsets: version by domain. metadata: the model's key-value pairs. initializers: the stored tensors;
-    constants: tensors held by nodes.
+    - opsets: version by domain.
+    - metadata: the model's key-value pairs.
+    - initializers: the stored tensors.
+    - constants: tensors held by nodes.
     """
 
     ir_version: int

@@ -34,9 +34,11 @@ COARSE = 1 << 16  # weights of more steps than this are floats that happen to li
 class Origin:
     """What an .onnx was exported from.
 
-    tensors: the session's weights and head by name, float32. stem: names of weight and bias of the stem's
-    layers; a bias may be missing. time: levels, base and scalar of the time table.
-    fourier: rows, columns, stride and the begin of the negative rows in input and output, for every Fourier block.
+    - tensors: the session's weights and head by name, float32.
+    - stem: names of weight and bias of the stem's layers; a bias may be missing.
+    - time: levels, base and scalar of the time table.
+    - fourier: rows, columns, stride and the begin of the negative rows in input and output, for every Fourier
+      block.
     """
 
     tensors: Mapping[str, Floats] = field(default_factory=dict)

@@ -21,8 +21,11 @@ from pfnr_runtime.errors import BackendError
 
 @dataclass(frozen=True)
 class DeviceInfo:
-    """One GPU. capability: compute capability, such as '8.7'. driver, runtime: the CUDA versions of the driver
-    and of the bindings, such as '12.6'. memory: bytes.
+    """One GPU.
+
+    - capability: compute capability, such as '8.7'.
+    - driver, runtime: the CUDA versions of the driver and of the bindings, such as '12.6'.
+    - memory: bytes.
     """
 
     name: str

@@ -73,9 +73,12 @@ _set_name = _python_call("PyCapsule_SetName", ctypes.c_int, ctypes.py_object, ct
 class Export:
     """One capsule, from its making to its deleter.
 
-    address: of the first sample. shape, dtype: of the array there, contiguous in C order. device: (`CPU` or
-    `CUDA`, its number). versioned: in the layout of DLPack 1. deleted: called once, without arguments and from
-    any thread, when whoever took the capsule is done with the memory; it must not raise.
+    - address: of the first sample.
+    - shape, dtype: of the array there, contiguous in C order.
+    - device: (`CPU` or `CUDA`, its number).
+    - versioned: in the layout of DLPack 1.
+    - deleted: called once, without arguments and from any thread, when whoever took the capsule is done with the
+      memory; it must not raise.
     """
 
     def __init__(

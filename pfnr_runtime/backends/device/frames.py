@@ -18,9 +18,10 @@ NO_WAIT = -1
 class DeviceFrames:
     """Frames in device memory, lent until released: `with decoder.device_frames([3]) as frames:`.
 
-    address: of the first sample. shape: [B, H, W, 3] for uint8, [B, 3, H, W] for float32. device: DLPack's type
-    and number, (2, 0) for the first CUDA device. stream: the stream that computes them, as a number, None if they
-    are complete.
+    - address: of the first sample.
+    - shape: [B, H, W, 3] for uint8, [B, 3, H, W] for float32.
+    - device: DLPack's type and number, (2, 0) for the first CUDA device.
+    - stream: the stream that computes them, as a number, None if they are complete.
 
     `torch.from_dlpack(frames)`, `cupy.from_dlpack(frames)` and whatever else reads DLPack take them without a copy
     and wait for what computes them; so does who reads `__cuda_array_interface__`. The memory is used again after

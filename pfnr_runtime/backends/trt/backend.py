@@ -25,9 +25,11 @@ from pfnr_runtime.system.messages import say
 class TensorRtBackend(Backend):
     """An artifact in an engine built on this device, from the cache where there is one.
 
-    max_batch: frames a run at most, 1 by default: then every frame is computed alike, whatever it is asked
-    for together with. tf32: let fp32 products round their inputs. cuda_graph: record a step as a CUDA graph
-    where the engine allows it. report: gets what a person should see of a build; `say` by default.
+    - max_batch: frames per run at most, 1 by default: then every frame is computed alike, whatever it is asked for
+      together with.
+    - tf32: let fp32 products round their inputs.
+    - cuda_graph: record a step as a CUDA graph where the engine allows it.
+    - report: gets what a person should see of a build; `say` by default.
 
     A shared graph runs with its masks taken out, like in ONNX Runtime: masked weights are uploaded at a switch.
     """

@@ -29,7 +29,7 @@ MAX_ELEMENTS = 2**31 - 1
 class BuildOptions:
     """What a user may choose of an engine; all of it is part of the cache's key.
 
-    max_batch: 1 to 64 frames a run. tf32: let fp32 convolutions and products round their inputs to 10 bits.
+    max_batch: 1 to 64 frames per run. tf32: let fp32 convolutions and products round their inputs to 10 bits.
     targets: compute capabilities by the library's names ('SM86'), to compile for GPUs that are not here;
     TensorRT-RTX only, and empty for the GPU that is. A UsageError for a batch outside the
     range.

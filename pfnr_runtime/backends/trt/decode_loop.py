@@ -73,9 +73,12 @@ class _Buffers:
 class DecodeLoop:
     """Runs an engine on a device for one frame shape.
 
-    shape, dtype: of one frame as the engine gives it. source: the input that says which frames. max_batch:
-    frames a step at most. graphs: whether to record steps as CUDA graphs. A BackendError if device memory runs
-    out; nothing stays allocated then.
+    - shape, dtype: of one frame as the engine gives it.
+    - source: the input that says which frames.
+    - max_batch: frames per step at most.
+    - graphs: whether to record steps as CUDA graphs.
+
+    A BackendError if device memory runs out; nothing stays allocated then.
     """
 
     def __init__(

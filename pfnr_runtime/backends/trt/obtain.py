@@ -24,9 +24,12 @@ from pfnr_runtime.errors import BackendError, UsageError
 class Engine:
     """A deserialised engine.
 
-    types: what its inspector shows. path, size (bytes): in the cache. seconds: its build took. fresh: built just
-    now. golden: what a golden file proved when it was built, empty without one. weights: of a shared graph, to
-    apply masks to; empty for one video.
+    - types: what its inspector shows.
+    - path, size: in the cache; size in bytes.
+    - seconds: its build took.
+    - fresh: built just now.
+    - golden: what a golden file proved when it was built, empty without one.
+    - weights: of a shared graph, to apply masks to; empty for one video.
     """
 
     engine: Any

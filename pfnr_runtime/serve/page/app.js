@@ -75,7 +75,7 @@ function details(session) {
   const rows = [
     ["name", session.name],
     ["size", `${session.width}×${session.height}`],
-    ["rate", `${Number(session.fps.toFixed(3))} frames a second${video.times ? ", uneven" : ""}`],
+    ["rate", `${Number(session.fps.toFixed(3))} frames per second${video.times ? ", uneven" : ""}`],
     ["length", `${session.frames} frames, ${clock(session.seconds)}`],
     ["source", video.source],
     ["colour", colour(video.colour)],
@@ -174,7 +174,7 @@ const KEYS = {
 
 function press(event) {
   if (event.ctrlKey || event.altKey || event.metaKey || element("keys").open || player.session === null) return;
-  // What has the focus keeps the keys that mean something to it.
+  // The focused control keeps the keys that it uses.
   const own = { INPUT: /^(Arrow.*|Home|End|Page.*)$/, SELECT: /^([ \w]|Arrow.*|Home|End)$/, BUTTON: /^ $/, A: /^ $/ };
   if (own[event.target.tagName]?.test(event.key)) return;
   const session = sessions.find((each) => String(each.session) === event.key);

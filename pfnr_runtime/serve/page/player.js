@@ -1,4 +1,4 @@
-// The player: one session's frames on a canvas. At rest a frame is an exact PNG; playing, it is a stream that the
+// The player: one session's frames on a canvas. Paused, a frame is an exact PNG; playing, it is a stream that the
 // server paces. Sends "change" when anything that the page shows has changed, "failed" with a message.
 
 import { readParts } from "./multipart.js";
@@ -12,17 +12,17 @@ export class Player extends EventTarget {
   speed = 1;
   loop = false;
   kind = "jpg";
-  skipped = 0; // by the server, since the stream began: never decoded
+  skipped = 0; // by the server since the stream began: never decoded
   dropped = 0; // decoded too late
-  overtaken = 0; // here, by a newer one, before it was drawn
+  overtaken = 0; // replaced here by a newer one before it was drawn
   shown = 0;
 
   #canvas;
   #context;
-  #wanted = null; // the frame to show next, at rest
+  #wanted = null; // the frame to show next while paused
   #fetching = false;
-  #stream = null; // what aborts the stream
-  #times = []; // when frames appeared lately
+  #stream = null; // aborts the stream
+  #times = []; // when recent frames appeared
 
   constructor(canvas) {
     super();
@@ -34,7 +34,7 @@ export class Player extends EventTarget {
     return this.session.frames - 1;
   }
 
-  // Frames a second on the canvas over the last two seconds.
+  // Frames per second on the canvas over the last two seconds.
   get rate() {
     const now = performance.now();
     while (this.#times.length && now - this.#times[0] > RECENT_MS) this.#times.shift();
@@ -43,7 +43,7 @@ export class Player extends EventTarget {
     return (1000 * (times.length - 1)) / (times.at(-1) - times[0]);
   }
 
-  // Go to another session, and stay playing if it plays.
+  // Go to another session; keep playing if already playing.
   switch(session, frame = 0) {
     this.session = session;
     this.#canvas.style.aspectRatio = String(aspect(session));
@@ -65,7 +65,7 @@ export class Player extends EventTarget {
     this.#changed();
   }
 
-  // Stop at the frame that is shown, and show it exactly.
+  // Pause at the frame that is shown, and show it exactly.
   pause() {
     if (!this.playing) return;
     this.playing = false;
@@ -89,7 +89,7 @@ export class Player extends EventTarget {
     return this.session.frame.replace("{frame}.png", `${frame}.${kind}?v=${this.session.version}`);
   }
 
-  // Show the wanted frame; one fetch at a time, and of those wanted meanwhile the last.
+  // Show the wanted frame; one fetch at a time, and only the last of those wanted meanwhile.
   async #rest() {
     this.#wanted = { session: this.session, frame: this.frame, url: this.url(this.frame) };
     if (this.#fetching) return;
@@ -162,7 +162,7 @@ export class Player extends EventTarget {
     }
   }
 
-  // The stream of `signal` failed, unless it was to end anyway.
+  // The stream of `signal` failed, unless it was aborted on purpose.
   #broke(error, signal) {
     if (signal.aborted) return;
     this.playing = false;
@@ -193,13 +193,13 @@ export class Player extends EventTarget {
   }
 }
 
-// Width over height as the video is meant to be seen.
+// Display aspect ratio, width over height.
 export function aspect(session) {
   const [above, below = 1] = session.video.sample_aspect.split("/").map(Number);
   return (session.width * above) / (session.height * below);
 }
 
-// What the server says of a request it refused.
+// The server's message about a refused request.
 export async function failure(response) {
   try {
     return new Error((await response.json()).error);
@@ -212,7 +212,7 @@ export function describe(error) {
   return error instanceof TypeError ? "The server does not answer." : error.message;
 }
 
-// Samples as they are in the file, whatever the screen's colours.
+// Samples exactly as in the file, whatever the screen's colours.
 function bitmap(blob) {
   return createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
 }

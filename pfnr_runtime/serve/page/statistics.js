@@ -1,4 +1,4 @@
-// The statistics: what the player shows, and what the server says of decoding, once a second.
+// The statistics of the player and of the server's decoding, once a second.
 
 import { describe, failure } from "./player.js";
 
@@ -56,9 +56,9 @@ export class Statistics {
     element("backend").textContent = names.join(", ");
     element("engine").textContent = [...new Set(backends.map((backend) => backend.description))].join("; ");
     const asked = cache.hits + cache.misses;
-    const share = asked ? `, ${Math.round((100 * cache.hits) / asked)} % found` : "";
+    const share = asked ? `, ${Math.round((100 * cache.hits) / asked)} % hits` : "";
     element("cache").textContent = `${megabytes(cache.bytes)} of ${megabytes(cache.capacity)} MB${share}`;
-    element("streams").textContent = `${streams.length} open, ${decoding.fps.toFixed(1)} frames a second decoded`;
+    element("streams").textContent = `${streams.length} open, ${decoding.fps.toFixed(1)} frames per second decoded`;
   }
 }
 

@@ -48,7 +48,7 @@ def test_without_any_engine_it_exits_with_4_and_says_what_would_install_one() ->
     done = doctor(without=("onnxruntime", "pygame", "torch", "onnx", "tensorrt", "tensorrt_rtx"))
     assert done.returncode == 4
     lines = [line for line in done.stdout.splitlines() if line.startswith("engine ")]
-    assert len(lines) == 5
+    assert len(lines) == 4
     assert all(": missing: " in line and "pip install 'pfnr[" in line for line in lines)
     assert any(
         line.startswith("display ") and "pip install 'pfnr[play]'" in line for line in done.stdout.splitlines()

@@ -107,7 +107,7 @@ def test_keys_say_what_they_did(artifact: Path) -> None:
         "loop from frame 0",
         "loop from frame 0 to 1",
     ]
-    wanted += ["no loop", "loop", "playing", "SPACE  pause, go on"]
+    wanted += ["no loop", "loop", "playing", "SPACE  pause, resume"]
     assert set(wanted) <= set(script.texts)
     assert any(text.startswith("session 0, tiny: 64×36, frame") for text in script.texts)
     assert script.fullscreen == 1

@@ -62,7 +62,7 @@ def test_it_says_where_it_is_and_ctrl_c_ends_it_with_130(artifacts: list[Path]) 
     assert said[-1] == "interrupted"
     assert said[0].startswith("decoding with onnxruntime-cpu (1 thread)")
     assert "session 1: second, 30 frames, 48×32, from v1.onnx" in said
-    assert f"open {url} in a browser; Ctrl-C ends" in said
+    assert f"open {url} in a browser; Ctrl-C stops the server" in said
     assert len(said) == 5
 
 
@@ -113,11 +113,11 @@ def test_a_port_in_use_is_one_line(artifacts: list[Path], run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--host", "192.0.2.7"], 1, "host 192.0.2.7 is no address of this machine"),
+        (["--host", "192.0.2.7"], 1, "host 192.0.2.7 is not an address of this machine"),
         (["--host", "no.such.invalid"], 1, "host 'no.such.invalid' is unknown"),
         (["--host", ""], 1, "host '' is unknown"),
-        (["--token", "short"], 2, "a token has 8 or more letters"),
-        (["--token", "with space in it"], 2, "a token has 8 or more letters"),
+        (["--token", "short"], 2, "a token needs 8 or more letters"),
+        (["--token", "with space in it"], 2, "a token needs 8 or more letters"),
         (["--backend", "tpu"], 2, "choose auto, "),
         (["nowhere.onnx"], 1, "nowhere.onnx"),
     ],

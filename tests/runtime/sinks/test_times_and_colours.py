@@ -85,7 +85,7 @@ def test_every_time_base_is_kept_in_mp4(base: Fraction, ticks: list[int], tmp_pa
 def test_frames_too_fast_for_matroska_are_an_error_before_anything_is_written(tmp_path: Path) -> None:
     times = FrameTimes.from_durations(Fraction(1, 10_000), [400, 400, 9, 400])
     record = video(frames=4, fps=times.rate, times=times)
-    with pytest.raises(SinkError, match=r"frame 2 stays 0.0009 s, and .mkv tells times of 0.001 s apart"):
+    with pytest.raises(SinkError, match=r"frame 2 stays 0.0009 s; .mkv resolves only 0.001 s"):
         write(tmp_path / "out.mkv", record, picture_table(record))
     assert list(tmp_path.iterdir()) == []
 
@@ -119,7 +119,7 @@ def test_a_video_file_keeps_transfer_and_primaries(
             assert (int(frame.color_trc), int(frame.color_primaries)) == tags[:2]
 
 
-@pytest.mark.skipif(not hasattr(av.VideoFrame, "color_trc"), reason="PyAV before 18 cannot tell a PNG's curve")
+@pytest.mark.skipif(not hasattr(av.VideoFrame, "color_trc"), reason="PyAV before 18 cannot record a PNG's curve")
 def test_a_png_keeps_transfer_and_primaries(tmp_path: Path) -> None:
     record = video(frames=1, colour=COLOURS[16, 9, 9])
     assert "cannot" not in write(tmp_path / "one.png", record, picture_table(record))
@@ -129,7 +129,7 @@ def test_a_png_keeps_transfer_and_primaries(tmp_path: Path) -> None:
     assert (frame.to_ndarray(format="rgb24") == picture_table(record)[0]).all()
 
 
-@pytest.mark.skipif(not hasattr(av.VideoFrame, "color_trc"), reason="PyAV before 18 cannot tell a PNG's curve")
+@pytest.mark.skipif(not hasattr(av.VideoFrame, "color_trc"), reason="PyAV before 18 cannot record a PNG's curve")
 def test_a_screenshot_keeps_transfer_and_primaries(tmp_path: Path) -> None:
     frame = Frame(picture_table()[0], 3, 0.12, 0.04)
     write_screenshot(tmp_path, "pq", frame, COLOURS[16, 9, 9])

@@ -176,7 +176,7 @@ def test_frames_that_do_not_fit_into_memory_are_refused_before_they_are_read(tmp
 
 
 def test_an_impossible_rate_is_refused(tmp_path):
-    with pytest.raises(ClipError, match="frames a second"):
+    with pytest.raises(ClipError, match="frames per second"):
         probe(tmp_path, fps=0)
 
 

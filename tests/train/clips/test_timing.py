@@ -39,7 +39,7 @@ def test_a_header_whose_rate_the_frames_contradict_does_not_count(tmp_path, gap,
 def test_a_contradicted_header_is_named_in_a_note():
     timing = clock(range(0, 3000, 40), stated=(1000, 25))
     assert timing.fps == 25
-    assert "its header says 1000 frames a second, the times of its frames 25" in timing.notes[0]
+    assert "its header says 1000 frames per second, the times of its frames 25" in timing.notes[0]
 
 
 @pytest.mark.parametrize("rate", [24, 25, 30, 50, 60, 120, *(Fraction(n * 1000, 1001) for n in (24, 30, 60))])

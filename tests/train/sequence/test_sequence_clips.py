@@ -74,7 +74,7 @@ def test_other_sizes_and_rates_are_said(tmp_path: Path) -> None:
     describe_differences(sequence, found, said.append)
     assert said[0] == "a: kept at 40×24"
     assert said[1].startswith("b: cropped 80×40 to 67×40 and scaled to 40×24 (Lanczos)")
-    assert said[2] == "frames a second differ (a 25; b 50): each session keeps its own"
+    assert said[2] == "frames per second differ (a 25; b 50): each session keeps its own"
     assert all(each.read(sequence).frames.shape[1:] == (24, 40, 3) for each in found)
 
 
