@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import random
 import tracemalloc
 import zlib
@@ -146,3 +147,9 @@ def test_a_file_that_lies_takes_no_memory(lie: str, tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 20_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_files_of_version_1_unpack_for_ever() -> None:
+    kept = read_packed(Path(__file__).with_name("version1.pfnv"))
+    assert kept.sha256.startswith("901496e8a6689d45")
+    assert hashlib.sha256(dictionary()).hexdigest().startswith("0cc3a6fac37c2fdf")
