@@ -6,7 +6,7 @@ weights: the k-th takes about c·(1 − c)^k of them. Three rules better that at
 - Convolutions and the stem's first layer hold a few per cent of all weights and most of what an image needs:
   they are kept at density 1 − (1 − c)², the stem's second layer and the Fourier block at what is left.
 - `narrow-whole`, for values of a session's own: convolutions and the stem's first layer are kept whole, and the
-  stem's second layer and the Fourier block share what is left in equal parts.
+  Fourier block takes four fifths of what is left, the stem's second layer the rest.
 - The sessions that a library is planned for take equal parts of what the first one left free; the rest of
   their weights they choose among those that earlier sessions have trained.
 """
@@ -19,6 +19,8 @@ from dataclasses import dataclass
 
 from pfnr_train.session.masks import kept_count
 from pfnr_train.session.recipe import Recipe
+
+FOURIER_SHARE = 0.8  # by `narrow-whole`
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def _narrow_whole(wide: Mapping[str, int], narrow: Mapping[str, int], budget: fl
     if budget <= few:
         return dict.fromkeys(narrow, budget / few) | dict.fromkeys(wide, 1 / max(wide.values()))
     densities, left = dict.fromkeys(narrow, 1.0), budget - few
-    for place, (name, size) in enumerate(sorted(wide.items(), key=lambda pair: pair[1])):
-        kept = min(float(size), left / (len(wide) - place))
+    for name, size in sorted(wide.items()):  # Fourier blocks come first
+        kept = min(float(size), left * (FOURIER_SHARE if ".fourier." in name else 1.0))
         densities[name], left = kept / size, left - kept
     return densities

@@ -3,9 +3,8 @@
 leaf w, step d = 2^l ─▶ w / d ─ noise, later rounding ─▶ q ─┬─ q · d ─▶ network ─▶ ln rmse
                                                             └─ bits(q) ──────▶ + λ · bits / pixel
 
-Noise of ± 1/2 stands for rounding at first, and has exact gradients; in the last part of the training symbols and
-the steps' exponents are rounded as they will be in the file, with gradients that go straight through. Zeros are
-symbols like any other, so there are no masks: λ makes most weights 0.
+Noise of ± 1/2 stands for rounding at first, and has exact gradients. In the last part of the training steps stay at
+the nearest powers of two, and symbols are rounded as in the file, with gradients that go straight through. Zeros are symbols like any other, so there are no masks: λ makes most weights 0.
 """
 
 from __future__ import annotations
@@ -119,7 +118,8 @@ class CodedForm(Form):
 
     def _step(self, name: str, rounded: bool) -> Tensor:
         exponent = self.steps[name].clamp(LEAST_EXPONENT, MOST_EXPONENT)
-        return torch.exp2(exponent + (exponent.round() - exponent).detach() if rounded else exponent)
+        # Once weights are rounded, a step that went to the next power of two would change the size at a stroke.
+        return torch.exp2(exponent.detach().round() if rounded else exponent)
 
     def objective(self, distance: Tensor, progress: float) -> Tensor:
         """See `Form`: ln rmse + λ · bits / pixel."""

@@ -48,6 +48,15 @@ class SessionOptimiser:
         rate: float = self._parts[0].param_groups[0]["lr"]
         return rate
 
+    def raise_peak(self, leaves: list[Tensor], factor: float) -> None:
+        """Give these leaves so many times the peak rate of the others. Call it before the first step."""
+        for part in self._parts:
+            for group in list(part.param_groups):
+                chosen = [leaf for leaf in group["params"] if any(leaf is other for other in leaves)]
+                if chosen:
+                    group["params"] = [leaf for leaf in group["params"] if not any(leaf is c for c in chosen)]
+                    part.add_param_group({**group, "params": chosen, "peak": group["peak"] * factor})
+
     def step(self, factor: float) -> None:
         """Move everything that has a gradient, at this fraction of the peak rates."""
         for part in self._parts:

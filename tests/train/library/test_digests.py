@@ -34,8 +34,9 @@ def test_the_digest_of_a_library() -> None:
     parts += [name.encode() + b"\0" + library.weights[name].tobytes() for name in sorted(library.weights)]
     for session in library.sessions:
         parts.append(json.dumps(session.record.to_json(), sort_keys=True).encode())
-        for arrays in (session.masks, session.head):
-            parts += [name.encode() + b"\0" + arrays[name].tobytes() for name in sorted(arrays)]
+        parts.append(json.dumps([session.values.kind, session.values.facts()]).encode())
+        tensors = session.values.tensors()
+        parts += [name.encode() + b"\0" + tensors[name].tobytes() for name in sorted(tensors)]
     assert library_digest(library) == sha256(*parts)
 
 
