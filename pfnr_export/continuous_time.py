@@ -16,6 +16,11 @@ TIME_KINDS = {
 def session_embedding(library: Library, index: int) -> TimeEmbedding:
     """The formula behind a session's time table; a UsageError where the session has a table of its own."""
     session, config = library.sessions[index], library.config
+    if config.canvas is not None:
+        raise UsageError(
+            "a canvas network decodes whole frames only, by cosines of time that belong to its frames; export it "
+            f"with --time {FRAMES}"
+        )
     if session.values.own_table:
         raise UsageError(
             f"session {index} ({session.record.video.name}) came with the time table it was trained with, another "

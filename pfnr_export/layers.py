@@ -82,7 +82,11 @@ class Relu(Layer):
         return graph.node("Relu", [x])
 
 
-class Silu(Layer):
+class Activation(Layer):
+    """Acts on every number alone, so it may change places with whatever only moves numbers."""
+
+
+class Silu(Activation):
     """x·sigmoid(x), written as two nodes: no engine older than TensorRT 11 has one for it."""
 
     def forward(self, x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
+from pfnr_export.canvas import canvas_layers
 from pfnr_export.layers import (
     Branches,
     Conv,
@@ -42,6 +43,8 @@ def materialise(
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     if not continuous:
         layers["time"] = Table(torch.from_numpy(session.time_table).to(dtype))
+    if config.canvas is not None:
+        return Decoder(layers | canvas_layers(config, weights, head))
     for i in (0, 1):
         layers[f"stem_{i}"] = Linear(weights[f"stem.{i}.weight"], weights.get(f"stem.{i}.bias"))
         layers[f"stem_{i}_relu"] = Relu()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from pfnr_export.layers import Branches, Conv, Decoder, Layer, PixelShuffle, Silu
+from pfnr_export.layers import Activation, Branches, Conv, Decoder, Layer, PixelShuffle
 from pfnr_export.passes.rewrite import find_run, replace_run
 from pfnr_export.passes.subpixel import SubpixelShuffle, subpixel_first
 
@@ -19,7 +19,7 @@ from pfnr_export.passes.subpixel import SubpixelShuffle, subpixel_first
 def activation_before_shuffle(decoder: Decoder) -> Decoder | None:
     """See the module."""
     rewritten, changed = _branches(decoder)
-    while (start := find_run(rewritten, (Conv, PixelShuffle, Silu))) is not None:
+    while (start := find_run(rewritten, (Conv, PixelShuffle, Activation))) is not None:
         (conv_name, conv), (name, shuffle), (silu_name, silu) = list(rewritten.named_children())[start : start + 3]
         conv, shuffle = _subpixel(conv, shuffle)
         new: dict[str, Layer] = {conv_name: conv, silu_name: silu, name: shuffle}  # type: ignore[dict-item]

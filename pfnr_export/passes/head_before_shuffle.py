@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pfnr_export.graph import Graph
-from pfnr_export.layers import Conv, Decoder, Head, Layer, PixelShuffle, Silu, as_float32
+from pfnr_export.layers import Activation, Conv, Decoder, Head, Layer, PixelShuffle, as_float32
 from pfnr_export.passes.rewrite import find_run, replace_run
 from pfnr_export.passes.subpixel import SubpixelShuffle, subpixel_first
 
@@ -43,7 +43,7 @@ class SubpixelHead(Layer):
 
 def head_before_shuffle(decoder: Decoder) -> Decoder | None:
     """See the module. Needs a decoder that ends in a convolution block without a Fourier part."""
-    start = find_run(decoder, (Conv, PixelShuffle, Silu, Head))
+    start = find_run(decoder, (Conv, PixelShuffle, Activation, Head))
     if start is None:
         return None
     conv, shuffle, silu, head = decoder.layers()[start : start + 4]

@@ -6,16 +6,20 @@ from collections import OrderedDict
 
 from torch import nn
 
-from pfnr_export.layers import Decoder, Layer
+from pfnr_export.layers import Activation, Decoder, Layer
 
 
 def find_run(decoder: Decoder, kinds: tuple[type[Layer], ...]) -> int | None:
-    """Position of the first run of layers that are exactly of these kinds, or None."""
+    """Position of the first run of layers of exactly these kinds, or None. `Activation` stands for any activation."""
     layers = decoder.layers()
     for start in range(len(layers) - len(kinds) + 1):
-        if all(type(layers[start + i]) is kind for i, kind in enumerate(kinds)):
+        if all(_is(layers[start + i], kind) for i, kind in enumerate(kinds)):
             return start
     return None
+
+
+def _is(layer: Layer, kind: type[Layer]) -> bool:
+    return isinstance(layer, kind) if kind is Activation else type(layer) is kind
 
 
 def replace_run(decoder: Decoder, start: int, count: int, new: dict[str, Layer]) -> Decoder:

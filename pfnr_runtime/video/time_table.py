@@ -43,6 +43,16 @@ def grid_time_table(frames: int, scalar: float, base: float, levels: int) -> NDA
     return _on_grid(time_table(frames, scalar, base, levels)).astype(np.float32)
 
 
+def cosine_table(frames: int, terms: int) -> NDArray[np.float32]:
+    """The first cosines of time: cos(π (k + 1/2) i / N) of frame k and i = 0 .. terms − 1, float32 [N, terms].
+
+    On the grid of `grid_time_table`. Cosines from the N-th on, which N frames cannot tell apart, are 0.
+    """
+    turns = (2 * np.arange(frames)[:, None] + 1) * np.arange(terms)[None, :] % (4 * frames)
+    rows = np.cos(np.pi * turns / (2 * frames))
+    return _on_grid(np.where(np.arange(terms) < frames, rows, 0.0)).astype(np.float32)
+
+
 def _on_grid(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.rint(rows * TABLE_GRID) / TABLE_GRID, np.float64)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.video.record import require_fields
+from pfnr_train.model.canvas import LATENTS, PANNED, CanvasConfig
 from pfnr_train.model.stride_plan import plan_strides
 
 COMBINES = ("replace", "add", "concat")
@@ -50,6 +51,7 @@ class BlockShape:
     columns: int
     conv_channels: int  # output channels the convolution makes before the combination; 0 where it has none
     fourier_channels: int  # likewise for the Fourier block
+    kernel: int = 3  # side of the convolution
 
     @property
     def modes(self) -> tuple[int, int]:
@@ -69,7 +71,8 @@ class ModelConfig:
 
     grid: rows and columns of the stem's output. channels: C of the stem's output. lower_width: least
     channels of a block; from block 1 on, channels halve down to it (NeRV's rule). stem_width: hidden units
-    of the stem. fourier: the Fourier block, or None (the WSN baseline).
+    of the stem. fourier: the Fourier block, or None (the WSN baseline). canvas: what makes it a canvas network
+    (see `pfnr_train.model.canvas`), whose stem is one linear layer; None for the published one.
     """
 
     grid: tuple[int, int]
@@ -83,6 +86,7 @@ class ModelConfig:
     output: str = "tanh"
     embed_base: float = 1.25
     embed_levels: int = 40
+    canvas: CanvasConfig | None = None
 
     def __post_init__(self) -> None:
         if len(self.strides) > MAX_BLOCKS:
@@ -98,6 +102,11 @@ class ModelConfig:
             raise UsageError(f"embedding base {self.embed_base} is outside (1, 10]")
         if self.fourier is not None:
             self._check_fourier(self.fourier)
+        if self.canvas is not None and (self.fourier is not None or len(self.canvas.widths) != len(self.strides)):
+            raise UsageError(
+                f"a canvas network of {len(self.canvas.widths)} blocks with {len(self.strides)} strides, and with "
+                "a Fourier block" * (self.fourier is not None)
+            )
         for name, shape in self.tensor_shapes().items():
             if prod(shape) > MAX_TENSOR:
                 raise UsageError(f"{name} would have {prod(shape):,} weights; choose a smaller preset or size")
@@ -133,6 +142,10 @@ class ModelConfig:
         for index, stride in enumerate(self.strides):
             halved = width // (1 if stride == 1 else self.reduction)
             out = width if index == 0 else max(halved, self.lower_width)
+            kernel, joined = 3, 0
+            if self.canvas is not None:
+                out, kernel = self.canvas.widths[index], self.canvas.kernels[index]
+                joined = self.canvas.joined(index)
             conv, fourier = out, 0
             if self.fourier is not None and self.fourier.block == index:
                 conv, fourier = {
@@ -140,7 +153,7 @@ class ModelConfig:
                     "add": (out, out),
                     "concat": (out - self.fourier.concat_channels, self.fourier.concat_channels),
                 }.get(self.fourier.combine, (out, 0))
-            shapes.append(BlockShape(index, width, out, stride, rows, columns, conv, fourier))
+            shapes.append(BlockShape(index, width + joined, out, stride, rows, columns, conv, fourier, kernel))
             rows, columns, width = rows * stride, columns * stride, out
         return tuple(shapes)
 
@@ -152,12 +165,14 @@ class ModelConfig:
             "stem.0.weight": (self.stem_width, 4 * self.embed_levels),
             "stem.1.weight": (stem_out, self.stem_width),
         }
-        if self.bias:
+        if self.canvas is not None:
+            shapes = self.canvas.shapes(self.grid, self.channels, self.strides)
+        elif self.bias:
             shapes |= {"stem.0.bias": (self.stem_width,), "stem.1.bias": (stem_out,)}
         for block in self.blocks():
             if block.conv_channels:
                 out = block.conv_channels * block.stride**2
-                shapes[f"block.{block.index}.conv.weight"] = (out, block.in_channels, 3, 3)
+                shapes[f"block.{block.index}.conv.weight"] = (out, block.in_channels, block.kernel, block.kernel)
                 if self.bias:
                     shapes[f"block.{block.index}.conv.bias"] = (out,)
             if block.fourier_channels:
@@ -175,21 +190,38 @@ class ModelConfig:
 
     def macs(self) -> int:
         """Multiply-adds of one frame in convolutions, mode mixing, stem and head (transforms left out)."""
-        total = sum(prod(shape) for name, shape in self.tensor_shapes().items() if name.startswith("stem"))
+        shapes = self.tensor_shapes()
+        total = sum(prod(shape) for name, shape in shapes.items() if name.startswith(("stem", LATENTS)))
+        if self.canvas is not None:
+            block, (channels, rows, columns) = self.blocks()[self.canvas.panned_block], shapes[PANNED]
+            total += channels * block.columns * (rows * columns + block.rows * rows)  # the window's two products
         for block in self.blocks():
-            total += block.conv_channels * block.stride**2 * block.in_channels * 9 * block.rows * block.columns
+            total += (
+                block.conv_channels
+                * block.stride**2
+                * block.in_channels
+                * block.kernel**2
+                * block.rows
+                * block.columns
+            )
             total += block.mode_count * block.in_channels * 4 * block.fourier_channels
         return total + 3 * self.blocks()[-1].out_channels * prod(self.size)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""
         value = asdict(self)
+        if self.canvas is None:  # absent from the published network, whose libraries are older
+            del value["canvas"]
+        else:
+            value["canvas"] = {k: list(v) if isinstance(v, tuple) else v for k, v in value["canvas"].items()}
         value["grid"], value["strides"] = list(self.grid), list(self.strides)
         return value
 
     @classmethod
     def from_json(cls, value: Any) -> ModelConfig:
         """The inverse of `to_json`; ValueError or UsageError names what is wrong."""
+        if isinstance(value, dict):
+            value = {"canvas": None, **value}
         given = require_fields(value, cls)
         for key in ("grid", "strides"):
             if not isinstance(given[key], list) or not all(type(n) is int for n in given[key]):
@@ -197,6 +229,8 @@ class ModelConfig:
             given[key] = tuple(given[key])
         if given["fourier"] is not None:
             given["fourier"] = FourierConfig(**require_fields(given["fourier"], FourierConfig))
+        if given["canvas"] is not None:
+            given["canvas"] = CanvasConfig.from_json(require_fields(given["canvas"], CanvasConfig))
         return cls(**given)
 
 
@@ -207,6 +241,10 @@ PRESETS: dict[str, ModelConfig] = {
     "s": ModelConfig((9, 16), (5, 2, 2), channels=32, lower_width=32, stem_width=256),
     "m": ModelConfig((9, 16), (5, 2, 2, 2, 2), channels=64, lower_width=48, stem_width=512),
     "l": ModelConfig((9, 16), (5, 2, 2, 2, 2), channels=112, lower_width=96, stem_width=512),
+    # For few bytes, and for sessions with values of their own.
+    "canvas": ModelConfig(
+        (9, 16), (5, 2, 2), 16, 16, 1, bias=True, fourier=None, output="sigmoid", canvas=CanvasConfig()
+    ),
     # For real time: the last blocks hold nearly all multiply-adds, so these are narrow there and keep the
     # stem and the Fourier block wide. At 720p at most 12, 25 and 50 GMAC a frame.
     "edge-s": ModelConfig((9, 16), (5, 2, 2, 2, 2), channels=64, lower_width=32, stem_width=256),
@@ -223,4 +261,12 @@ def preset_config(preset: str, width: int, height: int) -> ModelConfig:
     fourier = base.fourier
     if fourier is not None and fourier.block >= len(plan.strides):
         fourier = replace(fourier, block=len(plan.strides) - 1)
-    return replace(base, grid=plan.grid, strides=plan.strides, fourier=fourier)
+    canvas = base.canvas
+    if canvas is not None:
+        if len(plan.strides) <= canvas.panned_block:
+            raise UsageError(
+                f"preset {preset} needs {canvas.panned_block + 1} blocks, and {width}x{height} has {len(plan.strides)}; "
+                "choose a larger size or another preset"
+            )
+        canvas = canvas.stretched(len(plan.strides))
+    return replace(base, grid=plan.grid, strides=plan.strides, fourier=fourier, canvas=canvas)

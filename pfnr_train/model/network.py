@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pfnr_train.model.canvas import CanvasNetwork
 from pfnr_train.model.config import BlockShape, ModelConfig
 from pfnr_train.model.precision import kept_exact
 from pfnr_train.model.spectral import MatmulMixer, SpectralPlan, mix_by_definition
@@ -101,6 +102,11 @@ class Network(nn.Module):
         return mix_by_definition(x, weight, spectral_plan(self.config, block))
 
 
+def make_network(config: ModelConfig, *, fast: bool, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """The network of a configuration: `Network`, or `pfnr_train.model.canvas.CanvasNetwork`."""
+    return Network(config, fast=fast, dtype=dtype) if config.canvas is None else CanvasNetwork(config, fast=fast)
+
+
 @dataclass(frozen=True)
 class SessionWeights:
     """What one session decodes with: the shared weights, its masks, its head and its time table.
@@ -130,7 +136,7 @@ class MaskedSession(nn.Module):
 
     def __init__(self, session: SessionWeights, dtype: torch.dtype = torch.float32, fast: bool = False) -> None:
         super().__init__()
-        self.network = Network(session.config, fast=fast, dtype=dtype)
+        self.network = make_network(session.config, fast=fast, dtype=dtype)
         self._names = {"weights": list(session.weights), "masks": list(session.masks), "head": list(session.head)}
         for kind in self._names:
             for name, values in getattr(session, kind).items():

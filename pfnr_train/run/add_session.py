@@ -17,9 +17,11 @@ from pfnr_train.library.library import Library, Session
 from pfnr_train.library.record import SessionRecord
 from pfnr_train.library.values import KINDS
 from pfnr_train.machine.execution import DEFAULT, Execution
+from pfnr_train.model.canvas import PATH
 from pfnr_train.model.decode import decode_all
 from pfnr_train.run.failures import explains_failures
 from pfnr_train.session.initialise import new_library, new_weights
+from pfnr_train.session.motion import path_weights
 from pfnr_train.session.recipe import Recipe
 from pfnr_train.session.training import SessionTraining, StepResult, session_generator
 
@@ -135,6 +137,9 @@ def new_training(library: Library, clip: Clip, recipe: Recipe, execution: Execut
     weights, used = library.weights, library.used()
     if not KINDS[recipe.values].uses_pool:
         weights, used = new_weights(config, session_generator(recipe.seed, OWN_WEIGHTS + index)), {}
+        if config.canvas is not None:
+            block = config.blocks()[config.canvas.panned_block]
+            weights[PATH] = path_weights(clip.frames, table, (block.rows, block.columns), config.canvas.margin)
     elif not weights:  # so far, every session has values of its own
         weights = new_library(config, recipe.seed).weights
     return SessionTraining(config, weights, used, clip.frames, table, recipe, index, execution)

@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pfnr_train.library.library import Library
+from pfnr_train.model.canvas import LATENTS, PANNED, PATH, STILL
 from pfnr_train.model.config import ModelConfig
 
 # Of the bound that would keep a signal's variance through the Fourier block. The authors' code starts about
 # ten times lower still, which costs training steps; at 1 it measured no better and can overshoot.
 FOURIER_GAIN = 0.3
+
+# Standard deviations of a canvas network's first maps and pictures.
+CANVAS_SPREADS = {LATENTS: 0.1, STILL: 0.02, PANNED: 0.02, PATH: 0.0}
 
 
 def new_library(config: ModelConfig, seed: int) -> Library:
@@ -27,6 +31,10 @@ def new_weights(config: ModelConfig, generator: torch.Generator) -> dict[str, ND
     """First values of a whole network, by tensor name: uniform, bounded by 1/√fan-in."""
     weights = {}
     for name, shape in config.tensor_shapes().items():
+        if name in CANVAS_SPREADS:
+            drawn = torch.randn(shape, generator=generator) * CANVAS_SPREADS[name]
+            weights[name] = drawn.numpy().astype(np.float32)
+            continue
         bound = weight_bound(name, shape)
         weights[name] = _uniform(shape, bound, generator).numpy().astype(np.float32)
     return weights

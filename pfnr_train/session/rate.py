@@ -18,6 +18,8 @@ import math
 import torch
 from torch import Tensor
 
+from pfnr_train.model.canvas import LATENTS
+
 LEAST_MEAN = 1e-5  # m of a group that is all zeros, which then takes about no bits; keeps the derivative finite
 
 
@@ -30,7 +32,9 @@ def group_bits(mean: Tensor, count: int) -> Tensor:
 
 def group_axes(name: str, dimensions: int) -> tuple[int, ...]:
     """The axes of a tensor over which one scale serves."""
-    if dimensions == 3:  # a Fourier weight: a scale for each mode
+    if name == LATENTS:  # a scale for each cosine of time and channel
+        return (2, 3)
+    if dimensions == 3:  # a Fourier weight: a scale for each mode; a canvas: for each channel
         return (1, 2)
     if dimensions == 4:  # a convolution: for each input channel
         return (0, 2, 3)

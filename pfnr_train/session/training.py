@@ -21,7 +21,7 @@ from pfnr_runtime.errors import TrainingError
 from pfnr_train.library.digests import Digest
 from pfnr_train.machine.execution import DEFAULT, Execution
 from pfnr_train.model.config import ModelConfig
-from pfnr_train.model.network import Network
+from pfnr_train.model.network import make_network
 from pfnr_train.model.precision import lowered
 from pfnr_train.session.forms import FORMS, Start, Trained
 from pfnr_train.session.forms.base import Arrays
@@ -73,7 +73,7 @@ class SessionTraining:
         self.config, self.recipe, self.execution, self.ranks = config, recipe, execution, execution.ranks
         self.device = torch.device(execution.device)
         self.generator = session_generator(recipe.seed, session)
-        self.network = Network(config, fast=True).to(self.device)
+        self.network = make_network(config, fast=True).to(self.device)
         pixels = math.prod(frames.shape[:3])
         start = Start(config, weights, frozen, session, pixels, self.device, parent)
         self.form = FORMS[recipe.values](recipe, start, self.generator)

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pfnr_runtime.artifact.packed.sine import LARGEST_ANGLE, fourier_matrix, time_rows
+from pfnr_runtime.artifact.packed.sine import LARGEST_ANGLE, cosine_rows, fourier_matrix, time_rows
 from pfnr_runtime.coding.numbers import Bytes, write_number
 from pfnr_runtime.errors import CodingError
 
 Floats = NDArray[np.float32]
 Shape = tuple[int, ...]
 
-SOURCE, SUBPIXELS, DIAGONAL, REPEATED, TIME, STEM, FOURIER = range(7)
+SOURCE, SUBPIXELS, DIAGONAL, REPEATED, TIME, STEM, FOURIER, COSINES, RAMP = range(9)
 
 EXACT = float(1 << 53)
 MOST_COPIES = 1 << 12
@@ -40,7 +40,7 @@ class Derivation:
 
     def learned(self) -> tuple[int, ...]:
         """Numbers of the learned tensors that it takes."""
-        if self.kind in (TIME, FOURIER):
+        if self.kind in (TIME, FOURIER, COSINES, RAMP):
             return ()
         if self.kind == STEM:
             return tuple(number - 1 for number in self.numbers[2:] if number)
@@ -127,6 +127,22 @@ def _time(
     if len(shape) != 2:
         raise CodingError(f"a time table of shape {list(shape)}")
     return _time_table(shape[0], numbers, reals)
+
+
+def _cosines(
+    sources: Sequence[Floats], numbers: tuple[int, ...], reals: tuple[float, ...], shape: Shape
+) -> NDArray[np.float64]:
+    """(grid): the first cosines of time, as many frames and cosines as the shape has rows and columns."""
+    if len(shape) != 2 or max(shape) > MOST_SIDE or not 1 <= numbers[0] <= MOST_GRID:
+        raise CodingError(f"cosines of time of shape {list(shape)} on a grid of 2^-{numbers[0]}")
+    return cosine_rows(shape[0], shape[1], numbers[0])
+
+
+def _ramp(sources: Sequence[Floats], numbers: tuple[int, ...], reals: tuple[float, ...], shape: Shape) -> Floats:
+    """(): 0, 1, 2 and so on."""
+    if math.prod(shape) > MOST_SIDE:
+        raise CodingError(f"a ramp of shape {list(shape)}")
+    return np.arange(math.prod(shape), dtype=np.float32)
 
 
 def _stem(sources: Sequence[Floats], numbers: tuple[int, ...], reals: tuple[float, ...], shape: Shape) -> Floats:
@@ -224,4 +240,6 @@ KINDS = {
     TIME: Kind(2, 2, _time),
     STEM: Kind(6, 2, _stem),
     FOURIER: Kind(6, 0, _fourier),
+    COSINES: Kind(1, 0, _cosines),
+    RAMP: Kind(0, 0, _ramp),
 }

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pfnr_runtime.artifact.packed.derivations import (
+    COSINES,
     DIAGONAL,
     FOURIER,
+    RAMP,
     REPEATED,
     SOURCE,
     STEM,
@@ -102,6 +104,8 @@ class _Packer:
         for rows, columns, stride, *placed in self._origin.fourier:
             for which in range(4):
                 yield [], Derivation(FOURIER, (which, rows, columns, stride, *placed))
+        yield [], Derivation(RAMP, ())
+        yield [], Derivation(COSINES, (GRIDS[-1],))
         if self._origin.time is not None:
             for grid in GRIDS:
                 yield from self._tables(grid, *self._origin.time)

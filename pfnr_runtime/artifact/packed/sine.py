@@ -73,6 +73,14 @@ def time_rows(frames: int, scalar: float, base: float, levels: int, grid: int) -
     return np.asarray(np.rint(rows * 2.0**grid) / 2.0**grid if grid else rows, np.float64)
 
 
+def cosine_rows(frames: int, terms: int, grid: int) -> Floats:
+    """`pfnr_runtime.video.time_table.cosine_table`, made from these cosines: float64 [frames, terms]."""
+    turns = (2 * np.arange(frames)[:, None] + 1) * np.arange(terms)[None, :] % (4 * frames)
+    _, cosine = sine_and_cosine(float(_PI) * turns / (2 * frames))
+    rows = np.where(np.arange(terms) < frames, cosine, 0.0)
+    return np.asarray(np.rint(rows * 2.0**grid) / 2.0**grid, np.float64)
+
+
 def _encoding(positions: Floats, powers: Floats) -> Floats:
     sine, cosine = sine_and_cosine(positions[:, None] * powers[None, :])
     return np.stack([sine, cosine], axis=-1).reshape(len(positions), 2 * len(powers))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pfnr_runtime.coding.decode import decode_tensors
 from pfnr_runtime.coding.encode import encode_tensors
 from pfnr_runtime.coding.quantised import Quantised
-from pfnr_runtime.video.time_table import grid_time_table
+from pfnr_runtime.video.time_table import cosine_table, grid_time_table
 from pfnr_train.library.values.base import Array, Layout, Materialised, SessionValues
 from pfnr_train.model.config import ModelConfig
 
@@ -58,6 +58,8 @@ class CodedValues(SessionValues):
     @classmethod
     def session_table(cls, config: ModelConfig, frames: int, scalar: float) -> Array:
         """See `SessionValues`: on a grid, so that every machine computes the same."""
+        if config.canvas is not None:
+            return cosine_table(frames, config.canvas.terms)
         return grid_time_table(frames, scalar, config.embed_base, config.embed_levels)
 
     def tensors(self) -> dict[str, NDArray[Any]]:

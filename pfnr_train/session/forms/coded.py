@@ -21,6 +21,7 @@ from pfnr_runtime.coding.quantised import Quantised
 from pfnr_runtime.errors import UsageError
 from pfnr_train.library.values.coded import HEAD, CodedValues, stream_shapes
 from pfnr_train.session.forms.base import Form, Start, Trained
+from pfnr_train.session.gains import first_step, gain
 from pfnr_train.session.initialise import new_head
 from pfnr_train.session.optimisers import SessionOptimiser
 from pfnr_train.session.rate import tensor_bits
@@ -28,7 +29,7 @@ from pfnr_train.session.recipe import Recipe
 
 LEAST_EXPONENT, MOST_EXPONENT = -30, 10  # of steps
 MOST_VALUE = 32767  # steps in a weight
-RAMP = 0.3  # of the training, over which λ rises to what it is to be
+RAMP = 0.5  # of the training, over which λ rises as a square to what it is to be: early bits kill what has yet to learn
 MEASURE = 8  # times a training that real bytes are compared with the estimate
 SIDE_BYTES = 1000  # record, contract and digests of a session
 # With a constant λ, log size falls along a curve: by so much, down to its end at this progress. A target is
@@ -56,16 +57,19 @@ class CodedForm(Form):
             first = {name: w.clone() for name, w in self._theirs.items()}
             self._theirs = {name: w.to(self.device) for name, w in self._theirs.items()}
         self.inherits: tuple[str, ...] = ()
-        self.weights = {n: self._leaf(w) for n, w in first.items()}
+        self._gains = {
+            n: g.to(self.device) for n, w in first.items() if (g := gain(n, tuple(w.shape))) is not None
+        }
+        self.weights = {
+            n: self._leaf(w / g.cpu() if (g := self._gains.get(n)) is not None else w) for n, w in first.items()
+        }
         self.head = {n: self._leaf(h) for n, h in new_head(start.config, generator).items()}
         self.steps = {}
         for name, leaf in self._tensors().items():
-            largest = max(float(leaf.detach().abs().max()), 2.0**-12)
-            exponent = torch.tensor(math.log2(largest / recipe.levels))
-            self.steps[name] = self._leaf(exponent)
+            self.steps[name] = self._leaf(torch.tensor(math.log2(first_step(name, leaf, recipe.levels))))
         nothing: dict[str, Tensor | None] = dict.fromkeys(self.weights)
         heads, steps = list(self.head.values()), list(self.steps.values())
-        self.optimiser = SessionOptimiser(recipe, self.weights, nothing, heads, steps)
+        self.optimiser = SessionOptimiser(recipe, self.weights, nothing, heads, steps, frozenset(self._gains))
         self.rate = recipe.rate
         self.ratio = 1.0
         self._bits: Tensor | None = None
@@ -90,7 +94,9 @@ class CodedForm(Form):
         return wanted
 
     def _tensors(self) -> dict[str, Tensor]:
-        return self.weights | {HEAD + name: h for name, h in self.head.items()}
+        """What the leaves stand for: weights and head, by the stream's names."""
+        weights = {name: leaf * self._gains.get(name, 1.0) for name, leaf in self.weights.items()}
+        return weights | {HEAD + name: h for name, h in self.head.items()}
 
     def leaves(self) -> dict[str, dict[str, Tensor]]:
         """See `Form`."""
@@ -124,7 +130,7 @@ class CodedForm(Form):
     def objective(self, distance: Tensor, progress: float) -> Tensor:
         """See `Form`: ln rmse + λ · bits / pixel."""
         assert self._bits is not None
-        rate = self.rate * min(1.0, progress / RAMP)
+        rate = self.rate * min(1.0, progress / RAMP) ** 2
         return distance + rate * self.ratio * self._bits / self.start.pixels
 
     @property
@@ -164,7 +170,7 @@ class CodedForm(Form):
         """Take the parent's tensor as a base wherever that takes fewer bits now."""
         chosen = []
         for name, theirs in self._theirs.items():
-            leaf, step = self.weights[name], self._step(name, rounded=True)
+            leaf, step = self.weights[name] * self._gains.get(name, 1.0), self._step(name, rounded=True)
             alone, different = ((w / step).round() for w in (leaf, leaf - theirs))
             if float(tensor_bits(name, different)) < float(tensor_bits(name, alone)):
                 chosen.append(name)

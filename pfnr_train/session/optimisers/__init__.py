@@ -17,7 +17,7 @@ class SessionOptimiser:
 
     weights: shared tensors by name, trained by the recipe's optimiser. free: by name, which of their entries
     may move; all, where it is None. heads, scores: trained by Adam; the scores, or the steps of grids, have a
-    rate of their own.
+    rate of their own. plain: names of weights that Adam trains whatever the recipe says.
     """
 
     def __init__(
@@ -27,13 +27,14 @@ class SessionOptimiser:
         free: Mapping[str, Tensor | None],
         heads: list[Tensor],
         scores: list[Tensor] | None = None,
+        plain: frozenset[str] = frozenset(),
     ) -> None:
         betas = (recipe.beta1, recipe.beta2)
         # A vector of biases has no covariances worth a basis. Frozen entries get no gradient, so Adam leaves
         # them alone by itself.
-        matrices = [n for n, w in weights.items() if w.dim() > 1 and recipe.optimiser == "soap"]
-        plain = [w for n, w in weights.items() if n not in matrices]
-        groups: list[dict[str, Any]] = [{"params": [*plain, *heads], "peak": recipe.learning_rate}]
+        matrices = [n for n, w in weights.items() if w.dim() > 1 and recipe.optimiser == "soap" and n not in plain]
+        others = [w for n, w in weights.items() if n not in matrices]
+        groups: list[dict[str, Any]] = [{"params": [*others, *heads], "peak": recipe.learning_rate}]
         if scores:
             groups.append({"params": scores, "peak": recipe.score_rate})
         self._parts: list[torch.optim.Optimizer] = [torch.optim.Adam(groups, betas=betas, fused=True)]
