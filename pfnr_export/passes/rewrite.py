@@ -10,7 +10,7 @@ from pfnr_export.layers import Activation, Decoder, Layer
 
 
 def find_run(decoder: Decoder, kinds: tuple[type[Layer], ...]) -> int | None:
-    """Position of the first run of layers of exactly these kinds, or None. `Activation` stands for any activation."""
+    """Position of the first run of layers of exactly these kinds, or None. `Activation` stands for any."""
     layers = decoder.layers()
     for start in range(len(layers) - len(kinds) + 1):
         if all(_is(layers[start + i], kind) for i, kind in enumerate(kinds)):

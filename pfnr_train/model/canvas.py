@@ -4,9 +4,9 @@
                                   still canvas ────────┘                       │
     c(t) ─ linear ─▶ offset(t) ─▶ window of the panned canvas ─────────────────┘
 
-c(t) are the first K cosines of time (DCT-II): the first layer's weights are maps that change ever more quickly, and
-most of the quick ones come out 0. The still canvas is the same for all frames: what a camera at rest sees. The panned
-canvas is larger than the frame; each frame sees a window of it, placed to a fraction of a cell by bilinear
+c(t) are the first K cosines of time (DCT-II): the first layer's weights are maps that change ever more quickly,
+and most of the quick ones come out 0. The still canvas is the same for all frames: what a camera at rest sees. The
+panned canvas is larger than the frame; each frame sees a window of it, placed to a fraction of a cell by bilinear
 interpolation, which is two products with banded matrices. Both join a block's input as more channels.
 """
 
@@ -58,8 +58,8 @@ class CanvasConfig:
             )
         if not 0 < self.still_block < self.panned_block < len(self.widths):
             raise UsageError(
-                f"canvases at blocks {self.still_block} and {self.panned_block} of {len(self.widths)}: the still one "
-                "comes first, and neither at block 0"
+                f"canvases at blocks {self.still_block} and {self.panned_block} of {len(self.widths)}: the still "
+                "one comes first, and neither joins block 0"
             )
         if not (1 <= self.still <= 256 and 1 <= self.panned <= 256):
             raise UsageError(f"{self.still} and {self.panned} canvas channels are outside 1 to 256")
@@ -84,7 +84,7 @@ class CanvasConfig:
         }
 
     def stretched(self, blocks: int) -> CanvasConfig:
-        """The same for a network of more blocks: the block behind the panned canvas is repeated before the last."""
+        """The same for a network of more blocks: the one behind the panned canvas is repeated."""
         extra = blocks - len(self.widths)
         last = self.panned_block
         return replace(
@@ -154,7 +154,7 @@ class CanvasNetwork(nn.Module):
         return torch.sigmoid(self._head(x, head))
 
     def _head(self, x: Tensor, head: Mapping[str, Tensor]) -> Tensor:
-        # The 1×1 head acts on each position alone, so in front of the shuffle it is one linear layer on sub-pixels.
+        # The 1×1 head acts on each position alone, so before the shuffle it is one linear layer on sub-pixels.
         r = self.blocks[-1].stride
         each = torch.kron(head["weight"], torch.eye(r * r, dtype=x.dtype, device=x.device))
         bias = head["bias"].repeat_interleave(r * r) if "bias" in head else None

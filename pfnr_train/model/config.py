@@ -261,12 +261,8 @@ def preset_config(preset: str, width: int, height: int) -> ModelConfig:
     fourier = base.fourier
     if fourier is not None and fourier.block >= len(plan.strides):
         fourier = replace(fourier, block=len(plan.strides) - 1)
-    canvas = base.canvas
-    if canvas is not None:
-        if len(plan.strides) <= canvas.panned_block:
-            raise UsageError(
-                f"preset {preset} needs {canvas.panned_block + 1} blocks, and {width}x{height} has {len(plan.strides)}; "
-                "choose a larger size or another preset"
-            )
-        canvas = canvas.stretched(len(plan.strides))
-    return replace(base, grid=plan.grid, strides=plan.strides, fourier=fourier, canvas=canvas)
+    canvas, strides = base.canvas, plan.strides
+    if canvas is not None:  # small frames have fewer blocks than it needs
+        strides = (1,) * (canvas.panned_block + 1 - len(strides)) + strides
+        canvas = canvas.stretched(len(strides))
+    return replace(base, grid=plan.grid, strides=strides, fourier=fourier, canvas=canvas)

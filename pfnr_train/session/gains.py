@@ -1,7 +1,7 @@
 """How a canvas network's maps and pictures are trained: leaves of which a unit means a sensible change.
 
 A weight is its leaf times a gain. Slow cosines of time carry most of a video, so quick ones learn more slowly; a
-canvas's cells span the range of an activation, a path's coefficients many cells. All of them are moved by Adam: their
+canvas's cells span the range of an activation, a path's coefficients many cells. Adam moves all of them: their
 entries have no common covariances.
 """
 

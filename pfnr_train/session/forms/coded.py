@@ -29,7 +29,9 @@ from pfnr_train.session.recipe import Recipe
 
 LEAST_EXPONENT, MOST_EXPONENT = -30, 10  # of steps
 MOST_VALUE = 32767  # steps in a weight
-RAMP = 0.5  # of the training, over which λ rises as a square to what it is to be: early bits kill what has yet to learn
+# Part of the training over which λ rises to what it is to be, and the power by which: a canvas network's maps of time
+# would die of bits before they have learnt anything. With a target λ is steered anyway.
+RAMP, CANVAS_RAMP = (0.3, 1), (0.5, 2)
 MEASURE = 8  # times a training that real bytes are compared with the estimate
 SIDE_BYTES = 1000  # record, contract and digests of a session
 # With a constant λ, log size falls along a curve: by so much, down to its end at this progress. A target is
@@ -130,7 +132,9 @@ class CodedForm(Form):
     def objective(self, distance: Tensor, progress: float) -> Tensor:
         """See `Form`: ln rmse + λ · bits / pixel."""
         assert self._bits is not None
-        rate = self.rate * min(1.0, progress / RAMP) ** 2
+        canvas = self.start.config.canvas is not None and self.target is None
+        part, power = CANVAS_RAMP if canvas else RAMP
+        rate = self.rate * min(1.0, progress / part) ** power
         return distance + rate * self.ratio * self._bits / self.start.pixels
 
     @property
