@@ -29,8 +29,8 @@ from pfnr_train.session.recipe import Recipe
 
 LEAST_EXPONENT, MOST_EXPONENT = -30, 10  # of steps
 MOST_VALUE = 32767  # steps in a weight
-# Part of the training over which λ rises to what it is to be, and the power by which: a canvas network's maps of time
-# would die of bits before they have learnt anything. With a target λ is steered anyway.
+# Part of the training over which λ rises to what it is to be, and the power by which: a canvas network's maps of
+# time would die of bits before they have learnt anything. With a target λ is steered anyway.
 RAMP, CANVAS_RAMP = (0.3, 1), (0.5, 2)
 MEASURE = 8  # times a training that real bytes are compared with the estimate
 SIDE_BYTES = 1000  # record, contract and digests of a session
