@@ -3,8 +3,9 @@
 leaf w, step d = 2^l ─▶ w / d ─ noise, later rounding ─▶ q ─┬─ q · d ─▶ network ─▶ ln rmse
                                                             └─ bits(q) ──────▶ + λ · bits / pixel
 
-Noise of ± 1/2 stands for rounding at first, and has exact gradients. In the last part of the training steps stay at
-the nearest powers of two, and symbols are rounded as in the file, with gradients that go straight through. Zeros are symbols like any other, so there are no masks: λ makes most weights 0.
+Noise of ± 1/2 stands for rounding at first, and has exact gradients. In the last part of the training steps stay
+at the nearest powers of two, and symbols are rounded as in the file, with gradients that go straight through.
+Zeros are symbols like any other, so there are no masks: λ makes most weights 0.
 """
 
 from __future__ import annotations
