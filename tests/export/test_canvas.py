@@ -1,0 +1,70 @@
+"""Canvas networks as artifacts: the frames of PyTorch, in any batch, and a packed file of a few kilobytes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.libraries import made_record
+
+from pfnr_export.export_session import ExportOptions, export_session
+from pfnr_export.lowerings import choose_lowering
+from pfnr_export.materialise import materialise
+from pfnr_runtime import VideoDecoder
+from pfnr_runtime.artifact.packed.file import parts
+from pfnr_runtime.coding.quantised import Quantised
+from pfnr_runtime.errors import UsageError
+from pfnr_train.library.library import Library, Session, weights_digest
+from pfnr_train.library.values.coded import CodedValues, stream_shapes
+from pfnr_train.model.config import preset_config
+from pfnr_train.model.network import MaskedSession, to_uint8
+
+FRAMES = 5
+
+
+@pytest.fixture(scope="module")
+def library() -> Library:
+    config = preset_config("canvas", 80, 45)
+    rng = np.random.default_rng(0)
+    tensors = {
+        name: Quantised(rng.integers(-3, 4, shape).astype(np.int32), -4)
+        for name, shape in stream_shapes(config).items()
+    }
+    record = made_record(config, 0, FRAMES)
+    made = Library(config, {}, (Session(record, CodedValues.of(tensors)),))
+    record = replace(record, weights_sha256=weights_digest(made.assemble(0)))
+    return replace(made, sessions=(Session(record, made.sessions[0].values),))
+
+
+def test_the_materialised_decoder_is_the_network_in_float64(library: Library) -> None:
+    session = library.session_weights(0)
+    decoder = materialise(session, choose_lowering("auto", library.config), torch.float64)
+    indices = torch.arange(FRAMES)
+    reference = MaskedSession(session, torch.float64)(indices)
+    assert torch.allclose(decoder(indices), reference, atol=1e-10)
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pfnv"])
+def test_the_artifact_decodes_pytorch_s_frames_in_any_batch(library: Library, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"v{suffix}"
+    export_session(library, 0, path, ExportOptions())
+    expected = to_uint8(MaskedSession(library.session_weights(0))(torch.arange(FRAMES))).astype(int)
+    with VideoDecoder(path, threads=1) as video:
+        together = video[:].data.astype(int)
+        alone = np.stack([video[i].data for i in range(FRAMES)])
+    assert np.abs(together - expected).max() <= 1
+    assert np.array_equal(together, alone)
+
+
+def test_the_graph_of_a_packed_one_takes_a_few_hundred_bytes(library: Library, tmp_path: Path) -> None:
+    export_session(library, 0, tmp_path / "v.pfnv", ExportOptions())
+    sizes = dict(parts((tmp_path / "v.pfnv").read_bytes()))
+    assert sizes["graph and contract"] < 700
+
+
+def test_it_has_no_continuous_time(library: Library) -> None:
+    with pytest.raises(UsageError, match="whole frames only"):
+        export_session(library, 0, None, ExportOptions(time="continuous"))

@@ -1,0 +1,108 @@
+"""The canvas network: its window against a plain bilinear look-up, its shapes, and the camera's path."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pfnr_runtime.errors import UsageError
+from pfnr_runtime.video.time_table import cosine_table
+from pfnr_train.model.canvas import LATENTS, PANNED, PATH, STILL, CanvasConfig, CanvasNetwork, window
+from pfnr_train.model.config import ModelConfig, preset_config
+from pfnr_train.session.motion import camera_path, path_weights
+
+
+def looked_up(canvas: np.ndarray, offset: tuple[float, float], size: tuple[int, int]) -> np.ndarray:
+    """The window by its definition, one sample after another."""
+    _, H, W = canvas.shape
+    found = np.zeros((canvas.shape[0], *size))
+    top, left = (min(max(o, 0.0), side - s) for o, side, s in zip(offset, (H, W), size, strict=True))
+    for i in range(size[0]):
+        for j in range(size[1]):
+            y, x = top + i, left + j
+            y0, x0 = int(np.floor(y)), int(np.floor(x))
+            for dy, wy in ((0, 1 - (y - y0)), (1, y - y0)):
+                for dx, wx in ((0, 1 - (x - x0)), (1, x - x0)):
+                    if wy * wx:
+                        found[:, i, j] += wy * wx * canvas[:, y0 + dy, x0 + dx]
+    return found
+
+
+@given(st.floats(-3, 9), st.floats(-3, 9))
+def test_a_window_is_bilinear_and_stays_inside(row: float, column: float) -> None:
+    canvas = np.random.default_rng(1).standard_normal((2, 9, 11))
+    made = window(torch.from_numpy(canvas), torch.tensor([[row, column]], dtype=torch.float64), (4, 5))
+    np.testing.assert_allclose(made[0].numpy(), looked_up(canvas, (row, column), (4, 5)), atol=1e-9)
+
+
+def test_the_path_has_gradients() -> None:
+    canvas = torch.randn(1, 8, 9, dtype=torch.float64)
+    offsets = torch.tensor([[1.3, 2.6]], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda o: window(canvas, o, (4, 4)), (offsets,))
+
+
+@pytest.mark.parametrize("size", [(320, 180), (1280, 720), (1920, 1080), (64, 36), (40, 24)])
+def test_frames_have_the_size_asked_for(size: tuple[int, int]) -> None:
+    config = preset_config("canvas", *size)
+    assert config.size == size
+    if size[0] > 400:
+        return_shapes = config.tensor_shapes()
+        assert return_shapes[STILL][1:] == (config.blocks()[1].rows, config.blocks()[1].columns)
+        return
+    weights = {name: torch.randn(shape) * 0.1 for name, shape in config.tensor_shapes().items()}
+    head = {name: torch.randn(shape) for name, shape in config.head_shapes().items()}
+    rows = torch.from_numpy(cosine_table(3, config.canvas.terms))  # type: ignore[union-attr]
+    plain, fast = (CanvasNetwork(config, fast=kind)(rows, weights, head) for kind in (False, True))
+    assert plain.shape == (3, 3, size[1], size[0])
+    assert torch.allclose(plain, fast, atol=1e-5)
+
+
+def test_the_configuration_survives_json_and_the_published_one_does_not_mention_it() -> None:
+    config = preset_config("canvas", 320, 180)
+    assert ModelConfig.from_json(config.to_json()) == config
+    assert "canvas" not in preset_config("tiny", 320, 180).to_json()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"terms": 0}, "0 cosines"),
+        ({"kernels": (1, 2, 3)}, "must be 1, 3, 5 or 7"),
+        ({"still_block": 2}, "comes first|one comes first"),
+        ({"panned": 0}, "canvas channels"),
+        ({"margin": (0, 5)}, "margin"),
+        ({"widths": ()}, "widths"),
+    ],
+)
+def test_what_cannot_be_is_refused(changed: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        CanvasConfig(**changed)  # type: ignore[arg-type]
+
+
+def test_cosines_are_orthogonal_and_those_past_the_last_frame_are_nothing() -> None:
+    table = cosine_table(12, 16).astype(np.float64)
+    gram = table.T @ table
+    assert np.allclose(gram, np.diag([12.0] + [6.0] * 11 + [0.0] * 4), atol=0.02)
+    assert np.array_equal(table, np.rint(table * 2**11) / 2**11)
+
+
+def test_a_panning_camera_is_followed() -> None:
+    rng = np.random.default_rng(3)
+    scene = np.kron(rng.integers(0, 255, (30, 60, 3)), np.ones((4, 4, 1))).astype(np.uint8)
+    frames = np.stack([scene[2 * k : 2 * k + 48, 3 * k : 3 * k + 80] for k in range(12)])
+    path = camera_path(frames)
+    assert np.allclose(path - path[0], [[2 * k, 3 * k] for k in range(12)], atol=1.01)
+    table = cosine_table(12, 16)
+    offsets = table @ path_weights(frames, table, (24, 40), (20, 40)).T
+    assert np.allclose(np.diff(offsets, axis=0), [1.0, 1.5], atol=0.6)
+    assert offsets.min() >= -1
+    assert np.all(offsets.max(0) <= [21, 41])
+
+
+def test_the_names_are_those_of_the_tensors() -> None:
+    shapes = preset_config("canvas", 320, 180).tensor_shapes()
+    assert {LATENTS, STILL, PANNED, PATH} <= shapes.keys()
+    assert shapes[PANNED] == (4, 90 + 48, 160 + 160)
