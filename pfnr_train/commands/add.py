@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,22 +34,18 @@ from pfnr_train.commands.recipe_options import (
     choose_recipe,
     fitting_recipe,
 )
-from pfnr_train.commands.watch import watch
-from pfnr_train.library.capacity import say_lack_of_free_weights
+from pfnr_train.commands.watch import TerminalProgress
 from pfnr_train.library.file import read_library
-from pfnr_train.library.library import Library
 from pfnr_train.machine.execution import Execution
 from pfnr_train.machine.ranks import join_ranks
 from pfnr_train.machine.threads import choose_device, set_threads
 from pfnr_train.model.config import PRESETS
 from pfnr_train.model.options import ModelOptions, model_config
 from pfnr_train.parsing import parse_bytes, parse_duration, parse_size
-from pfnr_train.run.add_session import free_name
-from pfnr_train.run.resumable import add_resumably, clear_finished_state, find_finished, hold_library
-from pfnr_train.run.state_keeper import Saving, find_state
+from pfnr_train.run.resumable import hold_library
+from pfnr_train.run.session_job import Budget, Outcome, SessionJob
+from pfnr_train.run.state_keeper import Saving
 from pfnr_train.run.tensorboard import require_tensorboard
-from pfnr_train.run.time_budget import epochs_in
-from pfnr_train.run.training_state import state_path
 from pfnr_train.session.initialise import new_library
 from pfnr_train.session.recipe import DEFAULT, SHARED
 
@@ -104,7 +99,7 @@ def add(
 ) -> None:
     """Train CLIP into the library as its next session; makes the library when there is none."""
     started = time.monotonic()
-    budget = None if time_budget is None else parse_duration(time_budget)
+    budget = None if time_budget is None else Budget(parse_duration(time_budget), started)
     if budget is not None and epochs is not None:
         raise UsageError("--epochs and --time-budget are two ways to say how long to train; give one of them")
     changes = {
@@ -128,7 +123,6 @@ def add(
         require_tensorboard()
     set_threads(threads)
     with join_ranks(choose_device(device)) as ranks, hold_library(library, ranks):
-        execution = Execution(ranks.device, ranks)
         before = read_library(library) if library.exists() else None
         chosen = choose_recipe(fitting_recipe(recipe, before), **changes)
         source = probe(clip, stream=stream)
@@ -136,31 +130,26 @@ def add(
         taken = read_clip(clip, span, config.size, stream=stream, tolerate_damage=tolerate_damage)
         for line in (taken.fit.sentence(), *taken.info.notes):
             say(f"{taken.info.path.name}: {line}")
-        start = before or new_library(config, seed)
+        with TerminalProgress() as progress:
+            job = SessionJob(
+                taken,
+                name,
+                chosen,
+                Execution(ranks.device, ranks),
+                saving,
+                budget,
+                repeated=resume,
+                progress=progress,
+                tensorboard=tensorboard,
+            )
+            outcome = job.run(before or new_library(config, seed), library)
         if ranks.leads:
-            clear_finished_state(start, library)
-        saved = find_state(state_path(library, len(start.sessions)), saving, ranks)
-        if resume and saved is None:
-            finished = find_finished(start, taken, chosen, name, any_epochs=budget is not None)
-            if finished is not None:
-                say("nothing to resume: the session is in the library")
-                _report(start, finished, library, json)
-                return
-            say("nothing to resume: training from the start")
-        session = free_name(start, name, taken)
-        if budget is not None:
-            fitting = saved.epochs if saved else epochs_in(budget, started, start, taken, chosen, execution)
-            chosen = replace(chosen, epochs=fitting)
-        if chosen.values == SHARED:
-            say_lack_of_free_weights(start)
-        with watch(session, chosen, taken.frames, tensorboard if ranks.leads else None) as on_step:
-            start = add_resumably(start, library, taken, session, chosen, on_step, execution, saved, saving.every)
-        if ranks.leads:
-            _report(start, len(start.sessions) - 1, library, json)
+            _report(outcome, library, json)
 
 
-def _report(library: Library, index: int, path: Path, json: bool) -> None:
-    record = library.sessions[index].record
+def _report(outcome: Outcome, path: Path, json: bool) -> None:
+    index = outcome.session
+    record = outcome.library.sessions[index].record
     video, similarity = record.video, "" if record.ms_ssim is None else f", MS-SSIM {record.ms_ssim:.4f}"
     result: dict[str, Any] = {
         "library": str(path),
@@ -168,8 +157,8 @@ def _report(library: Library, index: int, path: Path, json: bool) -> None:
         "name": video.name,
         "frames": video.frames,
         "size": [video.width, video.height],
-        "values": library.sessions[index].values.kind,
-        "session_bytes": sum(library.sessions[index].values.sizes().values()),
+        "values": outcome.library.sessions[index].values.kind,
+        "session_bytes": sum(outcome.library.sessions[index].values.sizes().values()),
         "psnr": record.psnr,
         "ms_ssim": record.ms_ssim,
         "library_bytes": path.stat().st_size,

@@ -10,7 +10,6 @@ from rich.table import Table
 
 from pfnr_runtime.commands.console import print_json, reports_errors
 from pfnr_runtime.system.messages import say
-from pfnr_train.clips import Clip
 from pfnr_train.commands.options import JsonOption, SaveEveryOption, TensorBoardOption
 from pfnr_train.commands.results import results_console
 from pfnr_train.commands.sequence_options import (
@@ -25,21 +24,16 @@ from pfnr_train.commands.sequence_options import (
     SetOption,
     chosen_sequence,
 )
-from pfnr_train.commands.watch import watch
-from pfnr_train.library.capacity import say_lack_of_free_weights
-from pfnr_train.library.library import Library
+from pfnr_train.commands.watch import TerminalProgress
 from pfnr_train.machine.execution import Execution
 from pfnr_train.machine.ranks import join_ranks
 from pfnr_train.machine.threads import choose_device, set_threads
 from pfnr_train.parsing import parse_duration
-from pfnr_train.run.progress import SequenceProgress
-from pfnr_train.run.resumable import add_resumably, clear_finished_state, hold_library
-from pfnr_train.run.state_keeper import Saving, find_state
+from pfnr_train.run.resumable import hold_library
+from pfnr_train.run.state_keeper import Saving
 from pfnr_train.run.tensorboard import require_tensorboard
-from pfnr_train.run.training_state import state_path
 from pfnr_train.sequence.clips import data_folder, describe_differences, find_clips
 from pfnr_train.sequence.run import SequenceRun
-from pfnr_train.session.recipe import SHARED
 
 
 @reports_errors
@@ -78,38 +72,17 @@ def run(
     found = find_clips(chosen, data_folder(data))
     describe_differences(chosen, found, say)
     with join_ranks(choose_device(device)) as ranks, hold_library(path, ranks):
-        job = SequenceRun(chosen, found, path, writes=ranks.leads)
-        if ranks.leads:
-            clear_finished_state(job.library, path)
-        if job.done:
-            say(f"{path} holds {job.done} of {len(found)} sessions")
-        execution = Execution(ranks.device, ranks)
-        overall = SequenceProgress([each.video.name for each in found], job.done)
-
-        def train(before: Library, clip: Clip, name: str) -> Library:
-            saved = find_state(state_path(path, len(before.sessions)), saving, ranks)
-            for note in clip.info.notes if ranks.leads else ():
-                say(f"{name}: {note}")
-            if chosen.recipe.values == SHARED:
-                say_lack_of_free_weights(before)
-            with watch(name, chosen.recipe, clip.frames, tensorboard if ranks.leads else None) as on_step:
-                return add_resumably(
-                    before, path, clip, name, chosen.recipe, on_step, execution, saved, saving.every
-                )
-
-        while job.done < len(found):
-            overall.begin()
-            job.train_next(train)
-            overall.end(job.library.sessions[-1].record.psnr)
-        job.write_results()
+        trained = SequenceRun(chosen, found, path, Execution(ranks.device, ranks), saving, tensorboard)
+        with TerminalProgress() as progress:
+            trained.train(progress)
         if ranks.leads and json:
-            print_json(job.results() | {"results": str(job.results_path)})
+            print_json(trained.results() | {"results": str(trained.results_path)})
         elif ranks.leads:
-            _print_table(job)
+            _print_table(trained)
 
 
-def _print_table(job: SequenceRun) -> None:
-    results = job.results()
+def _print_table(run: SequenceRun) -> None:
+    results = run.results()
     table = Table("session", "name", "frames", "PSNR", "MS-SSIM", "training")
     for row in results["sessions"]:
         table.add_row(
@@ -123,4 +96,4 @@ def _print_table(job: SequenceRun) -> None:
     console = results_console()
     console.print(table)
     size = results["library_bytes"] / 1e6
-    console.print(f"mean PSNR {results['mean_psnr']:.2f} dB, {job.path} {size:.2f} MB, {job.results_path}")
+    console.print(f"mean PSNR {results['mean_psnr']:.2f} dB, {run.path} {size:.2f} MB, {run.results_path}")

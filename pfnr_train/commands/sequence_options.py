@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pfnr_train.sequence.sequence import Sequence, read_sequence, recipe_setting
+from pfnr_train.sequence.sequence import VideoSequence, read_sequence, recipe_setting
 from pfnr_train.session.recipe import RECIPES, named_recipe
 
 SequenceArgument = Annotated[
@@ -52,7 +52,7 @@ def chosen_sequence(
     seed: int,
     recipe_name: str | None = None,
     changes: list[str] | None = None,
-) -> Sequence:
+) -> VideoSequence:
     """The sequence of a file as the options change it. Raises UsageError."""
     sequence = read_sequence(path)
     if only:

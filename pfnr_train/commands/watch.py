@@ -1,31 +1,63 @@
-"""What watches a session while it trains: the progress bar, and TensorBoard where asked for."""
+"""What a person sees while a command works: a bar with the running figure and the time left."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from pathlib import Path
+import sys
+from types import TracebackType
 
-import numpy as np
-from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
-from pfnr_train.run.add_session import OnStep
-from pfnr_train.run.progress import TrainingProgress
-from pfnr_train.run.tensorboard import TensorBoardLog
-from pfnr_train.session.recipe import Recipe
-from pfnr_train.session.training import SessionTraining, StepResult
+from pfnr_runtime.system.messages import say
 
 
-@contextlib.contextmanager
-def watch(name: str, recipe: Recipe, frames: NDArray[np.uint8], tensorboard: Path | None) -> Iterator[OnStep]:
-    """What to call after every step of a session trained on frames uint8 [N, H, W, 3]."""
-    with contextlib.ExitStack() as stack:
-        watchers = [stack.enter_context(TrainingProgress(name, recipe, len(frames))).on_step]
-        if tensorboard is not None:
-            watchers.append(stack.enter_context(TensorBoardLog(tensorboard, name, frames)).on_step)
+class TerminalProgress:
+    """A `Progress` on stderr: a bar; where that is not a terminal, a line at once and ten more as it goes."""
 
-        def on_step(training: SessionTraining, result: StepResult) -> None:
-            for watcher in watchers:
-                watcher(training, result)
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._name, self._total, self._done, self._note = "", 0, 0, ""
+        self._bar = Bar(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%  {task.fields[note]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=not self._terminal,
+        )
+        self._task: TaskID | None = None
 
-        yield on_step
+    def __enter__(self) -> TerminalProgress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        """See `Progress`."""
+        self._name, self._total, self._done, self._note = name, total or 0, 0, ""
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(name, total=total, note="")
+        self._bar.start()
+        if not self._terminal:
+            say(name if total is None else f"{name}: {total} steps")
+
+    def advance(self, n: int = 1) -> None:
+        """See `Progress`."""
+        self._done += n
+        if self._task is not None:
+            self._bar.update(self._task, completed=self._done, note=self._note)
+        tenth = max(1, self._total // 10)
+        if not self._terminal and (self._done % tenth == 0 or self._done == self._total):
+            note = f", {self._note}" if self._note else ""
+            say(f"{self._name}: step {self._done} of {self._total}{note}")
+
+    def note(self, text: str) -> None:
+        """See `Progress`."""
+        self._note = text

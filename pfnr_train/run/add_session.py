@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from pfnr_train.run.failures import explains_failures
 from pfnr_train.session.initialise import new_library, new_weights
 from pfnr_train.session.motion import path_weights
 from pfnr_train.session.recipe import Recipe
-from pfnr_train.session.training import SessionTraining, StepResult, session_generator
+from pfnr_train.session.training import SessionTraining, StepResult, Trained, session_generator
 
 OWN_WEIGHTS = 1 << 32  # added to a session's index for random numbers of its own first values
 
@@ -83,35 +83,18 @@ def add_session(
     on_step: OnStep,
     execution: Execution = DEFAULT,
 ) -> tuple[Library, Quality]:
-    """Train `clip` (frames of the library's size) as the next session.
+    """Train `clip` (frames of the library's size) as the next session, in memory; see `SessionJob` for files.
 
     Returns the new library and the quality of the session's frames, decoded from what the library now holds.
     Raises TrainingError if the loss stops being a number; the library given is never changed.
     """
-    return measured(train_session(library, clip, name, source_path, recipe, on_step, execution), clip)
-
-
-def train_session(
-    library: Library,
-    clip: Clip,
-    name: str,
-    source_path: str,
-    recipe: Recipe,
-    on_step: OnStep,
-    execution: Execution = DEFAULT,
-    steps: Callable[[SessionTraining], Iterable[StepResult]] = SessionTraining.run,
-) -> Library:
-    """`add_session` up to the measuring: the new session's record lacks its quality and digest yet.
-
-    steps: runs the training to its end, yielding after every step.
-    """
     record = new_record(library, clip, name, source_path, recipe)
     with explains_failures(recipe.batch, execution.device):
         training = new_training(library, clip, recipe, execution)
-        for result in steps(training):
+        for result in training.run():
             on_step(training, result)
         trained = training.finish()
-    return library.with_session(trained.weights, Session(record, trained.values))
+    return measured(with_trained(library, record, trained), clip)
 
 
 def new_record(library: Library, clip: Clip, name: str, source_path: str, recipe: Recipe) -> SessionRecord:
@@ -130,8 +113,13 @@ def new_record(library: Library, clip: Clip, name: str, source_path: str, recipe
     )
 
 
+def with_trained(library: Library, record: SessionRecord, trained: Trained) -> Library:
+    """The library with what a training left as its next session, whose record lacks quality and digest."""
+    return library.with_session(trained.weights, Session(record, trained.values))
+
+
 def new_training(library: Library, clip: Clip, recipe: Recipe, execution: Execution) -> SessionTraining:
-    """The training of `clip` as the next session, at its start. parent: index of an earlier session."""
+    """The training of `clip` as the next session, at its start: the one place that makes a `SessionTraining`."""
     config, index = library.config, len(library.sessions)
     table = KINDS[recipe.values].session_table(config, len(clip.frames), session_scalar(index))
     weights, used = library.weights, library.used()

@@ -1,62 +1,29 @@
-"""What a person sees while a session trains: a bar with the running PSNR and the time left."""
+"""What a training reports of itself: its steps, and which session of a sequence it is at."""
 
 from __future__ import annotations
 
-import sys
 import time
-from types import TracebackType
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from pfnr_runtime.system.messages import say
-from pfnr_train.session.recipe import Recipe
+from pfnr_runtime.system.progress import Progress
 from pfnr_train.session.training import SessionTraining, StepResult
 
 
-class TrainingProgress:
-    """A progress bar on stderr; on something that is not a terminal, a line at once and ten more as it goes."""
+class StepProgress:
+    """Reports a training's steps to a `Progress`, with the PSNR as a running mean over about an epoch."""
 
-    def __init__(self, name: str, recipe: Recipe, frames: int) -> None:
-        self.name = name
-        self.steps = -(-frames // recipe.batch) * recipe.epochs
-        self.terminal = sys.stderr.isatty()
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
         self._psnr: float | None = None
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%  {task.fields[psnr]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not self.terminal,
-        )
-        self._task = self._bar.add_task(f"training {name}", total=self.steps, psnr="")
-
-    def __enter__(self) -> TrainingProgress:
-        self._bar.start()
-        if not self.terminal:
-            self._say(f"{self.steps} steps")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
+        self._step = 0  # the last one reported: a resumed training begins later than at the first
 
     def on_step(self, training: SessionTraining, result: StepResult) -> None:
-        """Show one more step; the PSNR shown is a running mean over about an epoch."""
+        """Report one more step."""
         weight = max(1 / result.step, 1 / training.steps_per_epoch)
         self._psnr = result.psnr if self._psnr is None else self._psnr + weight * (result.psnr - self._psnr)
-        shown = f"PSNR {self._psnr:.2f} dB"
-        self._bar.update(self._task, completed=result.step, psnr=shown)
-        tenth = max(1, self.steps // 10)
-        if not self.terminal and (result.step % tenth == 0 or result.step == self.steps):
-            self._say(f"step {result.step} of {self.steps}, {shown}")
-
-    def _say(self, text: str) -> None:
-        say(f"training {self.name}: {text}")
+        self._progress.note(f"PSNR {self._psnr:.2f} dB")
+        self._progress.advance(result.step - self._step)
+        self._step = result.step
 
 
 class SequenceProgress:

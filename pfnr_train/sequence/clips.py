@@ -10,7 +10,7 @@ from pathlib import Path
 from pfnr_runtime.errors import ClipError, PfnrError
 from pfnr_train.clips import Clip, ClipInfo, fit_to, probe, read_clip
 from pfnr_train.clips.read_video import count_packets
-from pfnr_train.sequence.sequence import Sequence, SequenceVideo
+from pfnr_train.sequence.sequence import SequenceVideo, VideoSequence
 
 Say = Callable[[str], None]
 
@@ -22,7 +22,7 @@ class FoundVideo:
     video: SequenceVideo
     info: ClipInfo
 
-    def read(self, sequence: Sequence) -> Clip:
+    def read(self, sequence: VideoSequence) -> Clip:
         """Its frames, cropped and scaled to the sequence's size."""
         video = self.video
         return read_clip(
@@ -46,7 +46,7 @@ def data_folder(given: Path | None) -> Path:
     return folder
 
 
-def find_clips(sequence: Sequence, data: Path) -> list[FoundVideo]:
+def find_clips(sequence: VideoSequence, data: Path) -> list[FoundVideo]:
     """Every video of `sequence` below the folder `data`, in order.
 
     A ClipError lists all that are missing, cannot be read or are shorter than asked for, so that nothing is
@@ -76,7 +76,7 @@ def find_clips(sequence: Sequence, data: Path) -> list[FoundVideo]:
     return found
 
 
-def describe_differences(sequence: Sequence, found: list[FoundVideo], say: Say) -> None:
+def describe_differences(sequence: VideoSequence, found: list[FoundVideo], say: Say) -> None:
     """Say how clips of other sizes are brought to the sequence's, and that their rates differ, if they do."""
     groups: dict[str, list[str]] = {}
     for each in found:

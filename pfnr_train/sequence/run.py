@@ -4,35 +4,43 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pfnr_runtime.errors import LibraryError
 from pfnr_runtime.system.atomic_file import write_atomically
-from pfnr_train.clips import Clip
+from pfnr_runtime.system.messages import say
+from pfnr_runtime.system.progress import SILENT, Progress
 from pfnr_train.library.file import read_library
-from pfnr_train.library.library import Library
+from pfnr_train.machine.execution import DEFAULT, Execution
+from pfnr_train.run.progress import SequenceProgress
+from pfnr_train.run.resumable import clear_finished_state
+from pfnr_train.run.session_job import SessionJob
+from pfnr_train.run.state_keeper import Saving
 from pfnr_train.sequence.clips import FoundVideo
-from pfnr_train.sequence.sequence import Sequence as VideoSequence
+from pfnr_train.sequence.sequence import VideoSequence
 from pfnr_train.session.initialise import new_library
-
-TrainSession = Callable[[Library, Clip, str], Library]
 
 
 @dataclass
 class SequenceRun:
     """A sequence, the library it goes into and the results file beside that.
 
-    found: the sequence's videos on disk, in its order. writes: whether this process writes the
-    results. Raises LibraryError where the library there is not the beginning of this very sequence.
+    found: the sequence's videos on disk, in its order.
+    path: of the library, whose lock the caller holds.
+    execution, saving, tensorboard: of every session's job.
+
+    Raises LibraryError where the library there is not the beginning of this very sequence.
     """
 
     sequence: VideoSequence
     found: Sequence[FoundVideo]
     path: Path
-    writes: bool = True
+    execution: Execution = DEFAULT
+    saving: Saving = field(default_factory=lambda: Saving(resume=True))
+    tensorboard: Path | None = None
 
     def __post_init__(self) -> None:
         self.results_path = self.path.with_suffix(".json")
@@ -43,22 +51,45 @@ class SequenceRun:
         self.library = read_library(self.path)
         self._check_library()
         self._read_results()
+        if self.execution.ranks.leads:
+            clear_finished_state(self.library, self.path)
 
     @property
     def done(self) -> int:
         """How many sessions the library holds already."""
         return len(self.library.sessions)
 
-    def train_next(self, train: TrainSession) -> None:
+    def train(self, progress: Progress = SILENT) -> None:
+        """Train every video that the library does not hold yet, and write the results after each."""
+        if self.done:
+            say(f"{self.path} holds {self.done} of {len(self.found)} sessions")
+        overall = SequenceProgress([each.video.name for each in self.found], self.done)
+        while self.done < len(self.found):
+            overall.begin()
+            self._train_next(progress)
+            overall.end(self.library.sessions[-1].record.psnr)
+        self.write_results()
+
+    def _train_next(self, progress: Progress) -> None:
         """Train the first video the library does not hold, and write the results.
 
-        train: gives the library with one more session of this name, and writes it. A LibraryError if any session
-        no longer has the weights its record says.
+        A LibraryError if any session no longer has the weights its record says.
         """
         each = self.found[self.done]
         clip = each.read(self.sequence)
+        for note in clip.info.notes if self.execution.ranks.leads else ():
+            say(f"{each.video.name}: {note}")
         start = time.monotonic()
-        grown = train(self.library, clip, each.video.name)
+        job = SessionJob(
+            clip,
+            each.video.name,
+            self.sequence.recipe,
+            self.execution,
+            self.saving,
+            progress=progress,
+            tensorboard=self.tensorboard,
+        )
+        grown = job.run(self.library, self.path).library
         self._seconds[each.video.name] = time.monotonic() - start
         for index in range(len(grown.sessions)):
             grown.session_weights(index)
@@ -96,7 +127,7 @@ class SequenceRun:
 
     def write_results(self) -> None:
         """Write the results file. Raises OSError."""
-        if not self.writes:
+        if not self.execution.ranks.leads:
             return
         text = json.dumps(self.results(), indent=2, sort_keys=True, allow_nan=False)
         write_atomically(self.results_path, (text + "\n").encode())

@@ -65,7 +65,7 @@ class SequenceVideo:
 
 
 @dataclass(frozen=True)
-class Sequence:
+class VideoSequence:
     """A sequence as its file says. size: (width, height) of every frame. recipe: its seed is the caller's."""
 
     name: str
@@ -76,14 +76,14 @@ class Sequence:
     recipe: Recipe
     videos: tuple[SequenceVideo, ...]
 
-    def only(self, names: list[str]) -> Sequence:
+    def only(self, names: list[str]) -> VideoSequence:
         """The same sequence with only these of its videos, in its order; a UsageError names unknown ones."""
         known = [video.name for video in self.videos]
         if unknown := [name for name in names if name not in known]:
             raise UsageError(f"{', '.join(unknown)}: not in sequence {self.name}, which has {', '.join(known)}")
         return replace(self, videos=tuple(video for video in self.videos if video.name in names))
 
-    def first_frames(self, count: int) -> Sequence:
+    def first_frames(self, count: int) -> VideoSequence:
         """The same sequence with at most the first `count` frames of every range."""
         if count < 2:
             raise UsageError(f"{count} frames of each video are too few; take 2 or more")
@@ -95,7 +95,7 @@ class Sequence:
         return replace(self, videos=tuple(replace(v, frames=shorten(v.frames)) for v in self.videos))
 
 
-def read_sequence(path: Path) -> Sequence:
+def read_sequence(path: Path) -> VideoSequence:
     """The sequence that a TOML file describes; a UsageError names what is wrong in it."""
     try:
         with path.open("rb") as file:
@@ -123,7 +123,7 @@ def recipe_setting(text: str) -> dict[str, Any]:
     return _checked(given, Recipe, "--set", without=("seed",))
 
 
-def _sequence(document: Mapping[str, Any]) -> Sequence:
+def _sequence(document: Mapping[str, Any]) -> VideoSequence:
     _check_keys(document, SEQUENCE_KEYS, "the file", required=("name", "size", "network", "video"))
     name = _text(document["name"], "name")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
@@ -144,7 +144,7 @@ def _sequence(document: Mapping[str, Any]) -> Sequence:
     names = [video.name for video in parsed]
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise UsageError(f"two videos are called {', '.join(twice)}; every session needs a name of its own")
-    return Sequence(
+    return VideoSequence(
         name,
         size,
         scaling,

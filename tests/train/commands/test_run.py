@@ -13,7 +13,7 @@ from helpers.running import run_here
 from helpers.synthetic import moving_pattern
 
 from pfnr_train.library.file import read_library
-from pfnr_train.run.progress import TrainingProgress
+from pfnr_train.run.progress import StepProgress
 from pfnr_train.session.training import SessionTraining, StepResult
 
 SEQUENCE = """
@@ -90,17 +90,17 @@ def test_a_session_that_was_interrupted_goes_on_where_it_was(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("--epochs", 2, "--library", "whole.pfnr")
-    honest = TrainingProgress.on_step
+    honest = StepProgress.on_step
 
-    def interrupt(self: TrainingProgress, training: SessionTraining, result: StepResult) -> None:
+    def interrupt(self: StepProgress, training: SessionTraining, result: StepResult) -> None:
         honest(self, training, result)
-        if (self.name, result.step) == ("b", 3):
+        if (training.total_steps, result.step) == (8, 3):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(TrainingProgress, "on_step", interrupt)
+    monkeypatch.setattr(StepProgress, "on_step", interrupt)
     stopped = run_here("pfnr-train", "run", "three.toml", "--threads", 1, "--epochs", 2)
     assert stopped.code == 130
-    monkeypatch.setattr(TrainingProgress, "on_step", honest)
+    monkeypatch.setattr(StepProgress, "on_step", honest)
     done = run_here("pfnr-train", "run", "three.toml", "--threads", 1, "--epochs", 2)
     assert "resuming after step 3 of 8" in done.stderr
     assert Path("three.pfnr").read_bytes() == Path("whole.pfnr").read_bytes()

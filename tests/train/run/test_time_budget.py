@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from helpers.libraries import made_clip, made_library, small_config
 from helpers.synthetic import moving_pattern
 from typer.testing import CliRunner
 
+import pfnr_train.run.session_job
 import pfnr_train.run.time_budget
 from pfnr_runtime.errors import UsageError
 from pfnr_train.commands import app
@@ -23,9 +23,6 @@ from pfnr_train.run.time_budget import epochs_in
 from pfnr_train.session.initialise import new_library
 from pfnr_train.session.recipe import Recipe
 from pfnr_train.session.training import SessionTraining
-
-# The package's own name for it is the command.
-ADD = importlib.import_module("pfnr_train.commands.add")
 
 
 @dataclass
@@ -95,7 +92,7 @@ def test_the_number_chosen_is_recorded_and_as_epochs_gives_the_same_bytes(
 ) -> None:
     library = folder / "library.pfnr"
     before = library.read_bytes()
-    monkeypatch.setattr(ADD, "epochs_in", lambda *_: 3)
+    monkeypatch.setattr(pfnr_train.run.session_job, "epochs_in", lambda *_: 3)
     assert add("--time-budget", "1h")[0] == 0
     assert read_library(library).sessions[1].record.epochs == 3
     budgeted = library.read_bytes()
@@ -139,7 +136,7 @@ def test_a_resumed_training_keeps_the_epochs_that_were_chosen(
             return step(training, batch)
 
         patch.setattr(SessionTraining, "step", interrupted)
-        patch.setattr(ADD, "epochs_in", lambda *_: 3)
+        patch.setattr(pfnr_train.run.session_job, "epochs_in", lambda *_: 3)
         assert add("--time-budget", "1h", "--save-every", "0.0001s")[0] == 1
     code, said = add("--time-budget", "1h", "--resume")
     assert code == 0

@@ -26,8 +26,8 @@ from pfnr_train.library.capacity import lack_of_free_weights
 from pfnr_train.library.file import write_library
 from pfnr_train.library.library import Library
 from pfnr_train.run.add_session import add_session
-from pfnr_train.run.resumable import add_resumably
-from pfnr_train.run.state_keeper import Saving, find_state
+from pfnr_train.run.session_job import SessionJob
+from pfnr_train.run.state_keeper import Saving
 from pfnr_train.run.training_state import state_path
 from pfnr_train.session.initialise import new_library
 from pfnr_train.session.recipe import Recipe
@@ -85,7 +85,7 @@ def test_weights_that_are_no_numbers_after_the_last_step_are_kept_out(tmp_path: 
             training.form.weights["stem.0.weight"].data[0, 0] = math.inf
 
     with pytest.raises(TrainingError, match=r"stem\.0\.weight is no longer all numbers after step 12 of 12"):
-        add_resumably(library, tmp_path / "l.pfnr", made_clip(library.config), "clip", RECIPE, spoil)
+        SessionJob(made_clip(library.config), "clip", RECIPE, observers=(spoil,)).run(library, tmp_path / "l.pfnr")
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_a_disk_that_fills_up_stops_no_training_and_loses_none(
 
     clip = made_clip(library.config)
     with pytest.raises(OSError, match="No space left") as caught:
-        add_resumably(library, path, clip, "clip", RECIPE, fill, every=0)
+        SessionJob(clip, "clip", RECIPE, saving=Saving(every=0), observers=(fill,)).run(library, path)
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
     said = caplog.messages
     state = state_path(path, 2)
@@ -206,15 +206,7 @@ def test_a_disk_that_fills_up_stops_no_training_and_loses_none(
     ]
     assert path.read_bytes() == before
     filler.unlink()
-    add_resumably(
-        library,
-        path,
-        clip,
-        "clip",
-        RECIPE,
-        lambda *_: None,
-        saved=find_state(state, Saving(resume=True)),
-    )
-    add_resumably(library, tmp_path / "disk" / "other.pfnr", clip, "clip", RECIPE, lambda *_: None)
+    SessionJob(clip, "clip", RECIPE, saving=Saving(resume=True)).run(library, path)
+    SessionJob(clip, "clip", RECIPE).run(library, tmp_path / "disk" / "other.pfnr")
     assert path.read_bytes() == (small_disk / "other.pfnr").read_bytes()
     assert sorted(p.name for p in small_disk.iterdir()) == ["library.pfnr", "other.pfnr"]

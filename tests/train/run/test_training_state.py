@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pfnr_runtime.errors import LibraryError
 from pfnr_train.library.library import Library
-from pfnr_train.run.resumable import add_resumably
+from pfnr_train.run.session_job import SessionJob
 from pfnr_train.run.state_keeper import Saving, find_state
 from pfnr_train.run.tensor_tree import flatten, unflatten
 from pfnr_train.run.training_state import Identity, SavedState, read_state, state_path, write_state
@@ -112,7 +112,7 @@ def saved(tmp_path: Path) -> tuple[Library, Path]:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        add_resumably(library, path, made_clip(library.config), "clip", RECIPE, interrupt)
+        SessionJob(made_clip(library.config), "clip", RECIPE, observers=(interrupt,)).run(library, path)
     assert [p.name for p in tmp_path.iterdir()] == ["library.pfnr.2.training"]
     return library, path
 
@@ -124,8 +124,7 @@ def test_a_state_is_of_an_exact_position(saved: tuple[Library, Path]) -> None:
 
 
 def resume(library: Library, path: Path, recipe: Recipe = RECIPE, clip: int = 0, fps: str = "") -> None:
-    found = find_state(state_path(path, len(library.sessions)), Saving(resume=True))
-    add_resumably(library, path, made_clip(library.config, clip), "clip", recipe, lambda *_: None, saved=found)
+    SessionJob(made_clip(library.config, clip), "clip", recipe, saving=Saving(resume=True)).run(library, path)
 
 
 def test_a_state_of_anything_else_is_refused_with_the_reason(saved: tuple[Library, Path]) -> None:
@@ -175,7 +174,7 @@ def test_a_resumed_session_is_the_unbroken_one_and_its_state_goes(
     resume(library, path)
     assert [p.name for p in tmp_path.iterdir()] == ["library.pfnr"]
     other = tmp_path / "unbroken.pfnr"
-    add_resumably(library, other, made_clip(library.config), "clip", RECIPE, lambda *_: None)
+    SessionJob(made_clip(library.config), "clip", RECIPE).run(library, other)
     assert path.read_bytes() == other.read_bytes()
 
 
@@ -251,6 +250,6 @@ def test_the_state_of_a_new_library_fits_the_library_drawn_again(tmp_path: Path)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        add_resumably(library, path, made_clip(library.config), "clip", RECIPE, interrupt)
+        SessionJob(made_clip(library.config), "clip", RECIPE, observers=(interrupt,)).run(library, path)
     resume(new_library(small_config(), 3), path)
     assert path.exists()
