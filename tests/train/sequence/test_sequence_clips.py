@@ -12,12 +12,12 @@ from helpers.synthetic import moving_pattern
 
 from pfnr_runtime.errors import ClipError
 from pfnr_train.sequence.clips import data_folder, describe_differences, find_clips
-from pfnr_train.sequence.sequence import Sequence, read_sequence
+from pfnr_train.sequence.sequence import VideoSequence, read_sequence
 
 HEAD = 'name = "three"\nsize = "40x24"\nfolders = ["sub", "."]\n[network]\npreset = "tiny"\n'
 
 
-def made_sequence(folder: Path, *videos: str) -> Sequence:
+def made_sequence(folder: Path, *videos: str) -> VideoSequence:
     path = folder / "s.toml"
     path.write_text(HEAD + "".join(f"[[video]]\n{video}\n" for video in videos))
     return read_sequence(path)
