@@ -24,6 +24,7 @@ from pfnr_train.commands.recipe_options import (
     DensityOption,
     EpochsOption,
     LearningRateOption,
+    ParentOption,
     PlanOption,
     PrecisionOption,
     RateOption,
@@ -73,6 +74,7 @@ def add(
     rate: RateOption = None,
     target_size: TargetSizeOption = None,
     target_bpp: TargetBppOption = None,
+    parent: ParentOption = None,
     epochs: EpochsOption = None,
     time_budget: Annotated[
         str | None, typer.Option(help="Choose the epochs so that all is done in this time, such as 10m.")
@@ -106,6 +108,7 @@ def add(
         "rate": rate,
         "target_bytes": None if target_size is None else parse_bytes(target_size),
         "target_bpp": target_bpp,
+        "parent": parent,
         "epochs": epochs,
         "density": density,
         "planned": plan,

@@ -42,6 +42,9 @@ PrecisionOption = Annotated[
     str | None,
     typer.Option(help=f"Of the passes through the network: {' or '.join(PRECISIONS)}.", show_default=_SHOWN),
 ]
+ParentOption = Annotated[
+    str | None, typer.Option(help="Earlier session, by index or name, to start from and be a difference from.")
+]
 SeedOption = Annotated[int, typer.Option(help="Seed of weights, scores and order.")]
 
 

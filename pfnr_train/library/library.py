@@ -77,6 +77,12 @@ class Library:
                 f"session {index} ({session.record.video.name}): {str(error)[:200]}; restore the file from a copy"
             ) from None
 
+    def generations(self, index: int) -> int:
+        """How many sessions `index` needs to be materialised, itself included."""
+        self.check_parents(index)
+        parent = self.sessions[index].values.parent
+        return 1 if parent is None else 1 + self.generations(parent)
+
     def check_parents(self, index: int) -> None:
         """A LibraryError unless the parents of session `index` are earlier sessions, own, and not too many."""
         name, chain = self.sessions[index].record.video.name, [index]

@@ -7,13 +7,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from pfnr_runtime.errors import UsageError
+import numpy as np
+from numpy.typing import NDArray
+
+from pfnr_runtime.errors import LibraryError, UsageError
 from pfnr_runtime.video.record import VideoRecord
 from pfnr_runtime.video.time_table import session_scalar
 from pfnr_train.clips import Clip
 from pfnr_train.evaluation.quality import Quality, measure_quality
 from pfnr_train.library.digests import weights_digest
-from pfnr_train.library.library import Library, Session
+from pfnr_train.library.library import MOST_GENERATIONS, Library, Session
 from pfnr_train.library.record import SessionRecord
 from pfnr_train.library.values import KINDS
 from pfnr_train.machine.execution import DEFAULT, Execution
@@ -130,7 +133,22 @@ def new_training(library: Library, clip: Clip, recipe: Recipe, execution: Execut
             weights[PATH] = path_weights(clip.frames, table, (block.rows, block.columns), config.canvas.margin)
     elif not weights:  # so far, every session has values of its own
         weights = new_library(config, recipe.seed).weights
-    return SessionTraining(config, weights, used, clip.frames, table, recipe, index, execution)
+    parent = _parent(library, recipe.parent) if recipe.parent else None
+    return SessionTraining(config, weights, used, clip.frames, table, recipe, index, execution, parent)
+
+
+def _parent(library: Library, which: str) -> tuple[int, dict[str, NDArray[np.float32]]]:
+    """Index and weights of the session that the next one may be a difference from."""
+    index = library.find(which)
+    session = library.sessions[index]
+    name = session.record.video.name
+    if session.values.uses_pool:
+        raise LibraryError(f"session {index} ({name}) has shared values, and a parent needs values of its own")
+    if library.generations(index) >= MOST_GENERATIONS:
+        raise LibraryError(
+            f"session {index} ({name}) has {MOST_GENERATIONS - 1} parents already; name one of them"
+        )
+    return index, {n: w.numpy() for n, w in library.session_weights(index).materialised().items()}
 
 
 def measured(library: Library, clip: Clip) -> tuple[Library, Quality]:

@@ -24,6 +24,8 @@ class Recipe:
       that all of the library's sessions share.
     rate: λ, what a bit a pixel costs in ln(rmse); with a target, where it starts from.
     target_bytes, target_bpp: of coded values, the session's size in bytes or in bits a pixel; 0 for none.
+    parent: of coded values, index or name of an earlier session with own values, from whose weights these start,
+      and whose tensors they are differences from wherever that takes fewer bits; empty for none.
     noise: part of the training in which noise stands for rounding, in [0, 1].
     levels: steps in the largest weight of a tensor at the start.
     epochs: passes over the frames. batch: frames a step.
@@ -46,6 +48,7 @@ class Recipe:
     rate: float = 4.0
     target_bytes: int = 0
     target_bpp: float = 0.0
+    parent: str = ""
     noise: float = 0.7
     levels: float = 8.0
     epochs: int = 100
@@ -99,6 +102,8 @@ class Recipe:
             raise UsageError("a target size and a target rate are two ways to say one thing; give one of them")
         if self.values == "coded" and self.loss != "log-rmse":
             raise UsageError(f"loss {self.loss} does not go with coded values, whose rate is paid in log-rmse")
+        if self.values != "coded" and self.parent:
+            raise UsageError(f"{self.values} values have no parent; coded ones may")
         if self.values != "coded" and (self.target_bytes or self.target_bpp):
             raise UsageError(f"{self.values} values have no size to aim at; coded ones have")
 

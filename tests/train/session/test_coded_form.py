@@ -14,7 +14,7 @@ from helpers.own_sessions import CODED, PLACED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfnr_runtime.errors import UsageError
+from pfnr_runtime.errors import LibraryError, UsageError
 from pfnr_train.library.library import Library
 from pfnr_train.library.values import CodedValues
 from pfnr_train.machine.execution import DEFAULT
@@ -163,3 +163,26 @@ def test_places_keep_the_share_of_values_asked_for() -> None:
     kept = sum(len(v) for v in library.sessions[0].values.values.values())
     total = sum(math.prod(shape) for shape in LARGER.tensor_shapes().values())
     assert kept == pytest.approx(PLACED.density * total, rel=0.02)
+
+
+def test_a_session_of_the_same_clip_is_a_small_difference_from_its_parent() -> None:
+    first = trained(new_library(LARGER, 0), [replace(CODED, epochs=20)])[-1]
+    clip, sizes = made_clip(LARGER, 0), {}
+    for parent in ("", "video-0"):
+        training = new_training(first, clip, replace(CODED, epochs=20, parent=parent), DEFAULT)
+        list(training.run())
+        done = training.finish()
+        sizes[parent] = done.values.sizes()["values"]
+        assert (done.values.parent == 0) == bool(parent)
+    assert sizes["video-0"] < 0.7 * sizes[""]
+
+
+def test_a_parent_that_cannot_be_is_refused_before_training() -> None:
+    clip = made_clip(LARGER, 0)
+    library = trained(new_library(LARGER, 0), [Recipe(epochs=1)])[-1]
+    with pytest.raises(LibraryError, match="has shared values, and a parent needs values of its own"):
+        new_training(library, clip, replace(CODED, parent="0"), DEFAULT)
+    with pytest.raises(LibraryError, match="session 'nobody' does not exist"):
+        new_training(library, clip, replace(CODED, parent="nobody"), DEFAULT)
+    with pytest.raises(UsageError, match="places values have no parent"):
+        replace(PLACED, parent="0")
