@@ -28,7 +28,7 @@ from pfnr_runtime.artifact.golden import SUFFIX, make_golden, write_golden
 from pfnr_runtime.artifact.packed.file import SUFFIX as PACKED
 from pfnr_runtime.artifact.packed.pack import pack
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.system.atomic_file import write_atomically
+from pfnr_runtime.system.part_file import write_atomically
 from pfnr_train.library.library import Library
 from pfnr_train.model.decode import decode_frames
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from pfnr_runtime.artifact.contract import INPUT_NAME, OUTPUT_NAME, ArtifactContract, frame_shape
 from pfnr_runtime.errors import PfnrError
-from pfnr_runtime.system.atomic_file import write_atomically
+from pfnr_runtime.system.part_file import write_atomically
 from pfnr_runtime.video.record import VideoRecord
 
 MAX_BATCH = 8

@@ -9,7 +9,7 @@ from pfnr_runtime.artifact.open import ArtifactFile, examine_artifact
 from pfnr_runtime.artifact.packed.file import SUFFIX
 from pfnr_runtime.commands.console import print_json
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.system.atomic_file import write_atomically
+from pfnr_runtime.system.part_file import write_atomically
 
 
 def run_unpack(packed: Path, output: Path, json: bool) -> None:

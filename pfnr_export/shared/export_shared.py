@@ -24,7 +24,7 @@ from pfnr_runtime.artifact.lifted_graph import lift
 from pfnr_runtime.artifact.open import SharedFile, examine_artifact
 from pfnr_runtime.artifact.sidecar import metadata, sidecar_path
 from pfnr_runtime.errors import ArtifactError, UsageError
-from pfnr_runtime.system.atomic_file import write_atomically
+from pfnr_runtime.system.part_file import write_atomically
 from pfnr_train.library.library import Library
 
 

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from pfnr_runtime.artifact.contract import ArtifactContract
 from pfnr_runtime.errors import ArtifactError, UsageError, VerificationError
 from pfnr_runtime.sinks.images import FORMATS, encode_image
-from pfnr_runtime.system.atomic_file import write_atomically
+from pfnr_runtime.system.part_file import write_atomically
 from pfnr_runtime.video.record import MAX_FRAMES, MAX_SIDE, require_fields
 
 SUFFIX = ".golden"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pfnr_runtime.playback.statistics import Appearance
-from pfnr_runtime.sinks.part_file import PartFile
+from pfnr_runtime.sinks.output_file import open_file
 
 COLUMNS = "shown_s,session,frame,skipped,dropped,decode_ms,late_ms"
 
@@ -18,7 +18,7 @@ class AppearanceLog:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = PartFile(path)
+        self._file = open_file(path)
         self._start: float | None = None
         self._write(COLUMNS)
 

@@ -16,8 +16,8 @@ from pfnr_runtime.playback.keys import TABLE, help_lines
 from pfnr_runtime.playback.player import End, Player, Show
 from pfnr_runtime.playback.screen import Screen
 from pfnr_runtime.playback.statistics import Appearance, Statistics
-from pfnr_runtime.system.atomic_file import write_atomically
 from pfnr_runtime.system.os_errors import describe_os_error
+from pfnr_runtime.system.part_file import write_atomically
 from pfnr_runtime.video.frames import Frame
 from pfnr_runtime.video.record import Colour
 

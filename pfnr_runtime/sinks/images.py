@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.sinks.base import Sink, SinkKind
 from pfnr_runtime.sinks.losses import lost_colour, lost_times
-from pfnr_runtime.sinks.part_file import PartFile, check_folder
+from pfnr_runtime.sinks.output_file import check_folder, open_file
 from pfnr_runtime.sinks.ycbcr import FULL, IDENTITY, to_ycbcr
 from pfnr_runtime.video.frames import Frame
 from pfnr_runtime.video.record import Colour, VideoRecord
@@ -106,7 +106,7 @@ class ImageSink(Sink):
         return path.with_name(path.name % index) if "%" in path.name else path
 
     def _write_impl(self, frame: Frame) -> None:
-        file = PartFile(self._path(frame.index))
+        file = open_file(self._path(frame.index))
         try:
             file.write(encode_image(frame.data, self._image, self.video.colour))
             file.commit(durable=False)

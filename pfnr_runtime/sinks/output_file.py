@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from pathlib import Path
 from typing import Protocol
 
-from pfnr_runtime.errors import UsageError
-from pfnr_runtime.sinks.part_file import PartFile
+from pfnr_runtime.errors import SinkError, UsageError
+from pfnr_runtime.system.os_errors import describe_os_error
+from pfnr_runtime.system.part_file import PartFile
 
 STANDARD_OUTPUT = "-"
 
@@ -52,7 +54,26 @@ class StandardOutput:
 
 def open_output(name: str) -> OutputFile:
     """'-' is standard output, anything else the path of a file, device or named pipe."""
-    return StandardOutput() if name == STANDARD_OUTPUT else PartFile(name)
+    return StandardOutput() if name == STANDARD_OUTPUT else open_file(name)
+
+
+def open_file(path: str | Path, *, reserve: int = 0) -> PartFile:
+    """A `PartFile` whose failure to open is a SinkError."""
+    check_folder(Path(path))
+    try:
+        return PartFile(path, reserve=reserve)
+    except OSError as error:
+        error.filename = None  # it may be behind a link; the name given says more
+        raise SinkError(f"{path}: {describe_os_error(error)}") from None
+
+
+def check_folder(path: Path) -> None:
+    """A SinkError if the folder that `path` lies in is missing, or `path` itself is a folder."""
+    folder = path.parent
+    if not folder.is_dir():
+        raise SinkError(f"{path}: the folder {folder} does not exist; make it first: mkdir -p {folder}")
+    if path.is_dir():
+        raise SinkError(f"{path}: is a folder; name a file")
 
 
 def writes_standard_output(uri: str) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pfnr_runtime.errors import SinkError
 from pfnr_runtime.sinks.base import Sink, SinkKind
-from pfnr_runtime.sinks.part_file import PartFile
+from pfnr_runtime.sinks.output_file import open_file
 from pfnr_runtime.sinks.video_codecs import choose_codec
 from pfnr_runtime.sinks.ycbcr import RGB_FORMATS, stream_tags, to_picture
 from pfnr_runtime.system.interrupts import hold_interrupts
@@ -56,7 +56,7 @@ class VideoFileSink(Sink):
             f"{f', {colour.unusual}' if colour.unusual else ''}"
             f"{', variable frame rate' if self._times is not None else ''}"
         )
-        self._file = PartFile(uri, reserve=RESERVE_BYTES + RESERVE_PER_FRAME * frames)
+        self._file = open_file(uri, reserve=RESERVE_BYTES + RESERVE_PER_FRAME * frames)
         try:
             self._start(CONTAINERS[suffix])
         except BaseException:

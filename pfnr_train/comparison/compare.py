@@ -19,7 +19,7 @@ import torch
 
 from pfnr_runtime import __version__
 from pfnr_runtime.errors import PfnrError, UsageError
-from pfnr_runtime.system.atomic_file import write_atomically
+from pfnr_runtime.system.part_file import write_atomically
 from pfnr_train.clips import Clip
 from pfnr_train.comparison.baselines import Setting, make_method
 from pfnr_train.evaluation.quality import Quality, measure_quality

@@ -37,7 +37,7 @@ import safetensors.numpy
 
 from pfnr_runtime import __version__
 from pfnr_runtime.errors import LibraryError, PfnrError
-from pfnr_runtime.system.atomic_file import write_atomically
+from pfnr_runtime.system.part_file import write_atomically
 from pfnr_train.library.library import Library, Session
 from pfnr_train.library.record import SessionRecord
 from pfnr_train.library.values import KINDS, SessionValues, SharedValues

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pfnr_runtime.system.atomic_file import write_atomically
+from pfnr_runtime.system.part_file import write_atomically
 
 Cell = str | int | float | None
 

@@ -24,7 +24,7 @@ import torch
 
 from pfnr_runtime import __version__
 from pfnr_runtime.errors import LibraryError
-from pfnr_runtime.system.atomic_file import write_atomically
+from pfnr_runtime.system.part_file import write_atomically
 from pfnr_train.clips import Clip
 from pfnr_train.library.digests import Digest, typed_digest
 from pfnr_train.library.file import real_path

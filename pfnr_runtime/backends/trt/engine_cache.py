@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from pfnr_runtime.errors import BackendError
-from pfnr_runtime.system.atomic_file import write_atomically
 from pfnr_runtime.system.os_errors import describe_os_error
+from pfnr_runtime.system.part_file import write_atomically
 
 FORMAT = 1
 
@@ -98,8 +98,10 @@ class EngineCache:
         path = self.path(kind, key)
         sidecar = {"format": FORMAT, "key": key, "sha256": _digest(data), "notes": notes}
         try:
-            write_atomically(path, data)
-            write_atomically(_sidecar(path), _canonical(sidecar))
+            for file, content in ((path, data), (_sidecar(path), _canonical(sidecar))):
+                if file.is_symlink():
+                    file.unlink()  # an entry is a file, and nothing is written where a link points
+                write_atomically(file, content)
         except OSError as error:
             raise BackendError(f"the engine cannot be kept: {describe_os_error(error)}") from None
         return Entry(data, path, notes, fresh=True)

@@ -241,4 +241,4 @@ def test_killed_while_writing_an_entry_is_whole_or_not_believed(tmp_path: Path) 
         cache = EngineCache(folder)
         cache.drop({"artifact": "one"})
         assert cache.get({"artifact": "one"}, lambda: (b"new", {})).fresh
-        assert not [path for path in folder.iterdir() if ".tmp" in path.name], "leftovers are swept"
+        assert not [path for path in folder.iterdir() if path.suffix == ".part"], "leftovers are swept"

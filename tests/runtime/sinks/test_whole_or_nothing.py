@@ -21,7 +21,7 @@ from onnx import helper
 
 from pfnr_runtime.errors import SinkError
 from pfnr_runtime.sinks import open_sink
-from pfnr_runtime.sinks.part_file import PartFile
+from pfnr_runtime.system.part_file import PartFile
 from pfnr_runtime.video.frames import Frame
 from pfnr_runtime.video.metrics import psnr
 

@@ -63,7 +63,10 @@ def test_killed_again_and_again_it_ends_with_the_bytes_of_an_unbroken_run(folder
 
     def being_written() -> Callable[[], bool]:
         left = {p.name for p in folder.iterdir()}
-        return lambda: any(p.name.endswith(".tmp.training") and p.name not in left for p in folder.iterdir())
+        return lambda: any(
+            p.name.startswith(".") and ".training." in p.name and p.suffix == ".part" and p.name not in left
+            for p in folder.iterdir()
+        )
 
     (folder / "log").unlink()
     reached = [0]

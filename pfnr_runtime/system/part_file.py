@@ -1,8 +1,9 @@
 """A file that appears under its name only once it is complete.
 
-Bytes go to a hidden file in the same folder, which `commit` renames to the name asked for. A file may hold disk
-space in reserve: when the disk fills up, the reserve is released, so that a container can still be finished and
-the part written so far plays.
+Everything the toolkit writes goes through here. Bytes go to a hidden file in the same folder, which `commit`
+renames to the name asked for; a kill leaves the hidden file, and the old content under the name. A file may hold
+disk space in reserve: when the disk fills up, the reserve is released, so that a container can still be finished
+and the part written so far plays.
 """
 
 from __future__ import annotations
@@ -10,22 +11,23 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
-from pfnr_runtime.errors import SinkError
-from pfnr_runtime.system.os_errors import describe_os_error
-
+SUFFIX = ".part"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class PartFile:
     """A binary file being written, with the methods that PyAV needs: write, seek, tell.
 
-    path: its final name. reserve: bytes to hold back for finishing. A device or a named pipe is written in place,
-    since there is nothing to rename. full: the disk-full error, once the reserve is in use.
+    path: its final name; behind a link, the file that it points to. An existing file keeps its mode. reserve:
+    bytes to hold back for finishing. A device or a named pipe is written in place, since there is nothing to
+    rename. full: the disk-full error, once the reserve is in use. Raises OSError, which names `path` and never the
+    hidden file.
     """
 
     def __init__(self, path: str | Path, *, reserve: int = 0) -> None:
@@ -34,24 +36,24 @@ class PartFile:
         self._reserve: Path | None = None
         self._part: Path | None = None
         self._fd = -1
-        check_folder(Path(path))
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "no such folder", str(self.path.parent))
         try:
             self._create(reserve)
-        except OSError as error:
+        except BaseException as error:
             self.discard()
-            error.filename = None  # of the hidden file
-            raise SinkError(f"{path}: {describe_os_error(error)}") from None
-        except BaseException:
-            self.discard()
+            if isinstance(error, OSError):
+                error.filename = str(path)
             raise
 
     def _create(self, reserve: int) -> None:
-        if self.path.exists() and not stat.S_ISREG(self.path.stat().st_mode):
+        mode = self.path.stat().st_mode if self.path.exists() else None
+        if mode is not None and not stat.S_ISREG(mode):
             self._fd = os.open(self.path, os.O_WRONLY)
             return
-        self._fd, part = tempfile.mkstemp(prefix=f".{self.path.name[:100]}.", suffix=".part", dir=self.path.parent)
+        self._fd, part = tempfile.mkstemp(prefix=_prefix(self.path), suffix=SUFFIX, dir=self.path.parent)
         self._part = Path(part)
-        os.fchmod(self._fd, 0o666 & ~_umask())
+        os.fchmod(self._fd, 0o666 & ~_umask() if mode is None else stat.S_IMODE(mode) & 0o777)
         if reserve:
             self._hold(reserve)
 
@@ -86,16 +88,26 @@ class PartFile:
         return self._part is not None
 
     def commit(self, *, durable: bool = True, name: Path | None = None) -> None:
-        """Close the file and give it its name, or another; durable: fsync it first."""
+        """Close the file and give it its name, or another.
+
+        durable: the file, and then its name, are safely on the disk when this returns.
+        """
         self._give_back()
         if self._part is None:
             self._close()
             return
-        if durable:
-            os.fsync(self._fd)
-        self._close()
-        os.replace(self._part, name or self.path)
-        self._part = None
+        target = name or self.path
+        try:
+            if durable:
+                os.fsync(self._fd)
+            self._close()
+            os.replace(self._part, target)
+            self._part = None
+            if durable:
+                _sync_folder(target.parent)
+        except OSError as error:
+            error.filename, error.filename2 = str(target), None
+            raise
 
     def discard(self) -> None:
         """Close the file and leave nothing behind; after `commit` it does nothing."""
@@ -127,13 +139,39 @@ class PartFile:
             self._reserve = None
 
 
-def check_folder(path: Path) -> None:
-    """A SinkError if the folder that `path` lies in is missing, or `path` itself is a folder."""
-    folder = path.parent
-    if not folder.is_dir():
-        raise SinkError(f"{path}: the folder {folder} does not exist; make it first: mkdir -p {folder}")
-    if path.is_dir():
-        raise SinkError(f"{path}: is a folder; name a file")
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `data` to `path` whole or not at all, and safely on the disk. Raises OSError."""
+    file = PartFile(path)
+    try:
+        file.write(data)
+        file.commit()
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a failed write does not say where
+        raise
+    finally:
+        file.discard()
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the hidden files that killed writers of `path` left; call it where nobody else can be writing."""
+    path = Path(os.path.realpath(path))
+    pattern = re.compile(rf"{re.escape(_prefix(path))}[a-z0-9_]{{8}}{re.escape(SUFFIX)}")
+    for file in path.parent.iterdir():
+        if pattern.fullmatch(file.name):
+            file.unlink(missing_ok=True)
+
+
+def _prefix(path: Path) -> str:
+    """What the hidden file's name begins with; short enough for any file system."""
+    return f".{os.fsdecode(os.fsencode(path.name)[:100])}."
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _umask() -> int:
