@@ -1,4 +1,8 @@
-"""Reading and rewriting ONNX graphs: who makes a value, who uses it, what is stored."""
+"""Reading and rewriting ONNX graphs: who makes a value, who uses it, what is stored.
+
+Written by hand on protobuf messages, because an artifact's bytes are part of what is promised: onnx-ir reads and
+writes a model back as different bytes, and ONNX Runtime's quantiser takes and gives messages anyway.
+"""
 
 from __future__ import annotations
 

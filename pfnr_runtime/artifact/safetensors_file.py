@@ -4,6 +4,9 @@ Layout: 8 bytes of header length (little-endian), a JSON header, then the tensor
 tensor's name to its dtype, shape and [start, end) in the data, and `__metadata__` to text by key. Read here
 are the two dtypes that sidecars have. Everything is checked before anything is used: tensors must fill the
 data exactly, without gaps or overlaps, and each must have as many bytes as its shape says.
+
+Written by hand, because a playback install has no safetensors package, and that package loads whatever dtypes and
+sizes a file states.
 """
 
 from __future__ import annotations

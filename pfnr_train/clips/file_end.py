@@ -1,4 +1,7 @@
-"""Whether the end of a video file is missing: what its own structure says, not its counts."""
+"""Whether the end of a video file is missing: what its own structure says, not its counts.
+
+MP4's boxes and Matroska's elements are walked by hand, because FFmpeg reports no unread or missing rest of a file.
+"""
 
 from __future__ import annotations
 

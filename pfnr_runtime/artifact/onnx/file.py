@@ -4,6 +4,8 @@
 outputs, operators, and the name, type, shape and size of every stored tensor. Whatever is truncated,
 contradictory or outside the subset a decoder needs (external data, subgraphs, functions, sparse tensors)
 is an ArtifactError, so that no engine ever sees it.
+
+Written by hand, because a playback install has no onnx package, and onnx would load all of a file before a check.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One stored tensor of an ONNX file: name, type, shape and how many bytes it takes, checked against the file.
 
-The values themselves are never read.
+The values themselves are never read. Written by hand for the same reasons as `pfnr_runtime.artifact.onnx.file`.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 A message is a run of fields, each a tag (field number and wire type) and a value: a varint, 4 or 8 fixed
 bytes, or a length and that many bytes. Nothing here recurses and nothing here trusts a length. The two
 writers at the end are what taking a part out of a file and putting the rest together again needs.
+
+Written by hand, because a playback install has no protobuf package, and protobuf copies what it parses.
 """
 
 from __future__ import annotations

@@ -58,11 +58,6 @@ class Library:
     def __str__(self) -> str:
         return f"{self.flavour.title} {self.version}"
 
-    @property
-    def compiles_for_absent_devices(self) -> bool:
-        """Whether engines can be built for a named compute capability, on a machine without a GPU."""
-        return hasattr(self.trt, "ComputeCapability")
-
 
 class EngineLog:
     """What the library said last: errors and warnings, for the one line that a person gets to see."""
