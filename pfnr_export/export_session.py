@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from pfnr_runtime.artifact.packed.file import SUFFIX as PACKED
 from pfnr_runtime.artifact.packed.pack import pack
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.system.part_file import write_atomically
+from pfnr_runtime.system.progress import SILENT, Progress
 from pfnr_train.library.library import Library
 from pfnr_train.model.decode import decode_frames
 
@@ -92,12 +92,12 @@ def build_model(
     index: int,
     options: ExportOptions,
     source: NDArray[np.uint8] | None = None,
-    progress: Callable[[str], None] = lambda text: None,
+    progress: Progress = SILENT,
 ) -> tuple[onnx.ModelProto, ArtifactContract]:
     """The ONNX model of session `index`; depends on nothing of the library but that session and the network.
 
     source: the session's source frames, uint8 [N, H, W, 3], which a lower precision is judged against where
-    they are at hand. progress: told in words what a conversion is doing.
+    they are at hand. progress: of a conversion.
     """
     session, record = library.session_weights(index), library.sessions[index].record
     lowering = choose_lowering(options.fourier, library.config, options.spatial_budget)
@@ -143,7 +143,7 @@ def export_session(
     path: Path | None,
     options: ExportOptions,
     source: NDArray[np.uint8] | None = None,
-    progress: Callable[[str], None] = lambda text: None,
+    progress: Progress = SILENT,
     golden_frames: int | None = None,
     triton: Path | None = None,
 ) -> Exported:
@@ -167,7 +167,7 @@ def export_session(
     seen = run_checks(model, data, options.checks)
     golden = None
     if golden_frames is not None:
-        progress(f"golden file: PyTorch decodes {contract.video.frames} frames")
+        progress.stage(f"golden file: PyTorch decodes {contract.video.frames} frames")
         pictures = (frame for batch in decode_frames(library.session_weights(index)) for frame in batch)
         golden = make_golden(pictures, contract, golden_frames)
     written = data

@@ -24,6 +24,7 @@ from pfnr_runtime.artifact.describe import size
 from pfnr_runtime.artifact.golden import WHOLE_FRAMES
 from pfnr_runtime.artifact.packed.file import SUFFIX as PACKED
 from pfnr_runtime.commands.console import make_app, print_json, reports_errors
+from pfnr_runtime.commands.progress import SaidStages
 from pfnr_runtime.errors import PfnrError, UsageError
 from pfnr_runtime.system.messages import say
 from pfnr_train.commands.options import JsonOption, LibraryOption
@@ -158,7 +159,9 @@ def export(
     clip = None
     if PRECISIONS[precision].budget is not None:
         clip = _source(opened.sessions[index].record, library, source)
-    done = export_session(opened, index, output, options, clip, say, golden_frames if golden else None, triton)
+    done = export_session(
+        opened, index, output, options, clip, SaidStages(), golden_frames if golden else None, triton
+    )
     video = done.contract.video
     if json:
         print_json(

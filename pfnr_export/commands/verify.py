@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from pfnr_export.commands.verify_golden import run_golden
@@ -19,6 +15,7 @@ from pfnr_runtime.artifact.golden import SUFFIX
 from pfnr_runtime.artifact.parity import ExactRule, ParityRule, rule_for
 from pfnr_runtime.artifact.sidecar import list_sidecars
 from pfnr_runtime.commands.console import make_app, print_json, reports_errors
+from pfnr_runtime.commands.progress import Bar
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.system.messages import say
 
@@ -95,10 +92,8 @@ def verify(
             clip = None
             if source is not None and index < len(opened.sessions):
                 clip = source_frames(opened.sessions[index].record, path, source)
-            with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
-                task = bar.add_task("verifying", total=len(decoder))
-                advance = functools.partial(_advance, bar, task)
-                reports.append(verify_artifact(decoder, opened, rule, clip, advance))
+            with Bar() as bar:
+                reports.append(verify_artifact(decoder, opened, rule, clip, bar))
             if not json:
                 _print_report(reports[-1], artifact)
     about = {"artifact": str(artifact), "library": str(path)}
@@ -113,10 +108,6 @@ def verify(
             say(f"error: {artifact}: {which}{problem}")
     if not all(report.passed for report in reports):
         raise typer.Exit(3)
-
-
-def _advance(bar: Progress, task: TaskID, done: int) -> None:
-    bar.update(task, completed=done)
 
 
 def _rule(decoder: VideoDecoder, max_step: int | None, max_fraction: float | None) -> ParityRule:

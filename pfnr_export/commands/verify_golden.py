@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from pfnr_runtime import VideoDecoder
 from pfnr_runtime.artifact.golden import read_golden
 from pfnr_runtime.artifact.parity import ParityRule
 from pfnr_runtime.commands.console import print_json
+from pfnr_runtime.commands.progress import Bar
 from pfnr_runtime.proof.golden_check import GoldenReport, check_golden
 from pfnr_runtime.system.messages import say
 
@@ -20,9 +18,8 @@ from pfnr_runtime.system.messages import say
 def run_golden(decoder: VideoDecoder, artifact: Path, path: Path, rule: ParityRule, json: bool) -> None:
     """Check the open artifact against the golden file at `path` and print the report. Exits with 3 if it fails."""
     golden = read_golden(path, decoder.contract)
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
-        task = bar.add_task("verifying", total=len(decoder))
-        report = check_golden(decoder, golden, rule, lambda done: bar.update(task, completed=done))
+    with Bar() as bar:
+        report = check_golden(decoder, golden, rule, bar)
     if json:
         about = {"artifact": str(artifact), "golden": str(path), "name": decoder.metadata.name}
         print_json(report.to_json() | about | {"precision": decoder.contract.precision})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ from pfnr_runtime import VideoDecoder
 from pfnr_runtime.artifact.contract import INPUT_NAME, OUTPUT_NAME, ArtifactContract
 from pfnr_runtime.artifact.parity import Comparison, FrameParity, ParityRule, finite
 from pfnr_runtime.errors import VerificationError
+from pfnr_runtime.system.progress import SILENT, Progress
 from pfnr_runtime.video.metrics import capped_psnr, mse_of_psnr, psnr_of_mse
 from pfnr_runtime.video.record import VideoRecord
 from pfnr_train.library.library import Library
@@ -95,12 +95,12 @@ def verify_artifact(
     library: Library,
     rule: ParityRule,
     source: NDArray[np.uint8] | None = None,
-    on_frame: Callable[[int], None] = lambda done: None,
+    progress: Progress = SILENT,
 ) -> VerificationReport:
     """Decode every frame with PyTorch from the library and with the artifact, and compare.
 
-    source: the session's source frames, uint8 [N, H, W, 3], where at hand. on_frame is told how many frames
-    are done. A VerificationError if the artifact is not of this library's session at all.
+    source: the session's source frames, uint8 [N, H, W, 3], where at hand. progress: a unit is a
+    frame. A VerificationError if the artifact is not of this library's session at all.
     """
     contract = decoder.contract
     check_origin(contract, library)
@@ -115,9 +115,10 @@ def verify_artifact(
         found = compared.add(index, *pair, None if source is None else source[index])
         if source is not None:
             against_source.append((capped_psnr(pair[0], source[index]), capped_psnr(pair[1], source[index])))
-        on_frame(len(compared.frames))
+        progress.advance()
         return {OUTPUT_NAME: found}
 
+    progress.stage("verifying", len(decoder))
     for start in range(0, len(decoder), CHUNK):
         feed = [{INPUT_NAME: np.array([i])} for i in range(start, min(start + CHUNK, len(decoder)))]
         Comparator.compare_accuracy(Comparator.run(runners, data_loader=feed), compare_func=compare)

@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from pfnr_runtime.system.progress import SILENT, Progress
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -18,8 +20,8 @@ class Subject:
     model: as emitted, fp32. frames: N. output: a key of `OUTPUT_KINDS`. budget: most PSNR that may be lost,
     in dB, by every frame and on average. source: the clip's frames, uint8 [N, H, W, 3], where at hand.
     recorded_psnr: of the session against its source when trained, in dB, where known. calibration_frames:
-    how many frames, evenly chosen, set the ranges of activations; None for all. progress: told in words what
-    is being done. continuous: whether the model decodes any time of the video; the budget is still one for its
+    how many frames, evenly chosen, set the ranges of activations; None for all. progress: of the
+    conversion. continuous: whether the model decodes any time of the video; the budget is still one for its
     whole frames, which alone have a source, and ranges are taken half-way between them too.
     """
 
@@ -30,7 +32,7 @@ class Subject:
     source: NDArray[np.uint8] | None = None
     recorded_psnr: float | None = None
     calibration_frames: int | None = None
-    progress: Callable[[str], None] = field(default=lambda text: None, repr=False)
+    progress: Progress = field(default=SILENT, repr=False)
     continuous: bool = False
 
     def places(self, frames: Iterable[int]) -> list[float]:

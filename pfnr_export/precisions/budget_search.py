@@ -69,14 +69,14 @@ class _Search:
 
     def mean_loss(self, layer: str) -> float:
         """What one layer costs alone, on the screening frames."""
-        self.judge.subject.progress(f"{self.what}: what {layer} costs alone")
+        self.judge.subject.progress.stage(f"{self.what}: what {layer} costs alone")
         losses = self.judge.losses(self.build(frozenset([layer])), self._screen)
         return float(np.mean([found.loss for found in losses]))
 
     def attempt(self, low: frozenset[str]) -> Mixture | None:
         """The mixture with these layers low if it is inside the budget on every frame."""
         subject = self.judge.subject
-        subject.progress(f"{self.what}: {len(low)} layers on {subject.frames} frames")
+        subject.progress.stage(f"{self.what}: {len(low)} layers on {subject.frames} frames")
         model = self.build(low)
         losses = self.judge.losses(model, self._screen)
         if self.judge.inside(losses):

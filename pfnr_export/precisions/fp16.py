@@ -26,11 +26,11 @@ FOURIER_SCOPE = "_fourier"
 def _convert(subject: Subject) -> Converted:
     half = half_nodes(subject.model)
     _check_weights(subject.model, half)
-    subject.progress(f"fp16: ranges of {len(half)} values over {subject.frames} frames")
+    subject.progress.stage(f"fp16: ranges of {len(half)} values over {subject.frames} frames")
     _check_ranges(subject, half)
     judge = Judge(subject)
     model = in_half(subject.model, half)
-    subject.progress("fp16: all frames")
+    subject.progress.stage("fp16: all frames")
     losses = judge.losses(model, range(subject.frames))
     if not judge.inside(losses):
         raise VerificationError(

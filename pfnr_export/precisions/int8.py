@@ -40,13 +40,13 @@ def _convert(subject: Subject) -> Converted:
     values = list(dict.fromkeys(name for conv in convs for name in (conv.input[0], conv.output[0])))
     counts = {name: int(np.prod([d or 1 for d in sizes[name]])) for name in values}
     used = spread(subject.frames, subject.calibration_frames or subject.frames)
-    subject.progress(f"int8: ranges of {len(values)} values over {len(used)} frames")
+    subject.progress.stage(f"int8: ranges of {len(values)} values over {len(used)} frames")
     gains = channel_gains(model, convs, used)
     model = equalised(model, everything, gains)
     largest = dict(zip(values, magnitudes(model, values, subject.places(used)).max(axis=0).tolist(), strict=True))
     sampled = samples(model, counts, spread(subject.frames, SAMPLE_FRAMES))
     options = {name: candidates(largest[name], sampled[name]) for name in values}
-    subject.progress(f"int8: choosing among {sum(map(len, options.values()))} clippings by measured error")
+    subject.progress.stage(f"int8: choosing among {sum(map(len, options.values()))} clippings by measured error")
     frames = spread(subject.frames, CHOICE_FRAMES)
 
     def build(low: frozenset[str], limits: dict[str, float]) -> onnx.ModelProto:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pfnr_runtime.commands.console import VERBOSE_HELP, make_app, print_json, reports_errors, run_app
+from pfnr_runtime.commands.progress import Bar
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.system.messages import say
 from pfnr_runtime.video.ranges import select_frames
@@ -82,7 +83,8 @@ def decode(
             if not quiet:
                 say(f"writing {sink.description}")
             start = time.perf_counter()
-            write_frames(opened, chosen, sink, batch=batch, quiet=quiet)
+            with Bar(quiet=quiet) as bar:
+                write_frames(opened, chosen, sink, batch=batch, progress=bar)
         seconds = time.perf_counter() - start
         result: dict[str, Any] = {
             "artifact": artifact,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pfnr_runtime.commands.console import VERBOSE_HELP, make_app, print_json, reports_errors, run_app
+from pfnr_runtime.commands.progress import Bar
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.system.messages import say
 
@@ -172,9 +173,10 @@ def _write(
     with open_sink(out, video, len(frames), codec=codec) as sink:
         if not quiet:
             say(f"writing {sink.description}")
-        write_frames(decoder, frames, sink, quiet=quiet)
+        with Bar(quiet=quiet) as bar:
+            write_frames(decoder, frames, sink, progress=bar)
         while loop:  # until the reader closes it
-            write_frames(decoder, frames, sink, quiet=True)
+            write_frames(decoder, frames, sink)
     seconds = time.perf_counter() - begin
     return {"description": sink.description, "frames": sink.frames_written, "seconds": seconds, **sink.result()}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from pfnr_runtime.artifact.golden import Golden, block_edges, block_sums, frame_digest
 from pfnr_runtime.artifact.parity import Comparison, FrameParity, ParityRule, finite
 from pfnr_runtime.decoder import VideoDecoder
+from pfnr_runtime.system.progress import SILENT, Progress
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def check_golden(
     decoder: VideoDecoder,
     golden: Golden,
     rule: ParityRule,
-    on_frame: Callable[[int], None] = lambda done: None,
+    progress: Progress = SILENT,
 ) -> GoldenReport:
     """Decode every frame and compare it with the golden file.
 
@@ -84,6 +84,7 @@ def check_golden(
     counts = (heights[:, None] * widths[None, :])[..., None]
     samples = video.height * video.width * 3
     identical, bounded, refuted, whole = 0, 0, [], Comparison(rule)
+    progress.stage("verifying", len(decoder))
     for frame in decoder:
         same = frame_digest(frame.data) == golden.header.sha256[frame.index]
         identical += same
@@ -96,7 +97,7 @@ def check_golden(
             least_squares = float((difference**2 / counts).sum())
             if not rule.allows(frame.index, samples, least_sum, least_squares):
                 refuted.append(frame.index)
-        on_frame(frame.index + 1)
+        progress.advance()
     problems = whole.problems()
     if refuted:
         problems.append(

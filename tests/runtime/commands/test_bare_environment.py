@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 COMMANDS = sorted(
     path.stem
     for path in (ROOT / "pfnr_runtime" / "commands").glob("*.py")
-    if path.stem not in ("__init__", "console")
+    if path.stem not in ("__init__", "console", "progress")
 )
 
 
