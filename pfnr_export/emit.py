@@ -18,9 +18,8 @@ from pfnr_runtime.artifact.contract import (
     ArtifactInput,
     frame_shape,
 )
+from pfnr_runtime.artifact.onnx.file import MAX_FILE_BYTES
 from pfnr_runtime.errors import UsageError
-
-MAX_BYTES = 2**31 - 1  # the limit of one protobuf message, and so of an ONNX file without external data
 
 
 def emit(decoder: Decoder, contract: ArtifactContract) -> onnx.ModelProto:
@@ -99,7 +98,9 @@ def _emit_pixels(decoder: Decoder, graph: Graph, source: str) -> str:
 def serialise(model: onnx.ModelProto) -> bytes:
     """The file's bytes, the same for the same model; a UsageError past what one ONNX file can hold."""
     size = model.ByteSize()
-    if size > MAX_BYTES:
-        raise UsageError(f"the exported file would have {size:,} bytes; one ONNX file holds at most {MAX_BYTES:,}")
+    if size > MAX_FILE_BYTES:
+        raise UsageError(
+            f"the exported file would have {size:,} bytes; one ONNX file holds at most {MAX_FILE_BYTES:,}"
+        )
     data: bytes = model.SerializeToString(deterministic=True)
     return data

@@ -24,7 +24,7 @@ from pfnr_runtime.errors import PfnrError
 from pfnr_runtime.system.part_file import write_atomically
 from pfnr_runtime.video.record import VideoRecord
 
-MAX_BATCH = 8
+MAX_JOIN = 8  # requests that Triton runs as one batch
 PREFERRED_BATCHES = (4, 8)
 # How long a request may wait for others to be decoded with: an eighth of a frame at 60 a second.
 QUEUE_DELAY_MICROSECONDS = 2000
@@ -106,7 +106,7 @@ def config_text(name: str, contract: ArtifactContract) -> str:
 # On a GPU, start the server with NVIDIA_TF32_OVERRIDE=0, so that single precision is single precision.
 name: {_quote(name)}
 backend: "onnxruntime"
-max_batch_size: {MAX_BATCH}
+max_batch_size: {MAX_JOIN}
 input {{
   name: {_quote(INPUT_NAME)}
   data_type: TYPE_INT64
@@ -125,7 +125,7 @@ dynamic_batching {{
 version_policy {{ latest {{ num_versions: 1 }} }}
 {parameters}
 # With TensorRT instead: build model.plan from model.onnx on the server's own GPU, with a profile of {INPUT_NAME}
-# from 1 to {MAX_BATCH}, put it into the version's folder, and change the backend above to "tensorrt". Engine files
+# from 1 to {MAX_JOIN}, put it into the version's folder, and change the backend above to "tensorrt". Engine files
 # are executable code for one kind of GPU and one version of TensorRT: build them where they run.
 """
 

@@ -21,7 +21,7 @@ from pfnr_runtime.video.record import VideoRecord
 from pfnr_train.library.library import Library
 
 # Frames both sides decode before they are compared: bounds memory on long videos.
-CHUNK = 8
+FRAMES_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ def verify_artifact(
         return {OUTPUT_NAME: found}
 
     progress.stage("verifying", len(decoder))
-    for start in range(0, len(decoder), CHUNK):
-        feed = [{INPUT_NAME: np.array([i])} for i in range(start, min(start + CHUNK, len(decoder)))]
+    for start in range(0, len(decoder), FRAMES_AT_ONCE):
+        feed = [{INPUT_NAME: np.array([i])} for i in range(start, min(start + FRAMES_AT_ONCE, len(decoder)))]
         Comparator.compare_accuracy(Comparator.run(runners, data_loader=feed), compare_func=compare)
     frames = tuple(compared.frames)
     if len(frames) != len(decoder):

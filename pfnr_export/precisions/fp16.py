@@ -17,7 +17,7 @@ from pfnr_export.precisions.onnx_edit import copied, drop_unused, replace_nodes,
 from pfnr_runtime.artifact.contract import EMBEDDING_NAME, INPUT_NAME
 from pfnr_runtime.errors import VerificationError
 
-LARGEST = float(np.finfo(np.float16).max)  # 65504
+LARGEST_HALF = float(np.finfo(np.float16).max)  # 65504
 SOURCES = {INPUT_NAME, EMBEDDING_NAME}
 OUTPUT_SCOPES = ("pixels", "output")
 FOURIER_SCOPE = "_fourier"
@@ -105,10 +105,10 @@ def _check_weights(model: onnx.ModelProto, half: list[str]) -> None:
             if tensor is None or tensor.data_type != TensorProto.FLOAT:
                 continue
             largest = float(np.abs(numpy_helper.to_array(tensor)).max())
-            if not largest <= LARGEST:
+            if not largest <= LARGEST_HALF:
                 raise VerificationError(
                     f"fp16 cannot hold {name} of node {node.name}: it reaches {largest:.4g}, and float16 ends at "
-                    f"{LARGEST:g}; export int8 or fp32"
+                    f"{LARGEST_HALF:g}; export int8 or fp32"
                 )
 
 
@@ -118,12 +118,12 @@ def _check_ranges(subject: Subject, half: list[str]) -> None:
     values = list(dict.fromkeys(v for n in half for v in (*_inputs(subject, by_name[n]), by_name[n].output[0])))
     places = subject.places(range(subject.frames))
     found = magnitudes(subject.model, values, places)
-    bad = np.argwhere(~(found <= LARGEST))
+    bad = np.argwhere(~(found <= LARGEST_HALF))
     if len(bad):
         frame, index = (int(i) for i in bad[np.lexsort((bad[:, 0], bad[:, 1]))][0])
         raise VerificationError(
             f"fp16 overflows at {values[index]} in frame {places[frame]:g}: {found[frame, index]:.4g}, and "
-            f"float16 ends at {LARGEST:g}; export int8 or fp32"
+            f"float16 ends at {LARGEST_HALF:g}; export int8 or fp32"
         )
 
 

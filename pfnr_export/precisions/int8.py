@@ -25,7 +25,7 @@ from pfnr_runtime.errors import UsageError
 SAMPLE_FRAMES = 8
 CHOICE_FRAMES = 2
 # A channel this much smaller than the largest is as good as silent.
-LEAST_GAIN = 1 / 256
+LEAST_CHANNEL_GAIN = 1 / 256
 
 
 def _convert(subject: Subject) -> Converted:
@@ -67,7 +67,7 @@ def channel_gains(
     for conv in convs:
         rms = found[conv.output[0]]
         relative = rms / max(float(rms.max()), float(np.finfo(np.float32).tiny))
-        gains[conv.name] = np.maximum(relative, LEAST_GAIN).astype(np.float32)
+        gains[conv.name] = np.maximum(relative, LEAST_CHANNEL_GAIN).astype(np.float32)
     return gains
 
 

@@ -15,7 +15,7 @@ from pfnr_export.precisions.onnx_edit import add_constant, copied
 
 # Share of samples kept, in percent, by each clipping that is tried beside min-max and least squares.
 PERCENTILES = (99.999, 99.99, 99.9, 99.5)
-SAMPLES = 200_000  # of one value in one frame, evenly spaced
+SAMPLES_PER_FRAME = 200_000  # of one value in one frame, evenly spaced
 LEAST_SQUARES_STEPS = 64
 REFINEMENT = 1.15
 SEARCHED = "search"
@@ -63,7 +63,7 @@ def samples(
     end = add_constant(probed, "samples/end", np.array([np.iinfo(np.int64).max], np.int64))
     for name, size in sizes.items():
         # An odd stride meets every column and channel of maps with even sizes in turn.
-        stride = max(size // SAMPLES, 1) | 1
+        stride = max(size // SAMPLES_PER_FRAME, 1) | 1
         step = add_constant(probed, f"samples/{stride}", np.array([stride], np.int64))
         nodes.append(helper.make_node("Reshape", [name, flat], [f"{name}/flat"]))
         nodes.append(helper.make_node("Slice", [f"{name}/flat", start, end, start, step], [f"{name}/samples"]))

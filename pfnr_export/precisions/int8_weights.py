@@ -21,7 +21,7 @@ from pfnr_export.precisions.judge import Judge
 from pfnr_export.precisions.onnx_edit import copied, drop_unused, replace_nodes, stored
 
 # Tensors below this many values stay float32: biases, constants of the output, small DFT matrices.
-LEAST_VALUES = 1024
+LEAST_WEIGHT_VALUES = 1024
 # Transform matrices are exact constants, and their error would touch every mode at once.
 MIXING_SUFFIX = "_fourier/weight"
 WEIGHTED = {"Conv": 1, "Gemm": 1, "Gather": 0}  # operator: which input is its weight
@@ -65,7 +65,7 @@ def weight_names(model: onnx.ModelProto) -> list[str]:
             if (
                 tensor is not None
                 and tensor.data_type == TensorProto.FLOAT
-                and np.prod(tensor.dims) >= LEAST_VALUES
+                and np.prod(tensor.dims) >= LEAST_WEIGHT_VALUES
             ):
                 names.append(name)
     return list(dict.fromkeys(names))

@@ -16,7 +16,7 @@ from pfnr_runtime.artifact.sidecar import list_sidecars
 from pfnr_runtime.errors import ArtifactError
 from pfnr_runtime.video.record import VideoRecord
 
-LARGEST = 10
+LISTED_TENSORS = 10
 
 
 @dataclass(frozen=True)
@@ -105,11 +105,11 @@ def lines(artifact: ArtifactFile | SharedFile) -> Iterator[tuple[str, str]]:
     yield "operators", ", ".join(f"{count} {name}" for name, count in summary.operators.items())
     tensors = sorted(summary.initializers + summary.constants, key=lambda t: (-t.nbytes, t.name))
     yield "weights", f"{size(summary.weights_bytes)} in {len(tensors)} tensors"
-    for tensor in tensors[:LARGEST]:
+    for tensor in tensors[:LISTED_TENSORS]:
         yield "", f"{size(tensor.nbytes):>10}  {tensor.dtype} {list(tensor.dims)} {tensor.name}"
-    if len(tensors) > LARGEST:
-        rest = sum(t.nbytes for t in tensors[LARGEST:])
-        yield "", f"{size(rest):>10}  in {len(tensors) - LARGEST} smaller ones"
+    if len(tensors) > LISTED_TENSORS:
+        rest = sum(t.nbytes for t in tensors[LISTED_TENSORS:])
+        yield "", f"{size(rest):>10}  in {len(tensors) - LISTED_TENSORS} smaller ones"
 
 
 def _packed(artifact: ArtifactFile | SharedFile) -> dict[str, Any]:

@@ -44,7 +44,7 @@ GRID = (9, 16)  # rows and columns of blocks, fewer where a frame is smaller
 WHOLE_FRAMES = 3
 MAX_WHOLE_FRAMES = 64
 HEADER, BLOCKS = "golden.json", "blocks.bin"
-MAX_HEADER = 100 * MAX_FRAMES
+MAX_GOLDEN_HEADER = 100 * MAX_FRAMES
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def _check_owner(path: Path, header: GoldenHeader, contract: ArtifactContract) -
 
 
 def _header(archive: zipfile.ZipFile) -> GoldenHeader:
-    text = _inflate(_member(archive, HEADER, MAX_HEADER), MAX_HEADER).decode()
+    text = _inflate(_member(archive, HEADER, MAX_GOLDEN_HEADER), MAX_GOLDEN_HEADER).decode()
     value: Any = json.loads(text)
     given = require_fields(value, GoldenHeader)
     if not all(isinstance(given[name], list) for name in ("sha256", "whole", "grid")):

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_HEADER = 1 << 20
-MAX_RANK = 8
+MAX_SIDECAR_HEADER = 1 << 20
+MAX_SIDECAR_RANK = 8
 DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype(np.uint8), "F32": np.dtype("<f4")}
 
 
@@ -36,7 +36,7 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
-class Header:
+class SafetensorsHeader:
     """The header of one file. data_start: where the tensors' bytes begin; size: of the whole file."""
 
     metadata: dict[str, str]
@@ -45,7 +45,7 @@ class Header:
     size: int
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path) -> SafetensorsHeader:
     """The checked header of the file at `path`; a ValueError says what is wrong. Raises OSError."""
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -53,8 +53,10 @@ def read_header(path: Path) -> Header:
         if len(start) < 8:
             raise ValueError(f"{size} bytes are too few for a header")
         length = int.from_bytes(start, "little")
-        if not 2 <= length <= min(MAX_HEADER, size - 8):
-            raise ValueError(f"a header of {length} bytes in a file of {size} (at most {MAX_HEADER} are allowed)")
+        if not 2 <= length <= min(MAX_SIDECAR_HEADER, size - 8):
+            raise ValueError(
+                f"a header of {length} bytes in a file of {size} (at most {MAX_SIDECAR_HEADER} are allowed)"
+            )
         text = file.read(length)
     try:
         value = json.loads(text.decode("utf-8"), object_pairs_hook=_without_repeats)
@@ -67,10 +69,10 @@ def read_header(path: Path) -> Header:
         raise ValueError("its metadata is not text by key")
     tensors = {name: _spec(name, spec) for name, spec in value.items()}
     _check_cover(tensors, size - 8 - length)
-    return Header(metadata, tensors, 8 + length, size)
+    return SafetensorsHeader(metadata, tensors, 8 + length, size)
 
 
-def read_tensors(path: Path, header: Header) -> dict[str, NDArray[Any]]:
+def read_tensors(path: Path, header: SafetensorsHeader) -> dict[str, NDArray[Any]]:
     """Every tensor of the file whose header was read, read-only; a ValueError if the file has changed since."""
     with path.open("rb") as file:
         file.seek(header.data_start)
@@ -92,7 +94,7 @@ def _spec(name: str, value: Any) -> TensorSpec:
     for what, numbers in (("shape", shape), ("offsets", offsets)):
         if not isinstance(numbers, list) or not all(type(n) is int and 0 <= n < 1 << 40 for n in numbers):
             raise ValueError(f"tensor {name[:80]!r} has an impossible {what}")
-    if len(shape) > MAX_RANK or len(offsets) != 2:
+    if len(shape) > MAX_SIDECAR_RANK or len(offsets) != 2:
         raise ValueError(f"tensor {name[:80]!r} has an impossible shape or offsets")
     if offsets[1] - offsets[0] != math.prod(shape) * DTYPES[dtype].itemsize:
         raise ValueError(f"tensor {name[:80]!r}: {dtype} {shape} does not take bytes {offsets[0]} to {offsets[1]}")

@@ -36,7 +36,7 @@ from pfnr_runtime.artifact.contract import (
     check_digests,
 )
 from pfnr_runtime.artifact.onnx.file import ValueInfo
-from pfnr_runtime.artifact.safetensors_file import Header, read_header, read_tensors
+from pfnr_runtime.artifact.safetensors_file import SafetensorsHeader, read_header, read_tensors
 from pfnr_runtime.errors import ArtifactError
 from pfnr_runtime.video.record import require_fields
 
@@ -175,7 +175,7 @@ def _guarded(path: Path, read: Any) -> Any:
         raise ArtifactError(f"{path}: not a sidecar, or a damaged one: {error}; {AGAIN}") from None
 
 
-def _parse(header: Header) -> tuple[SidecarRecord, str]:
+def _parse(header: SafetensorsHeader) -> tuple[SidecarRecord, str]:
     """The record in a header and the checksum it gives."""
     if header.metadata.keys() != {METADATA_KEY}:
         raise ValueError(f"its metadata is not {METADATA_KEY!r} alone")
@@ -209,7 +209,7 @@ def _check_belongs(path: Path, record: SidecarRecord, session: int, shared: Shar
         raise ValueError(f"its frames are not the graph's {shared.width}x{shared.height} {shared.output}")
 
 
-def _check_layout(header: Header, record: SidecarRecord, inputs: tuple[ValueInfo, ...]) -> None:
+def _check_layout(header: SafetensorsHeader, record: SidecarRecord, inputs: tuple[ValueInfo, ...]) -> None:
     wanted = {value.name: value for value in inputs if value.name != INPUT_NAME}
     for what, names in (
         ("lacks", wanted.keys() - header.tensors),

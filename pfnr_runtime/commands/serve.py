@@ -143,13 +143,13 @@ def _run(
 ) -> None:
     """Serve until a signal."""
     from pfnr_runtime.serve.api import Api
-    from pfnr_runtime.serve.decode_thread import DecodeThread
+    from pfnr_runtime.serve.decode_queue import DecodeQueue
     from pfnr_runtime.serve.server import make_server
     from pfnr_runtime.serve.shared_frames import SharedFrames
 
     videos = [session.contract.video for session in catalogue.sessions.values()]
     frame_bytes = max(video.width * video.height * 3 for video in videos)
-    with DecodeThread(catalogue.frame) as decoding:
+    with DecodeQueue(catalogue.frame) as decoding:
         frames = SharedFrames(decoding, capacity, frame_bytes)
         try:
             server = make_server(Api(catalogue, decoding, frames), token=token, hosts=hosts, port=port)

@@ -1,6 +1,6 @@
 """Playback: a decode thread ahead of a presentation clock, a player controlled by keys, and a screen.
 
-    VideoDecoder ─▶ DecodeThread ─▶ bounded queue ─▶ Playback (clock, keys) ─▶ Screen
+    VideoDecoder ─▶ DecodeAhead ─▶ bounded queue ─▶ Playback (clock, keys) ─▶ Screen
                          ▲                               │
                          └────── Player: which frame ◀───┘
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pfnr_runtime.errors import PfnrError
 from pfnr_runtime.playback.appearance_log import AppearanceLog
-from pfnr_runtime.playback.decode_thread import DecodeThread, Failure, FrameSource, Ready
+from pfnr_runtime.playback.decode_ahead import DecodeAhead, Failure, FrameSource, Ready
 from pfnr_runtime.playback.keys import TABLE, help_lines
 from pfnr_runtime.playback.player import End, Player, Show
 from pfnr_runtime.playback.screen import Screen
@@ -60,7 +60,7 @@ class Playback:
         self.statistics = Statistics()
         self.frame: Frame | None = None
         self._session = player.route.session
-        self._decoding = DecodeThread(source, player, screen.wake, clock=clock)
+        self._decoding = DecodeAhead(source, player, screen.wake, clock=clock)
         self._clock = clock
         self._running = True
         self._show_statistics, self._show_help = self.options.show_statistics, False

@@ -11,7 +11,7 @@ from pfnr_runtime.errors import ParameterError
 from pfnr_runtime.video.frames import Frame, FrameBatch
 from pfnr_runtime.video.record import VideoRecord
 
-MOST = 100
+MAX_FACTOR = 100
 
 
 class SlowMotion:
@@ -20,12 +20,12 @@ class SlowMotion:
     Frame i is the picture at i / factor; whole numbers give exactly the video's frames. Where frames are not
     evenly spaced, each of the `factor` frames lasts as long as the original, so the whole video slows down by the
     same factor. The last frame has no successor: it repeats for the factor − 1 frames after it. A UsageError for a
-    factor outside 1 to `MOST`, or where the artifact decodes whole frames only.
+    factor outside 1 to `MAX_FACTOR`, or where the artifact decodes whole frames only.
     """
 
     def __init__(self, decoder: VideoDecoder, factor: int) -> None:
-        if not 1 <= factor <= MOST:
-            raise ParameterError("factor", f"{factor} is outside 1 to {MOST}")
+        if not 1 <= factor <= MAX_FACTOR:
+            raise ParameterError("factor", f"{factor} is outside 1 to {MAX_FACTOR}")
         self.decoder, self.factor = decoder, factor
         decoder.iter_positions([])  # raises where the artifact decodes whole frames only
         try:

@@ -24,7 +24,7 @@ ADVICE = (
 )
 SLEEP_SECONDS = 0.002  # SDL waits in whole milliseconds; sleep covers the rest
 # Bounds the delay if SDL loses a wake-up from another thread.
-LONGEST_WAIT_SECONDS = 0.1
+EVENT_WAIT_SECONDS = 0.1
 BACKGROUND = (0, 0, 0)
 
 
@@ -53,8 +53,8 @@ class Window:
 
     def wait(self, seconds: float | None) -> list[str]:
         pygame = self._pygame
-        if seconds is None or seconds > LONGEST_WAIT_SECONDS:
-            seconds = LONGEST_WAIT_SECONDS
+        if seconds is None or seconds > EVENT_WAIT_SECONDS:
+            seconds = EVENT_WAIT_SECONDS
         if seconds > SLEEP_SECONDS:
             events = [pygame.event.wait(int((seconds - SLEEP_SECONDS / 2) * 1000))]
         else:

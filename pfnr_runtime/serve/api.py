@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from pfnr_runtime.errors import PfnrError
 from pfnr_runtime.serve import queries
-from pfnr_runtime.serve.catalogue import Catalogue, Session
-from pfnr_runtime.serve.decode_thread import DecodeThread
+from pfnr_runtime.serve.catalogue import Catalogue, ServedSession
+from pfnr_runtime.serve.decode_queue import DecodeQueue
 from pfnr_runtime.serve.errors import RequestError
 from pfnr_runtime.serve.shared_frames import MEDIA_TYPES, SharedFrames
 from pfnr_runtime.serve.stream import MEDIA_TYPE, FrameStream
@@ -35,7 +35,7 @@ class Api:
     stopping: set when the server goes down, to end the streams.
     """
 
-    def __init__(self, catalogue: Catalogue, decoding: DecodeThread, frames: SharedFrames) -> None:
+    def __init__(self, catalogue: Catalogue, decoding: DecodeQueue, frames: SharedFrames) -> None:
         self.stopping = asyncio.Event()
         self._catalogue, self._decoding, self._frames = catalogue, decoding, frames
         self._streams: set[FrameStream] = set()
@@ -150,11 +150,11 @@ class Api:
             }
         )
 
-    def _find(self, request: Request) -> Session:
+    def _find(self, request: Request) -> ServedSession:
         return queries.find_session(request.path_params["session"], self._catalogue.sessions)
 
 
-def describe(session: Session) -> dict[str, Any]:
+def describe(session: ServedSession) -> dict[str, Any]:
     """A session as JSON types: its video, its quality as the artifact records it, and the addresses of its
     frames.
     """

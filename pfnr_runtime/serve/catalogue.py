@@ -20,7 +20,7 @@ from pfnr_runtime.video.frames import Frame
 
 
 @dataclass(frozen=True)
-class Session:
+class ServedSession:
     """A session that is served.
 
     - number: its number here; the library's, unless two files claim the same.
@@ -43,7 +43,7 @@ class Catalogue:
     """
 
     def __init__(self, paths: Sequence[str | Path], *, backend: str = "auto", **options: Any) -> None:
-        self.sessions: dict[int, Session] = {}
+        self.sessions: dict[int, ServedSession] = {}
         self.damaged: list[str] = []
         self._sources: list[DecoderSource] = []
         self._places: dict[int, tuple[DecoderSource, int]] = {}
@@ -90,7 +90,9 @@ class Catalogue:
             number = entry.session
             while number in self.sessions:
                 number += 1
-            self.sessions[number] = Session(number, entry.contract, path, _version(source.decoder, entry.path))
+            self.sessions[number] = ServedSession(
+                number, entry.contract, path, _version(source.decoder, entry.path)
+            )
             self._places[number] = (source, entry.session)
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 from pfnr_runtime.playback.player import FASTEST, SLOWEST
-from pfnr_runtime.serve.catalogue import Session
+from pfnr_runtime.serve.catalogue import ServedSession
 from pfnr_runtime.serve.errors import RequestError
 from pfnr_runtime.serve.shared_frames import KINDS
 from pfnr_runtime.serve.stream import StreamSettings
@@ -17,7 +17,7 @@ FRAME_FILE = re.compile(r"([^.]*)\.([^.]*)", re.ASCII)
 SWITCH = {"0": False, "1": True, "false": False, "true": True}
 
 
-def find_session(text: str, sessions: Mapping[int, Session]) -> Session:
+def find_session(text: str, sessions: Mapping[int, ServedSession]) -> ServedSession:
     """The session that a path names by number; a RequestError lists the sessions."""
     known = ", ".join(map(str, sessions))
     if NUMBER.fullmatch(text) is None:
@@ -29,7 +29,7 @@ def find_session(text: str, sessions: Mapping[int, Session]) -> Session:
     return sessions[int(text)]
 
 
-def find_frame(file: str, session: Session) -> tuple[int, str]:
+def find_frame(file: str, session: ServedSession) -> tuple[int, str]:
     """The frame number and kind of image that '17.png' names; a RequestError lists the valid ones."""
     match = FRAME_FILE.fullmatch(file)
     if match is None or match[2] not in KINDS:
@@ -38,7 +38,7 @@ def find_frame(file: str, session: Session) -> tuple[int, str]:
     return frame_number(match[1], session, 404), match[2]
 
 
-def frame_number(text: str, session: Session, missing: int) -> int:
+def frame_number(text: str, session: ServedSession, missing: int) -> int:
     """A frame's number; a RequestError with status 400 if it is not a number, with `missing` if outside the
     video.
     """
@@ -54,7 +54,7 @@ def frame_number(text: str, session: Session, missing: int) -> int:
     return int(text)
 
 
-def stream_settings(query: Mapping[str, str], session: Session) -> StreamSettings:
+def stream_settings(query: Mapping[str, str], session: ServedSession) -> StreamSettings:
     """What the query of a stream asks for; a RequestError names what is wrong."""
     speed = query.get("speed", "1")
     if SPEED.fullmatch(speed) is None or not SLOWEST <= float(speed) <= FASTEST:

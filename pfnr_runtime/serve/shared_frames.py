@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pfnr_runtime.serve.byte_cache import ByteCache
-from pfnr_runtime.serve.decode_thread import Decoded, DecodeThread
+from pfnr_runtime.serve.decode_queue import Decoded, DecodeQueue
 from pfnr_runtime.serve.errors import RequestError
 from pfnr_runtime.serve.single_flight import SingleFlight
 from pfnr_runtime.sinks.images import FORMATS, ImageFormat, encode_image
@@ -25,7 +25,7 @@ Key = tuple[int, int, str]
 
 
 @dataclass(frozen=True)
-class Picture:
+class EncodedPicture:
     """One frame as an image file. decode_seconds: what decoding took; 0 where it came from the cache."""
 
     data: bytes
@@ -39,22 +39,22 @@ class SharedFrames:
     at a time as fit in `capacity`, within `FEWEST_UNDER_WAY` to `MOST_UNDER_WAY`.
     """
 
-    def __init__(self, decoding: DecodeThread, capacity: int, frame_bytes: int) -> None:
+    def __init__(self, decoding: DecodeQueue, capacity: int, frame_bytes: int) -> None:
         self.cache: ByteCache[Key] = ByteCache(capacity)
         self._decoding = decoding
         self._encoders = ThreadPoolExecutor(ENCODERS, thread_name_prefix="pfnr serve encode")
         self._frames: SingleFlight[tuple[int, int], Decoded] = SingleFlight()
-        self._pictures: SingleFlight[Key, Picture] = SingleFlight()
+        self._pictures: SingleFlight[Key, EncodedPicture] = SingleFlight()
         self._slots = asyncio.Semaphore(min(max(capacity // frame_bytes, FEWEST_UNDER_WAY), MOST_UNDER_WAY))
 
-    async def picture(self, session: int, index: int, kind: str) -> Picture:
+    async def picture(self, session: int, index: int, kind: str) -> EncodedPicture:
         """A frame as a file of `kind`, one of `KINDS`; raises what the decoder raises.
 
         A RequestError (503) where too many requests wait for frames.
         """
         key = (session, index, kind)
         if (data := self.cache.get(key)) is not None:
-            return Picture(data, 0.0)
+            return EncodedPicture(data, 0.0)
         if len(self._pictures) >= MOST_WAITING:
             raise RequestError(503, f"{MOST_WAITING} requests are already waiting; try again in a second")
         return await self._pictures.run(key, lambda: self._make(key))
@@ -67,14 +67,14 @@ class SharedFrames:
         """Let the encoders finish."""
         self._encoders.shutdown(wait=True, cancel_futures=True)
 
-    async def _make(self, key: Key) -> Picture:
+    async def _make(self, key: Key) -> EncodedPicture:
         session, index, kind = key
         loop = asyncio.get_running_loop()
         async with self._slots:
             decoded = await self._frames.run((session, index), lambda: self._decode(session, index))
             data = await loop.run_in_executor(self._encoders, encode_image, decoded.frame.data, KINDS[kind])
         self.cache.put(key, data)
-        return Picture(data, decoded.seconds)
+        return EncodedPicture(data, decoded.seconds)
 
     async def _decode(self, session: int, index: int) -> Decoded:
         return await asyncio.wrap_future(self._decoding.submit(session, index))

@@ -17,13 +17,13 @@ from typing import Any
 from pfnr_runtime.playback.cost import RecentCost
 from pfnr_runtime.playback.player import End, Job, Player, Show, Wait
 from pfnr_runtime.playback.statistics import Appearance, Statistics
-from pfnr_runtime.serve.catalogue import Session
-from pfnr_runtime.serve.shared_frames import MEDIA_TYPES, Picture, SharedFrames
+from pfnr_runtime.serve.catalogue import ServedSession
+from pfnr_runtime.serve.shared_frames import MEDIA_TYPES, EncodedPicture, SharedFrames
 
 BOUNDARY = "frame"
 MEDIA_TYPE = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
 AHEAD = 3  # frames requested ahead of time: one to send, one to encode, one to decode
-LONGEST_WAIT_SECONDS = 1.0
+STREAM_WAIT_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class _Ahead:
     """A frame on its way. seconds: from the request until it was ready."""
 
     job: Job
-    task: asyncio.Task[tuple[Picture, float]]
+    task: asyncio.Task[tuple[EncodedPicture, float]]
 
 
 class FrameStream:
@@ -59,7 +59,7 @@ class FrameStream:
     def __init__(
         self,
         frames: SharedFrames,
-        session: Session,
+        session: ServedSession,
         settings: StreamSettings,
         stopping: asyncio.Event,
         clock: Callable[[], float] = time.monotonic,
@@ -111,7 +111,7 @@ class FrameStream:
                 return
             self._ahead.append(_Ahead(job, asyncio.create_task(self._fetch(job))))
 
-    async def _fetch(self, job: Job) -> tuple[Picture, float]:
+    async def _fetch(self, job: Job) -> tuple[EncodedPicture, float]:
         start = self._clock()
         picture = await self._frames.picture(job.session, job.frame, self.settings.kind)
         return picture, self._clock() - start
@@ -142,7 +142,7 @@ class FrameStream:
         last = self._player.route.last_step == todo.step
         return self._part(appearance, picture, last)
 
-    def _part(self, shown: Appearance, picture: Picture, last: bool) -> bytes:
+    def _part(self, shown: Appearance, picture: EncodedPicture, last: bool) -> bytes:
         lines = [
             f"Content-Type: {MEDIA_TYPES[self.settings.kind]}",
             f"Content-Length: {len(picture.data)}",
@@ -157,7 +157,7 @@ class FrameStream:
 
     async def _wait(self, todo: Wait, ready: int) -> None:
         """Wait until the next frame is ready or due, or the stream must stop."""
-        seconds = LONGEST_WAIT_SECONDS
+        seconds = STREAM_WAIT_SECONDS
         if todo.until is not None:
             seconds = min(seconds, max(todo.until - self._clock(), 0.0))
         coming = [item.task for item in list(self._ahead)[ready : ready + 1]]

@@ -18,7 +18,7 @@ from onnx import helper
 from helpers.tiny_artifacts import contract, model_of, picture_table, save, video
 from pfnr_runtime.serve.api import Api
 from pfnr_runtime.serve.catalogue import Catalogue
-from pfnr_runtime.serve.decode_thread import DecodeThread
+from pfnr_runtime.serve.decode_queue import DecodeQueue
 from pfnr_runtime.serve.listen import listen
 from pfnr_runtime.serve.server import make_server
 from pfnr_runtime.serve.shared_frames import SharedFrames
@@ -72,7 +72,7 @@ def serving(
             decoded.append((session, index))
             return catalogue.frame(session, index)
 
-        with DecodeThread(decode) as decoding:
+        with DecodeQueue(decode) as decoding:
             frames = SharedFrames(decoding, capacity, 64 * 36 * 3)
             api = Api(catalogue, decoding, frames)
             server = make_server(api, token=token, hosts=hosts, port=port)

@@ -16,13 +16,12 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from pfnr_runtime.artifact.onnx.tensor import TensorInfo, dtype_name, read_tensor
+from pfnr_runtime.artifact.onnx.tensor import MAX_RANK, TensorInfo, dtype_name, read_tensor
 from pfnr_runtime.artifact.onnx.wire import Field, Reader, Span, WireError
 from pfnr_runtime.errors import ArtifactError
 
 # protobuf itself stops at 2 GiB, so a larger file cannot be an ONNX file in one piece.
 MAX_FILE_BYTES = (1 << 31) - 1
-MAX_RANK = 16
 
 
 @dataclass(frozen=True)

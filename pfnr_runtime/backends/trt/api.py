@@ -46,7 +46,7 @@ FLAVOURS = (TENSORRT, TENSORRT_RTX)
 
 
 @dataclass(frozen=True)
-class Library:
+class EngineLibrary:
     """An imported engine library: its module, full version, flavour, and the logger all its objects share."""
 
     trt: Any
@@ -100,7 +100,7 @@ def missing(flavour: Flavour) -> str | None:
 
 
 @functools.cache
-def load_library(flavour: Flavour) -> Library:
+def load_library(flavour: Flavour) -> EngineLibrary:
     """Import an engine library, once a process; a BackendError says why it cannot be."""
     try:
         trt = importlib.import_module(flavour.module)
@@ -111,7 +111,7 @@ def load_library(flavour: Flavour) -> Library:
             f"install it with: pip install '{flavour.extra}'"
         ) from None
     log = EngineLog()
-    return Library(trt, flavour, str(trt.__version__), log, _make_logger(trt, log))
+    return EngineLibrary(trt, flavour, str(trt.__version__), log, _make_logger(trt, log))
 
 
 def _make_logger(trt: Any, log: EngineLog) -> Any:

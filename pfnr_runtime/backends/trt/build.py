@@ -14,7 +14,7 @@ from math import prod
 from typing import Any
 
 from pfnr_runtime.artifact.contract import EMBEDDING_NAME, INPUT_NAME
-from pfnr_runtime.backends.trt.api import Library
+from pfnr_runtime.backends.trt.api import EngineLibrary
 from pfnr_runtime.backends.trt.progress import BuildProgress
 from pfnr_runtime.errors import BackendError, UsageError
 from pfnr_runtime.video.record import MAX_FRAMES
@@ -86,7 +86,7 @@ class BuiltEngine:
 
 
 def build_engine(
-    library: Library,
+    library: EngineLibrary,
     artifact: bytes,
     name: str,
     options: BuildOptions,
@@ -134,7 +134,7 @@ def build_engine(
     return BuiltEngine(bytes(memory), time.perf_counter() - start, measured)
 
 
-def _create(library: Library, kind: Any, name: str) -> Any:
+def _create(library: EngineLibrary, kind: Any, name: str) -> Any:
     try:
         made = kind(library.logger)
     except Exception as error:  # the bindings raise different types in different versions
@@ -143,7 +143,7 @@ def _create(library: Library, kind: Any, name: str) -> Any:
     return made
 
 
-def _add_profiles(library: Library, builder: Any, network: Any, config: Any, options: BuildOptions) -> None:
+def _add_profiles(library: EngineLibrary, builder: Any, network: Any, config: Any, options: BuildOptions) -> None:
     for wanted in batch_profiles(options.max_batch):
         profile = builder.create_optimization_profile()
         for i in range(network.num_inputs):
@@ -160,7 +160,7 @@ def _add_profiles(library: Library, builder: Any, network: Any, config: Any, opt
             raise BackendError(f"{library} refuses a profile of {wanted}: {library.log.reason()}")
 
 
-def _set_targets(library: Library, config: Any, targets: tuple[str, ...]) -> None:
+def _set_targets(library: EngineLibrary, config: Any, targets: tuple[str, ...]) -> None:
     if not targets:
         return
     trt = library.trt

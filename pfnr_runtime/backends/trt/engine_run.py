@@ -12,7 +12,7 @@ from pfnr_runtime.artifact.masked_weights import MaskedWeights
 from pfnr_runtime.artifact.open import ArtifactFile
 from pfnr_runtime.artifact.sidecar import Sidecar
 from pfnr_runtime.backends.device.cuda import Device
-from pfnr_runtime.backends.trt.api import Library
+from pfnr_runtime.backends.trt.api import EngineLibrary
 from pfnr_runtime.backends.trt.build import batch_profiles
 from pfnr_runtime.backends.trt.decode_loop import DecodeLoop
 from pfnr_runtime.backends.trt.engine_step import EngineStep
@@ -28,7 +28,7 @@ class EngineRun:
 
     def __init__(
         self,
-        library: Library,
+        library: EngineLibrary,
         device: Device,
         engine: Any,
         artifact: ArtifactFile,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pfnr_runtime.artifact.contract import FRAME_INDEX, OUTPUT_NAME, ArtifactInput
 from pfnr_runtime.backends.device.cuda import Device
-from pfnr_runtime.backends.trt.api import Library
+from pfnr_runtime.backends.trt.api import EngineLibrary
 from pfnr_runtime.backends.trt.build import BatchProfile, profile_for
 from pfnr_runtime.errors import BackendError
 
@@ -25,7 +25,7 @@ class EngineStep:
 
     def __init__(
         self,
-        library: Library,
+        library: EngineLibrary,
         device: Device,
         engine: Any,
         profiles: tuple[BatchProfile, ...],

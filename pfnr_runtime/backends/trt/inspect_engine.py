@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pfnr_runtime.artifact.onnx.file import OnnxSummary
-from pfnr_runtime.backends.trt.api import Library
+from pfnr_runtime.backends.trt.api import EngineLibrary
 from pfnr_runtime.errors import BackendError
 
 # Types whose presence or absence says at what precision an engine computes, and how inspectors write them.
@@ -44,7 +44,7 @@ class EngineTypes:
         return f"{self.layers} layers in {', '.join(sorted(self.types)) or 'types that the inspector hides'}"
 
 
-def inspect_engine(library: Library, engine: Any) -> EngineTypes:
+def inspect_engine(library: EngineLibrary, engine: Any) -> EngineTypes:
     """The types of a deserialised engine; a BackendError if the inspector's answer cannot be read."""
     inspector = engine.create_engine_inspector()
     text = inspector.get_engine_information(library.trt.LayerInformationFormat.JSON)

@@ -11,7 +11,7 @@ from typing import Any
 from pfnr_runtime.artifact.lifted_graph import SharedWeight, lift
 from pfnr_runtime.artifact.open import ArtifactFile
 from pfnr_runtime.backends.device.cuda import Device, DeviceInfo, device_missing, open_device
-from pfnr_runtime.backends.trt.api import FLAVOURS, Library, load_library, missing
+from pfnr_runtime.backends.trt.api import FLAVOURS, EngineLibrary, load_library, missing
 from pfnr_runtime.backends.trt.build import BuildOptions, build_engine
 from pfnr_runtime.backends.trt.engine_cache import EngineCache
 from pfnr_runtime.backends.trt.engine_run import EngineRun
@@ -21,7 +21,7 @@ from pfnr_runtime.errors import BackendError, UsageError
 
 
 @dataclass(frozen=True)
-class Engine:
+class ObtainedEngine:
     """A deserialised engine.
 
     - types: what its inspector shows.
@@ -42,7 +42,7 @@ class Engine:
     weights: tuple[SharedWeight, ...]
 
 
-def choose_flavour(name: str) -> tuple[Library, Device]:
+def choose_flavour(name: str) -> tuple[EngineLibrary, Device]:
     """The engine library called `name`, or the first that works for 'auto', and the device it builds for.
 
     A UsageError for another name; a BackendError says why each does not work, and what to install.
@@ -63,12 +63,14 @@ def choose_flavour(name: str) -> tuple[Library, Device]:
     raise BackendError(f"no engine can be built here ({'; '.join(reasons)})")
 
 
-def engine_key(library: Library, info: DeviceInfo, artifact_sha256: str, options: BuildOptions) -> dict[str, Any]:
+def engine_key(
+    library: EngineLibrary, info: DeviceInfo, artifact_sha256: str, options: BuildOptions
+) -> dict[str, Any]:
     """Everything an engine depends on, as plain JSON types."""
     return {"artifact": artifact_sha256, "options": options.to_json(), **device_key(library, info)}
 
 
-def device_key(library: Library, info: DeviceInfo) -> dict[str, Any]:
+def device_key(library: EngineLibrary, info: DeviceInfo) -> dict[str, Any]:
     """The part of the key that all engines of one library on one device share."""
     return {
         "library": library.flavour.name,
@@ -81,14 +83,14 @@ def device_key(library: Library, info: DeviceInfo) -> dict[str, Any]:
 
 
 def obtain_engine(
-    library: Library,
+    library: EngineLibrary,
     device: Device,
     artifact: ArtifactFile,
     options: BuildOptions,
     *,
     cache: EngineCache | None = None,
     report: Callable[[str], None] = lambda line: None,
-) -> Engine:
+) -> ObtainedEngine:
     """The artifact's engine for this device. report: gets the lines a person should see.
 
     A fresh engine whose types are not the graph's is refused and not kept, and so is one whose frames are not
@@ -120,10 +122,10 @@ def obtain_engine(
     check_types(types, artifact.summary, tf32=options.tf32, name=str(artifact.path))
     seconds, golden = entry.notes.get("seconds"), str(entry.notes.get("golden", ""))
     seconds = seconds if isinstance(seconds, float) else math.nan
-    return Engine(engine, types, entry.path, len(entry.data), seconds, entry.fresh, golden, weights)
+    return ObtainedEngine(engine, types, entry.path, len(entry.data), seconds, entry.fresh, golden, weights)
 
 
-def deserialise(library: Library, data: bytes) -> Any:
+def deserialise(library: EngineLibrary, data: bytes) -> Any:
     """The engine in `data`, which must come from the cache or the builder; None if the library refuses it."""
     library.log.clear()
     runtime = library.trt.Runtime(library.logger)
@@ -139,7 +141,7 @@ def _model(artifact: ArtifactFile) -> tuple[bytes | None, tuple[SharedWeight, ..
 
 
 def _build(
-    library: Library,
+    library: EngineLibrary,
     device: Device,
     artifact: ArtifactFile,
     model: bytes,

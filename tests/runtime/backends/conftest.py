@@ -14,7 +14,7 @@ from helpers.stand_in_trt import StandInTensorRt
 from pfnr_export.shared.build import SharedOptions
 from pfnr_export.shared.export_shared import export_shared
 from pfnr_runtime.backends.trt import api, backend
-from pfnr_runtime.backends.trt.api import TENSORRT, EngineLog, Library
+from pfnr_runtime.backends.trt.api import TENSORRT, EngineLibrary, EngineLog
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def device() -> StandInDevice:
 def trt(device: StandInDevice, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StandInTensorRt]:
     module: Any = StandInTensorRt(device)
     log = EngineLog()
-    library = Library(module, TENSORRT, module.__version__, log, api._make_logger(module, log))
+    library = EngineLibrary(module, TENSORRT, module.__version__, log, api._make_logger(module, log))
     monkeypatch.setattr(backend, "load_library", lambda flavour: library)
     monkeypatch.setattr(backend, "open_device", lambda: device)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -26,7 +26,7 @@ from pfnr_export.shared.build import SharedOptions
 from pfnr_export.shared.export_shared import export_shared
 from pfnr_runtime import VideoDecoder
 from pfnr_runtime.artifact.open import open_artifact
-from pfnr_runtime.backends.trt.api import TENSORRT, Library
+from pfnr_runtime.backends.trt.api import TENSORRT, EngineLibrary
 from pfnr_runtime.backends.trt.backend import TensorRtBackend
 from pfnr_runtime.backends.trt.engine_cache import default_folder
 from pfnr_runtime.errors import ArtifactError, BackendError
@@ -138,7 +138,7 @@ def test_an_engine_that_the_library_no_longer_loads_is_built_again(trt: StandInT
 
     real, seen = obtain.deserialise, []
 
-    def once(library: Library, data: bytes) -> Any:
+    def once(library: EngineLibrary, data: bytes) -> Any:
         seen.append(data)
         return None if len(seen) == 1 else real(library, data)
 

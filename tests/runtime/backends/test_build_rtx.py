@@ -16,7 +16,7 @@ from pfnr_export.shared.build import SharedOptions
 from pfnr_export.shared.export_shared import export_shared
 from pfnr_runtime.artifact.lifted_graph import lift
 from pfnr_runtime.artifact.open import SharedFile, examine_artifact
-from pfnr_runtime.backends.trt.api import TENSORRT_RTX, Library, load_library
+from pfnr_runtime.backends.trt.api import TENSORRT_RTX, EngineLibrary, load_library
 from pfnr_runtime.backends.trt.build import (
     BatchProfile,
     BuildOptions,
@@ -31,13 +31,13 @@ TARGETS = ("SM86", "SM120")
 
 
 @pytest.fixture(scope="module")
-def library() -> Library:
+def library() -> EngineLibrary:
     pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed: pip install 'pfnr[rtx]'")
     return load_library(TENSORRT_RTX)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_artifact_builds(library: Library, kind: str) -> None:
+def test_every_kind_of_artifact_builds(library: EngineLibrary, kind: str) -> None:
     data = serialise(KINDS[kind](small_config()))
     lines: list[str] = []
     for options in (BuildOptions(targets=TARGETS), BuildOptions(max_batch=4, targets=TARGETS)):
@@ -48,7 +48,7 @@ def test_every_kind_of_artifact_builds(library: Library, kind: str) -> None:
     assert "building an engine with TensorRT-RTX" in lines[0]
 
 
-def test_a_shared_graph_builds_with_its_masks_taken_out(library: Library, tmp_path: Path) -> None:
+def test_a_shared_graph_builds_with_its_masks_taken_out(library: EngineLibrary, tmp_path: Path) -> None:
     export_shared(made_library(small_config(), 2, frames=3), [0, 1], tmp_path / "library.onnx", SharedOptions())
     graph = examine_artifact(tmp_path / "library.onnx")
     assert isinstance(graph, SharedFile)
@@ -56,19 +56,19 @@ def test_a_shared_graph_builds_with_its_masks_taken_out(library: Library, tmp_pa
     assert len(built.data) > 1000
 
 
-def test_a_graph_that_the_library_refuses_is_one_line(library: Library) -> None:
+def test_a_graph_that_the_library_refuses_is_one_line(library: EngineLibrary) -> None:
     with pytest.raises(BackendError, match=r"bad\.onnx: TensorRT-RTX .* cannot read it") as caught:
         build_engine(library, b"no model at all", "bad.onnx", BuildOptions(targets=TARGETS))
     assert "\n" not in str(caught.value)
 
 
-def test_unknown_targets_list_the_known_ones(library: Library) -> None:
+def test_unknown_targets_list_the_known_ones(library: EngineLibrary) -> None:
     data = serialise(KINDS["video fp32 matmul"](small_config()))
     with pytest.raises(UsageError, match=r"knows no SM87; choose .*SM86"):
         build_engine(library, data, "v.onnx", BuildOptions(targets=("SM87",)))
 
 
-def test_a_build_can_be_interrupted(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_can_be_interrupted(library: EngineLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C arrives in the thread that waits; the library is asked to stop, and does, at its next step."""
     from pfnr_runtime.backends.trt import build as module
 

@@ -94,7 +94,7 @@ def test_tf32_is_refused_unless_asked_for() -> None:
     check_types(found, summary("float32"), tf32=True, name="v.onnx")
 
 
-class Library:
+class EngineLibrary:
     """Just what `inspect_engine` takes of a library."""
 
     class trt:  # noqa: N801
@@ -121,13 +121,13 @@ class Engine:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"Layers": 3}', "null"])
 def test_an_unreadable_answer_is_an_error(text: str) -> None:
-    library: Any = Library()
+    library: Any = EngineLibrary()
     with pytest.raises(BackendError, match="TensorRT 0: its engine inspector gave no readable answer"):
         inspect_engine(library, Engine(text))
 
 
 def test_a_readable_answer_is_summed_up() -> None:
-    library: Any = Library()
+    library: Any = EngineLibrary()
     found = inspect_engine(library, Engine(json.dumps({"Layers": [layer("Half"), layer("Float")]})))
     assert found == EngineTypes(2, frozenset({"float16", "float32"}))
     assert str(found) == "2 layers in float16, float32"

@@ -35,7 +35,7 @@ class _Job:
     future: Future[Decoded]
 
 
-class DecodeThread:
+class DecodeQueue:
     """Decodes requested frames, one at a time; a context manager.
 
     decode(session, index): returns a frame; called by this thread only. clock: seconds, monotonic.
@@ -92,7 +92,7 @@ class DecodeThread:
         while self._waiting:
             self._waiting.popleft().future.cancel()
 
-    def __enter__(self) -> DecodeThread:
+    def __enter__(self) -> DecodeQueue:
         self._thread.start()
         return self
 

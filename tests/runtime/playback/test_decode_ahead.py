@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pfnr_runtime.errors import ArtifactError, BackendError, CancelledError
-from pfnr_runtime.playback.decode_thread import DecodeThread
+from pfnr_runtime.playback.decode_ahead import DecodeAhead
 from pfnr_runtime.playback.playback import Playback
 from pfnr_runtime.playback.player import Player
 from pfnr_runtime.playback.screen import NoScreen
@@ -64,7 +64,7 @@ class Bell:
 def test_it_decodes_ahead_up_to_its_capacity_and_no_further() -> None:
     source, bell = Source(), Bell()
     player = Player({0: video()}, 0)
-    with DecodeThread(source, player, bell, capacity=3) as thread:
+    with DecodeAhead(source, player, bell, capacity=3) as thread:
         source.gate.release(10)
         bell.wait(3)
         with thread.lock:
@@ -82,7 +82,7 @@ def test_it_decodes_ahead_up_to_its_capacity_and_no_further() -> None:
 def test_frames_of_a_place_that_was_left_are_not_shown() -> None:
     source, bell = Source(), Bell()
     player = Player({0: video()}, 0)
-    with DecodeThread(source, player, bell, capacity=2) as thread:
+    with DecodeAhead(source, player, bell, capacity=2) as thread:
         source.gate.release(1)
         bell.wait()
         with thread.lock:  # frame 0 is ready, frame 1 is under way
@@ -101,7 +101,7 @@ def test_a_frame_of_a_place_that_was_left_is_given_up_half_way() -> None:
     source, bell = Source(), Bell()
     source.stoppable = True
     player = Player({0: video()}, 0)
-    with DecodeThread(source, player, bell, capacity=2) as thread:
+    with DecodeAhead(source, player, bell, capacity=2) as thread:
         source.gate.release(1)
         bell.wait()
         with thread.lock:  # frame 0 is ready, frame 1 is under way
@@ -122,7 +122,7 @@ def test_a_frame_of_a_place_that_was_left_is_given_up_half_way() -> None:
 def test_a_decode_that_fails_is_handed_over_once_and_the_thread_rests() -> None:
     source, bell = Source(), Bell()
     source.broken[0] = BackendError("out of memory")
-    with DecodeThread(source, Player({0: video()}, 0), bell) as thread:
+    with DecodeAhead(source, Player({0: video()}, 0), bell) as thread:
         source.gate.release(10)
         bell.wait()
         failure = thread.failure()

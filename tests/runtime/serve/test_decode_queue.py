@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from pfnr_runtime.serve.decode_thread import PATIENCE_SECONDS, STUCK_SECONDS, DecodeThread
+from pfnr_runtime.serve.decode_queue import PATIENCE_SECONDS, STUCK_SECONDS, DecodeQueue
 from pfnr_runtime.video.frames import Frame
 
 
@@ -37,13 +37,13 @@ def gated() -> Gated:
 
 
 @pytest.fixture
-def thread(gated: Gated) -> Iterator[DecodeThread]:
-    with DecodeThread(gated.decode, clock=lambda: gated.now) as running:
+def thread(gated: Gated) -> Iterator[DecodeQueue]:
+    with DecodeQueue(gated.decode, clock=lambda: gated.now) as running:
         yield running
         gated.gate.set()
 
 
-def test_what_waits_for_the_session_at_hand_goes_first(gated: Gated, thread: DecodeThread) -> None:
+def test_what_waits_for_the_session_at_hand_goes_first(gated: Gated, thread: DecodeQueue) -> None:
     thread.submit(0, 0)
     gated.begun.wait(30)
     waiting = [thread.submit(session, index) for session, index in ((1, 1), (0, 2), (1, 3), (0, 4))]
@@ -53,7 +53,7 @@ def test_what_waits_for_the_session_at_hand_goes_first(gated: Gated, thread: Dec
     assert gated.order == [(0, 0), (0, 2), (0, 4), (1, 1), (1, 3)]
 
 
-def test_but_nobody_waits_for_long(gated: Gated, thread: DecodeThread) -> None:
+def test_but_nobody_waits_for_long(gated: Gated, thread: DecodeQueue) -> None:
     thread.submit(0, 0)
     gated.begun.wait(30)
     waiting = [thread.submit(1, 1)]
@@ -65,7 +65,7 @@ def test_but_nobody_waits_for_long(gated: Gated, thread: DecodeThread) -> None:
     assert gated.order == [(0, 0), (1, 1), (1, 3), (0, 2)]
 
 
-def test_what_is_cancelled_is_not_decoded_and_errors_are_their_callers(gated: Gated, thread: DecodeThread) -> None:
+def test_what_is_cancelled_is_not_decoded_and_errors_are_their_callers(gated: Gated, thread: DecodeQueue) -> None:
     thread.submit(0, 0)
     gated.begun.wait(30)
     dropped, failing, last = thread.submit(0, 1), thread.submit(0, 13), thread.submit(0, 2)
@@ -80,7 +80,7 @@ def test_what_is_cancelled_is_not_decoded_and_errors_are_their_callers(gated: Ga
     assert (found["decoded"], found["failed"], found["waiting"]) == (2, 1, 0)
 
 
-def test_a_decode_that_never_ends_is_not_healthy(gated: Gated, thread: DecodeThread) -> None:
+def test_a_decode_that_never_ends_is_not_healthy(gated: Gated, thread: DecodeQueue) -> None:
     assert thread.healthy
     thread.submit(0, 0)
     gated.begun.wait(30)
@@ -93,7 +93,7 @@ def test_a_decode_that_never_ends_is_not_healthy(gated: Gated, thread: DecodeThr
 
 
 def test_closing_cancels_what_waits(gated: Gated) -> None:
-    with DecodeThread(gated.decode) as thread:
+    with DecodeQueue(gated.decode) as thread:
         running = thread.submit(0, 0)
         gated.begun.wait(30)
         waiting = thread.submit(0, 1)

@@ -44,7 +44,7 @@ class Failure:
     error: BaseException
 
 
-class DecodeThread:
+class DecodeAhead:
     """Decodes ahead of the screen, at most `capacity` frames, until `close`; a context manager.
 
     lock guards the player: hold it for every use of the player, and call `notify` after a command. wake: called,
@@ -114,7 +114,7 @@ class DecodeThread:
         if self._thread.is_alive():
             self._thread.join()
 
-    def __enter__(self) -> DecodeThread:
+    def __enter__(self) -> DecodeAhead:
         self._thread.start()
         return self
 
