@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pfnr_runtime.errors import LibraryError
-from pfnr_runtime.system.part_file import write_atomically
 from pfnr_runtime.system.messages import say
+from pfnr_runtime.system.part_file import write_atomically
 from pfnr_runtime.system.progress import SILENT, Progress
 from pfnr_train.library.file import read_library
 from pfnr_train.machine.execution import DEFAULT, Execution
