@@ -19,10 +19,6 @@ def image(request: pytest.FixtureRequest) -> Image:
     return read(request.param)
 
 
-def test_there_is_an_image_for_every_kind_of_machine() -> None:
-    assert NAMES == ["cpu", "gpu", "jetpack6", "jetpack7"]
-
-
 def test_both_stages_start_from_one_pinned_base(image: Image) -> None:
     base = image.arguments["BASE_IMAGE"]
     assert image.build.base == "${BASE_IMAGE} AS build"
@@ -32,34 +28,24 @@ def test_both_stages_start_from_one_pinned_base(image: Image) -> None:
 
 
 def test_it_runs_as_an_ordinary_user_by_number(image: Image) -> None:
-    assert image.final.value("USER") == "10001:10001"
+    user, group = image.final.value("USER").split(":")
+    assert int(user) >= 1000
     (made,) = image.final.values("RUN")
-    assert "groupadd --gid 10001" in made
-    assert "useradd --uid 10001" in made
+    assert f"groupadd --gid {group} " in made
+    assert f"useradd --uid {user} " in made
     after = [name for name, _ in image.final.steps]
     assert "RUN" not in after[after.index("USER") :]
     assert "COPY" not in after[after.index("USER") :]
 
 
 def test_only_the_environment_leaves_the_build_stage(image: Image) -> None:
-    assert image.final.values("COPY") == ["--from=build /opt/pfnr /opt/pfnr"]
-    assert image.build.pairs("ENV")["VIRTUAL_ENV"] == "/opt/pfnr"
+    folder = image.build.pairs("ENV")["VIRTUAL_ENV"]
+    assert image.final.values("COPY") == [f"--from=build {folder} {folder}"]
+    assert image.final.pairs("ENV")["PATH"].split(":")[0] == f"{folder}/bin"
 
 
-def test_no_caches_are_left(image: Image) -> None:
-    assert image.build.pairs("ENV")["PIP_NO_CACHE_DIR"] == "1"
-    for stage in (image.build, image.final):
-        assert stage.pairs("ENV")["PYTHONDONTWRITEBYTECODE"] == "1"
-        for run in stage.values("RUN"):
-            if "apt-get" in run:
-                assert "--no-install-recommends" in run
-                assert run.endswith("rm -rf /var/lib/apt/lists/*")
-
-
-def test_labels_say_what_it_is(image: Image) -> None:
+def test_version_and_licence_are_the_projects(image: Image) -> None:
     labels = image.final.pairs("LABEL")
-    keys = ("title", "description", "version", "revision", "licenses", "base.name")
-    assert set(labels) == {f"org.opencontainers.image.{key}" for key in keys}
     project = (ROOT / "pyproject.toml").read_text()
     assert f'version = "{dict(a.split("=") for a in image.final.values("ARG") if "=" in a)["VERSION"]}"' in project
     assert f'license = "{labels["org.opencontainers.image.licenses"]}"' in project

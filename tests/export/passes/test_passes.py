@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers.libraries import fourier_config, small_config
 from helpers.networks import networks, random_session
-from hypothesis import given, settings
+from hypothesis import HealthCheck, assume, given, settings
 
 from pfnr_export.layers import Conv, Decoder, Head, Linear, PixelShuffle, Relu, Silu, Table
 from pfnr_export.lowerings import LOWERINGS
@@ -28,7 +28,7 @@ def kinds(decoder: Decoder) -> list[type]:
 
 
 @pytest.mark.parametrize("name", PASSES)
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much])
 @given(config=networks())
 def test_a_pass_leaves_every_frame_as_it_was(name: str, config: ModelConfig) -> None:
     before = decoder_of(config)
@@ -37,10 +37,11 @@ def test_a_pass_leaves_every_frame_as_it_was(name: str, config: ModelConfig) -> 
     untouched = list(before.named_children())
     after = PASSES[name](before)
     assert list(before.named_children()) == untouched, "a pass changed the decoder it was given"
-    if after is not None:
-        torch.testing.assert_close(after(FRAMES), before(FRAMES), atol=1e-12, rtol=0)
-        again = PASSES[name](after)
-        assert name == "stem-hidden-table" or again is None
+    assume(after is not None)  # a pass that applied to none of the examples would fail the test
+    assert after is not None
+    torch.testing.assert_close(after(FRAMES), before(FRAMES), atol=1e-12, rtol=0)
+    again = PASSES[name](after)
+    assert name == "stem-hidden-table" or again is None
 
 
 def test_passes_are_named_in_the_order_they_ran() -> None:

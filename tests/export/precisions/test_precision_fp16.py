@@ -42,6 +42,9 @@ def test_no_node_mixes_types(changes: dict[str, object]) -> None:
 def test_convolutions_are_half_and_table_fourier_block_and_output_are_not(changes: dict[str, object]) -> None:
     model = FP16.convert(subject(**changes)).model
     types = types_of(model)
+    operators = {node.op_type for node in model.graph.node}
+    assert "Conv" in operators
+    assert "Gather" in operators
     for node in model.graph.node:
         kinds = {types[name] for name in (*node.input, *node.output)} & set(FLOATS)
         if node.op_type in ("Conv", "Gemm"):

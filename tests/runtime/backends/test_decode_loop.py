@@ -12,7 +12,6 @@ from helpers.stand_in_device import StandInDevice, StandInEngine
 from numpy.typing import NDArray
 
 from pfnr_runtime.backends.trt.decode_loop import DecodeLoop
-from pfnr_runtime.backends.trt.step_graphs import IN_USE
 from pfnr_runtime.errors import BackendError
 
 SHAPE = (4, 6, 3)
@@ -129,7 +128,7 @@ def test_steps_are_recorded_once_for_each_set_of_buffers_and_then_launched() -> 
     # One plain run, and one recording for each of the two sets of buffers; the rest are launches of those.
     assert len(engine.runs) == 3
     assert device.history.count("graph") > 0
-    assert loop.note == IN_USE
+    assert loop.note == "one CUDA graph a step"
 
 
 def test_another_batch_size_in_a_profile_is_recorded_anew() -> None:

@@ -7,7 +7,7 @@ from time import perf_counter
 
 import pytest
 
-from pfnr_runtime.bench.energy import NONE, Counter, EnergyRecorder, Sensor, find_counters, find_sensors, missing
+from pfnr_runtime.bench.energy import Counter, EnergyRecorder, Sensor, find_counters, find_sensors, missing
 
 
 def write(root: Path, files: dict[str, object]) -> Path:
@@ -86,8 +86,8 @@ def test_nothing_is_guessed(tmp_path: Path) -> None:
     with EnergyRecorder((), ()) as energy:
         pass
     assert energy.joules == {}
-    assert energy.to_json(3)["missing"].startswith(NONE)
-    assert missing(tmp_path) == NONE
+    assert energy.to_json(3)["missing"].startswith("not reported by this machine")
+    assert missing(tmp_path) == "not reported by this machine"
 
 
 def test_a_counter_that_only_root_may_read_is_named(processor: Path) -> None:

@@ -14,7 +14,7 @@ from pfnr_runtime.artifact.open import open_artifact
 from pfnr_runtime.artifact.parity import rule_for
 from pfnr_runtime.backends import onnxruntime_cpu
 from pfnr_runtime.doctor import trial
-from pfnr_runtime.doctor.trial import ARTIFACT, FAILED, GOLDEN, MISSING, RIGHT, WRONG, try_engine
+from pfnr_runtime.doctor.trial import ARTIFACT, GOLDEN, try_engine
 from pfnr_runtime.errors import BackendError
 from pfnr_train.model.decode import decode_all
 
@@ -42,7 +42,7 @@ def test_both_files_are_small() -> None:
 
 def test_a_right_engine_is_right() -> None:
     found = try_engine(CPU)
-    assert found.state == RIGHT
+    assert found.state == "right"
     assert found.report is not None
     assert found.report.passed
     assert "6 frames of 64×36" in found.text
@@ -54,20 +54,20 @@ def test_an_engine_that_decodes_wrongly_is_told_apart_from_one_that_does_not_run
     right = onnxruntime_cpu.OnnxRuntimeCpu._decode_impl
     monkeypatch.setattr(onnxruntime_cpu.OnnxRuntimeCpu, "_decode_impl", lambda self, i: right(self, i) ^ 2)
     found = try_engine(CPU)
-    assert found.state == WRONG
+    assert found.state == "wrong"
     assert "frames break the rule" in found.text
 
     def fails(self: object, indices: object) -> None:
         raise BackendError("the device went away")
 
     monkeypatch.setattr(onnxruntime_cpu.OnnxRuntimeCpu, "_decode_impl", fails)
-    assert try_engine(CPU) == trial.Trial(CPU.name, FAILED, "the device went away")
+    assert try_engine(CPU) == trial.Trial(CPU.name, "failed", "the device went away")
 
 
 def test_what_is_not_here_says_what_would_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     found = try_engine(CPU)
-    assert found.state == MISSING
+    assert found.state == "missing"
     assert "pip install 'pfnr[ort]'" in found.text
 
 
