@@ -129,7 +129,8 @@ def add(
         before = read_library(library) if library.exists() else None
         chosen = choose_recipe(fitting_recipe(recipe, before), **changes)
         source = probe(clip, stream=stream)
-        config = model_config(model, before.config if before else None, wanted, (source.width, source.height))
+        network, shown = before.config if before else None, (source.width, source.height)
+        config = model_config(model, network, wanted, shown, chosen.values)
         taken = read_clip(clip, span, config.size, stream=stream, tolerate_damage=tolerate_damage)
         for line in (taken.fit.sentence(), *taken.info.notes):
             say(f"{taken.info.path.name}: {line}")

@@ -21,15 +21,24 @@ class ModelOptions:
 
 
 def model_config(
-    options: ModelOptions, library: ModelConfig | None, size: tuple[int, int] | None, clip_size: tuple[int, int]
+    options: ModelOptions,
+    library: ModelConfig | None,
+    size: tuple[int, int] | None,
+    clip_size: tuple[int, int],
+    values: str = "coded",
 ) -> ModelConfig:
-    """The network to train in. library: the network of the library there is, if any. sizes: (width, height).
+    """The network to train in.
 
-    A library keeps its network, so a UsageError says so when an option asks for a different one.
+    library: the network of the library there is, if any.
+    size, clip_size: (width, height) asked for, and of the clip.
+    values: what its sessions keep, a kind of `pfnr_train.library.values`.
+
+    A UsageError for a canvas network with values other than coded ones. A library keeps its network, so one says
+    so when an option asks for a different one.
     """
     if library is None:
-        return _new_config(options, *(size or clip_size))
-    config = library
+        return _fitting(_new_config(options, *(size or clip_size), values), values)
+    config = _fitting(library, values)
     if size is not None and size != config.size:
         raise UsageError(
             f"--size {size[0]}x{size[1]}: this library's frames are {config.size[0]}x{config.size[1]}; leave "
@@ -37,19 +46,30 @@ def model_config(
         )
     given = {name: value for name, value in asdict(options).items() if value is not None}
     if given:
-        asked = _new_config(options, *config.size) if "preset" in given else _adjust(config, options)
+        asked = _new_config(options, *config.size, values) if "preset" in given else _adjust(config, options)
         if asked != config:
             flags = ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in given.items())
             raise UsageError(f"{flags} asks for another network than this library has; start another library")
     return config
 
 
-def _new_config(options: ModelOptions, width: int, height: int) -> ModelConfig:
-    return _adjust(preset_config(options.preset or default_preset(width, height), width, height), options)
+def _new_config(options: ModelOptions, width: int, height: int, values: str) -> ModelConfig:
+    preset = options.preset or default_preset(options, width, height, values)
+    return _adjust(preset_config(preset, width, height), options)
 
 
-def default_preset(width: int, height: int) -> str:
-    """`s` up to 640×360, `m` above."""
+def _fitting(config: ModelConfig, values: str) -> ModelConfig:
+    if config.canvas is not None and values != "coded":
+        raise UsageError(
+            f"a canvas network keeps coded values, not {values} ones: use the default recipe, or another preset"
+        )
+    return config
+
+
+def default_preset(options: ModelOptions, width: int, height: int, values: str) -> str:
+    """`canvas` for coded values; where a Fourier block is asked for or shared, `s` up to 640×360, `m` above."""
+    if values == "coded" and options.fourier in (None, "none") and options.fourier_block is None:
+        return "canvas"
     return "s" if width * height <= 640 * 360 else "m"
 
 

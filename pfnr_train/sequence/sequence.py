@@ -144,13 +144,14 @@ def _sequence(document: Mapping[str, Any]) -> VideoSequence:
     names = [video.name for video in parsed]
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise UsageError(f"two videos are called {', '.join(twice)}; every session needs a name of its own")
+    recipe = _recipe(document.get("recipe", {}))
     return VideoSequence(
         name,
         size,
         scaling,
         tuple(_below(_text(folder, "folders"), "folders") for folder in folders),
-        model_config(options, None, size, size),
-        _recipe(document.get("recipe", {})),
+        model_config(options, None, size, size, recipe.values),
+        recipe,
         parsed,
     )
 

@@ -12,6 +12,7 @@ from pfnr_runtime.errors import UsageError
 from pfnr_runtime.video.time_table import cosine_table
 from pfnr_train.model.canvas import LATENTS, PANNED, PATH, STILL, CanvasConfig, CanvasNetwork, window
 from pfnr_train.model.config import ModelConfig, preset_config
+from pfnr_train.model.options import ModelOptions, model_config
 from pfnr_train.session.motion import camera_path, path_weights
 
 
@@ -106,3 +107,12 @@ def test_the_names_are_those_of_the_tensors() -> None:
     shapes = preset_config("canvas", 320, 180).tensor_shapes()
     assert {LATENTS, STILL, PANNED, PATH} <= shapes.keys()
     assert shapes[PANNED] == (4, 90 + 48, 160 + 160)
+
+
+def test_it_is_what_a_new_library_of_coded_values_has_and_no_other() -> None:
+    chosen = model_config(ModelOptions(), None, None, (320, 180))
+    assert chosen == preset_config("canvas", 320, 180)
+    assert model_config(ModelOptions(), None, None, (320, 180), "shared").canvas is None
+    assert model_config(ModelOptions(fourier="add"), None, None, (320, 180)).fourier is not None
+    with pytest.raises(UsageError, match="a canvas network keeps coded values, not shared ones"):
+        model_config(ModelOptions(), chosen, None, (320, 180), "shared")
