@@ -68,7 +68,8 @@ def _fitting(config: ModelConfig, values: str) -> ModelConfig:
 
 def default_preset(options: ModelOptions, width: int, height: int, values: str) -> str:
     """`canvas` for coded values; where a Fourier block is asked for or shared, `s` up to 640×360, `m` above."""
-    if values == "coded" and options.fourier in (None, "none") and options.fourier_block is None:
+    asked = (options.fourier_block, options.fourier_channels, options.placement)
+    if values == "coded" and options.fourier in (None, "none") and asked == (None, None, None):
         return "canvas"
     return "s" if width * height <= 640 * 360 else "m"
 
