@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-# From 1.32 on, ONNX Runtime's wheels report usage to their maker and keep a device number in ~/.cache unless this
-# is set before they are loaded. Nobody who plays a video here has agreed to that; who sets it to 0 has.
+# From 1.32 on, ONNX Runtime's wheels send telemetry and keep a device ID in ~/.cache unless this is set before
+# they are loaded. Users have not agreed to that; setting it to 0 opts in.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import the public names at their first use: `import pfnr_runtime` alone loads nothing heavy."""
+    """Import public names at first use: `import pfnr_runtime` alone loads nothing heavy."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib

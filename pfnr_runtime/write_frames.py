@@ -11,7 +11,7 @@ from pfnr_runtime.video.frames import FrameBatch
 
 
 class FrameBatches(Protocol):
-    """What gives frames: a `VideoDecoder`, or one slowed down."""
+    """A source of frames: a `VideoDecoder`, or one slowed down."""
 
     def iter(self, frames: Iterable[int], *, batch_size: int | None = None) -> Iterator[FrameBatch]: ...
 
@@ -24,7 +24,7 @@ def write_frames(
     batch: int | None = None,
     progress: Progress = SILENT,
 ) -> None:
-    """Decode `frames` in their order, `batch` at a time (the engine's choice by default), and write each."""
+    """Decode `frames` in order, `batch` at a time (by default the engine's choice), and write each."""
     progress.stage("decoding", len(frames))
     for part in decoder.iter(frames, batch_size=batch):
         for frame in part:

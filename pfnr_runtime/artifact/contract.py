@@ -5,7 +5,7 @@ keys; the runtime reads it before any engine sees the file. Nothing in it depend
 sessions, on the machine or on the clock, so the same session and options always give the same bytes.
 
 There are two kinds of file. A per-video artifact carries an `ArtifactContract`. A shared graph carries a
-`SharedContract`, and takes what is a session's own as inputs; each of its sessions is a sidecar file with an
+`SharedContract`, and takes each session's data as inputs; each of its sessions is a sidecar file with an
 `ArtifactContract` of kind `session` (`pfnr_runtime.artifact.sidecar`).
 """
 
@@ -28,9 +28,9 @@ METADATA_KEY = "pfnr"
 FORMAT_VERSION = 1
 
 INPUT_NAME = "frame_index"  # int64 [B], each in [0, N)
-EMBEDDING_NAME = "time_embedding"  # float32 [B, 4·L], in its place where an artifact decodes any time
+EMBEDDING_NAME = "time_embedding"  # float32 [B, 4·L], instead of it where an artifact decodes any time
 OUTPUT_NAME = "frames"
-# What a shared graph adds to the name of a weight: its bool input, and the weight with the mask applied.
+# Suffixes in a shared graph of a weight's bool mask input and of the masked weight.
 MASK_SUFFIX = ".mask"
 MASKED_SUFFIX = ".masked"
 OUTPUT_KINDS = {
@@ -41,7 +41,7 @@ OUTPUT_KINDS = {
 
 @dataclass(frozen=True)
 class ArtifactInput:
-    """The input that says what to decode. row: its shape for one frame; the batch comes before it."""
+    """The input that selects what to decode. row: its shape for one frame, without the batch axis."""
 
     name: str
     dtype: str
@@ -61,7 +61,7 @@ def frame_shape(output: str, height: int, width: int) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class ArtifactContract:
-    """What one exported decoder is.
+    """Describes one exported decoder.
 
     - video: the video it decodes.
     - session: its index in the library it came from.
@@ -73,7 +73,7 @@ class ArtifactContract:
     - producer: who wrote the file.
     - precision_report: what a lower precision cost, as its exporter measured it (see
       `pfnr_runtime.artifact.parity`).
-    - time_embedding: where the artifact decodes any time of the video and not its whole frames alone.
+    - time_embedding: set where the artifact decodes any time of the video, not only whole frames.
     """
 
     video: VideoRecord
@@ -105,13 +105,15 @@ class ArtifactContract:
 
     @property
     def input(self) -> ArtifactInput:
-        """The input that says what to decode: frame numbers, or the time embedding itself."""
+        """The input that selects what to decode: frame numbers, or the time embedding."""
         if self.time_embedding is None:
             return FRAME_INDEX
         return ArtifactInput(EMBEDDING_NAME, "float32", (self.time_embedding.width,))
 
     def inputs_at(self, positions: NDArray[Any]) -> NDArray[Any]:
-        """That input for places in the video, int64 [B] or, where any time can be decoded, float64 [B]."""
+        """The values of that input for positions in the video, int64 [B] or, where any time can be decoded,
+        float64 [B].
+        """
         if self.time_embedding is None:
             return np.ascontiguousarray(positions, dtype=np.int64)
         return self.time_embedding.rows(positions, self.video.frames)
@@ -121,7 +123,7 @@ class ArtifactContract:
         value = asdict(self)
         value["video"] = self.video.to_json()
         value["passes"] = list(self.passes)
-        if self.time_embedding is None:  # absent from the usual artifact, whose bytes and readers are older
+        if self.time_embedding is None:  # absent from ordinary artifacts, for their bytes and readers predate it
             del value["time_embedding"]
         elif not self.time_embedding.coarse:  # likewise
             del value["time_embedding"]["coarse"]
@@ -150,13 +152,13 @@ class ArtifactContract:
 
 @dataclass(frozen=True)
 class SharedContract:
-    """What one shared graph is: the network of a whole library, for every session that has a sidecar.
+    """Describes one shared graph: the network of a whole library, for all sessions that have a sidecar.
 
     - width, height: of every frame.
     - output, precision, lowering, passes, producer: as in `ArtifactContract`.
-    - graph_sha256: `graph_digest` of the file's own graph.
-    - extends: digests of the graphs that the library had after fewer sessions, oldest first: whatever decodes with
-      one of those decodes alike with this one.
+    - graph_sha256: `graph_digest` of the file's graph.
+    - extends: digests of the graphs that the library had after fewer sessions, oldest first; sessions made for
+      those decode identically with this one.
     """
 
     width: int
@@ -183,7 +185,7 @@ class SharedContract:
         check_digests((self.graph_sha256, *self.extends))
 
     def serves(self, graph_sha256: str) -> bool:
-        """Whether a session exported for the graph of this digest decodes with this one."""
+        """Whether a session exported for the graph with this digest decodes with this one."""
         return graph_sha256 == self.graph_sha256 or graph_sha256 in self.extends
 
     def to_json(self) -> str:
@@ -209,8 +211,8 @@ def parse_contract(text: str) -> ArtifactContract | SharedContract:
 
 
 def graph_digest(ir_version: int, opset: int, graph: bytes | memoryview) -> str:
-    """The digest that names a shared graph, in hex: SHA-256 of the ONNX versions it is meant for and of the
-    graph message as it lies in the file, with every node, name and weight, but not the model's metadata.
+    """The digest that names a shared graph, in hex: SHA-256 of the ONNX versions and of the graph message as
+    stored in the file, with every node, name and weight, but not the model's metadata.
     """
     digest = hashlib.sha256(f"pfnr shared graph\nir {ir_version} opset {opset}\n".encode())
     digest.update(graph)
@@ -218,7 +220,7 @@ def graph_digest(ir_version: int, opset: int, graph: bytes | memoryview) -> str:
 
 
 def check_digests(digests: tuple[Any, ...]) -> None:
-    """A ValueError for anything that is not a SHA-256 in lower-case hex."""
+    """A ValueError for anything other than SHA-256 digests in lower-case hex."""
     for digest in digests:
         if not isinstance(digest, str) or re.fullmatch(r"[0-9a-f]{64}", digest) is None:
             raise ValueError(f"{str(digest)[:80]!r} is not a SHA-256 in hex")

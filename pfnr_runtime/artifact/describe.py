@@ -1,4 +1,4 @@
-"""What is in an artifact, as plain values for JSON and as lines for people. No engine takes part."""
+"""The contents of an artifact, as plain values for JSON and as lines to print; needs no engine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LISTED_TENSORS = 10
 
 @dataclass(frozen=True)
 class SessionEntry:
-    """A sidecar beside a shared graph. contract: of its session where it fits; problem: why not otherwise."""
+    """A sidecar next to a shared graph. contract: of its session, if it fits. problem: otherwise, why not."""
 
     session: int
     path: Path
@@ -30,7 +30,7 @@ class SessionEntry:
 
 
 def entries(graph: SharedFile) -> list[SessionEntry]:
-    """Every sidecar beside a graph, each read and checked against it."""
+    """Every sidecar next to a graph, read and checked against it."""
     found = []
     for index, path in list_sidecars(graph.path).items():
         try:
@@ -43,7 +43,7 @@ def entries(graph: SharedFile) -> list[SessionEntry]:
 def report(artifact: ArtifactFile | SharedFile) -> dict[str, Any]:
     """Contract, inputs and outputs, operators, tensors by size, file size and digest, as JSON types.
 
-    For a shared graph also `sessions`: each sidecar beside it, with its contract or what is wrong with it.
+    For a shared graph also `sessions`: each sidecar next to it, with its contract or what is wrong with it.
     """
     summary, contract = artifact.summary, artifact.contract
     sessions = {}
@@ -120,7 +120,7 @@ def _packed(artifact: ArtifactFile | SharedFile) -> dict[str, Any]:
 
 
 def _packed_lines(path: Path, packed: Unpacked) -> Iterator[tuple[str, str]]:
-    yield "packed", f"the digest and all below are of the .onnx that comes out, {size(len(packed.model))}"
+    yield "packed", f"the digest and everything below describe the unpacked .onnx, {size(len(packed.model))}"
     for name, taken in parts(path.read_bytes()):
         yield "", f"{size(round(taken)):>10}  {name}"
 
@@ -132,7 +132,7 @@ def _graph_lines(graph: SharedFile) -> Iterator[tuple[str, str]]:
         yield "extends", ", ".join(f"{digest[:16]}…" for digest in contract.extends)
     found = entries(graph)
     if not found:
-        yield "sessions", "none beside it"
+        yield "sessions", "no sidecars found"
     for entry in found:
         video = None if entry.contract is None else entry.contract.video
         about = entry.problem if video is None else f"{video.name}: {video.frames} frames, {_rate(video)}"
@@ -175,7 +175,7 @@ def _rate(video: VideoRecord) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes for people: 12.3 MB."""
+    """A number of bytes as text: 12.3 MB."""
     value, unit = float(count), "B"
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000 or unit == "GB":

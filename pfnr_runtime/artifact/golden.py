@@ -1,9 +1,9 @@
-"""The golden file of a video: what PyTorch decodes, small enough to travel beside an artifact.
+"""The golden file of a video: what PyTorch decodes, small enough to ship with an artifact.
 
-`v5.golden` lies beside `v5.onnx` and proves it on a machine that has neither torch nor the library. It holds,
-for every frame, the SHA-256 of its uint8 [H, W, 3] RGB samples and the sums of its samples over a grid of
-blocks, and a few frames whole. It belongs to a session, not to one file: artifacts of every precision and
-engine of the same session are checked with it.
+`v5.golden` lies next to `v5.onnx` and verifies it on a machine without torch or the library. For each frame it
+holds the SHA-256 of its uint8 [H, W, 3] RGB samples and the sums of its samples over a grid of blocks; it also
+holds a few whole frames. It belongs to a session, not to one file: artifacts of the same session at any precision,
+on any engine, are checked with it.
 
 The format is a ZIP archive, stored without times, with three kinds of members:
 
@@ -12,8 +12,8 @@ The format is a ZIP archive, stored without times, with three kinds of members:
     blocks.bin    int32 little-endian [N, rows, columns, 3], zlib-compressed
     00000.png     each whole frame, by number
 
-The difference of a block's sums bounds from below how far two frames are apart, so that a frame without an
-equal digest and without its whole reference can still be refuted (`pfnr_runtime.proof.golden_check`).
+The difference of a block's sums is a lower bound on the difference of two frames, so that a frame with a different
+digest and no whole reference can still be refuted (`pfnr_runtime.proof.golden_check`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from pfnr_runtime.video.record import MAX_FRAMES, MAX_SIDE, require_fields
 
 SUFFIX = ".golden"
 FORMAT_VERSION = 1
-GRID = (9, 16)  # rows and columns of blocks, fewer where a frame is smaller
+GRID = (9, 16)  # rows and columns of blocks, fewer for smaller frames
 WHOLE_FRAMES = 3
 MAX_WHOLE_FRAMES = 64
 HEADER, BLOCKS = "golden.json", "blocks.bin"
@@ -49,7 +49,7 @@ MAX_GOLDEN_HEADER = 100 * MAX_FRAMES
 
 @dataclass(frozen=True)
 class GoldenHeader:
-    """The contents of golden.json; see the module. Raises ValueError for what cannot be."""
+    """The contents of golden.json; see the module. Raises ValueError for impossible values."""
 
     format_version: int
     weights_sha256: str
@@ -94,7 +94,7 @@ def grid_of(height: int, width: int) -> tuple[int, int]:
 
 
 def block_sums(frame: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Sums of samples over each block of the grid: uint8 [H, W, 3] → int32 [rows, columns, 3]."""
+    """The sum of samples in each block of the grid: uint8 [H, W, 3] → int32 [rows, columns, 3]."""
     rows, columns = block_edges(*frame.shape[:2])
     sums = np.add.reduceat(frame, rows, axis=0, dtype=np.int64)
     return np.add.reduceat(sums, columns, axis=1).astype(np.int32)
@@ -112,7 +112,7 @@ def frame_digest(frame: NDArray[np.uint8]) -> str:
 
 
 def check_whole(whole: int) -> None:
-    """A UsageError for a number of whole frames that a golden file cannot hold."""
+    """A UsageError for a number of whole frames that exceeds a golden file's limit."""
     if not 0 <= whole <= MAX_WHOLE_FRAMES:
         raise UsageError(f"{whole} golden frames is outside 0 to {MAX_WHOLE_FRAMES}")
 
@@ -120,9 +120,9 @@ def check_whole(whole: int) -> None:
 def make_golden(
     frames: Iterable[NDArray[np.uint8]], contract: ArtifactContract, whole: int = WHOLE_FRAMES
 ) -> Golden:
-    """The golden file of the frames that the reference decodes, uint8 [H, W, 3] each, in order.
+    """The golden file of the reference's frames, uint8 [H, W, 3] each, in order.
 
-    whole: how many frames to keep whole, evenly spaced, both ends among them.
+    whole: how many frames to keep whole, evenly spaced and including both ends.
     """
     check_whole(whole)
     video = contract.video
@@ -160,7 +160,7 @@ def write_golden(golden: Golden, path: Path) -> int:
 def read_golden(path: Path, contract: ArtifactContract) -> Golden:
     """The checked golden file at `path`, for an artifact with this contract.
 
-    An ArtifactError if it is damaged or no golden file, a VerificationError if it is another video's.
+    An ArtifactError if it is damaged or not a golden file, a VerificationError if it is another video's.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -230,7 +230,7 @@ def _picture(data: bytes, header: GoldenHeader) -> NDArray[np.uint8]:
     import av
 
     size = (int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
-    if size != (header.width, header.height):  # before FFmpeg makes room for it
+    if size != (header.width, header.height):  # before FFmpeg allocates memory for it
         raise ValueError(f"a whole frame of {size[0]}x{size[1]}")
     decoder: Any = av.CodecContext.create("png", "r")
     try:

@@ -1,10 +1,10 @@
-"""A shared graph with its masks taken out, for engines that would pay for them at every frame.
+"""A shared graph with its masks taken out, for engines that would apply them on every frame.
 
     file:    weight ─┐                                   lifted:   weight.masked (an input) ─▶ Conv ...
              mask ───┴─ Where ─ weight.masked ─▶ Conv ...
 
-The file's graph applies every mask in every run. Masks change only when the session does, so the lifted
-model takes the masked weights as inputs instead, and the host applies the masks once a session
+The file's graph applies every mask in every run. Masks change only when the session does, so the lifted model
+takes the masked weights as inputs instead, and the host applies the masks once per session
 (`pfnr_runtime.artifact.masked_weights`). Nothing else differs: same nodes, same constants, same order.
 """
 
@@ -26,9 +26,9 @@ FLOAT = 1  # ONNX's number for float32
 
 @dataclass(frozen=True)
 class SharedWeight:
-    """One weight that masks apply to. mask: the file's bool input. masked: the lifted model's input.
+    """One weight with masks. mask: the file's bool input. masked: the lifted model's input.
 
-    data: the stored values as bytes, uint8 [4·n], wherever they happen to lie in memory.
+    data: the stored values as bytes, uint8 [4·n], at any alignment.
     """
 
     mask: str
@@ -48,7 +48,7 @@ class LiftedGraph:
 def lift(graph: SharedFile) -> LiftedGraph:
     """Take the masks out of a shared graph; reads the whole file and checks its digest.
 
-    An ArtifactError if the file is not what its contract says.
+    An ArtifactError if the file contradicts its contract.
     """
     try:
         return _lift(graph)
@@ -75,7 +75,7 @@ def _lift(graph: SharedFile) -> LiftedGraph:
                 )
             lifted, weights = _lift_graph(span, view)
             model += write_message(7, lifted)
-        elif item.number != 14:  # the metadata is ours, not the engine's
+        elif item.number != 14:  # engines do not need our metadata
             model += view[start : item.span.end]
         start = item.span.end
     return LiftedGraph(bytes(model), weights)

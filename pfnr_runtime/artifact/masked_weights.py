@@ -1,8 +1,8 @@
-"""Masks applied on the host: shared weights and a session's packed masks become the weights it decodes with.
+"""Applying masks on the host: shared weights and a session's packed masks give the session's weights.
 
-Each weight is kept bit for bit where its mask is 1 and is +0 elsewhere, as `Where(mask, weight, 0)` gives in
-the graph. Mask bits are spread to whole float32 words by a table of all 256 bytes, and a bitwise AND does the
-rest: about two thirds of a nanosecond a weight, and the unpacked mask never exists in memory.
+Each weight is kept bit for bit where its mask is 1 and is +0 elsewhere, like `Where(mask, weight, 0)` in the
+graph. A table of all 256 bytes expands mask bits to float32 words, and a bitwise AND applies them: about two
+thirds of a nanosecond per weight, without ever unpacking the whole mask.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ CHUNK = 8192
 
 
 class MaskedWeights:
-    """The weights of one session at a time, in arrays that are made once and filled again at each switch.
+    """The weights of one session at a time, in arrays that are allocated once and refilled at each switch.
 
-    arrays: float32, by the name of the engine's input.
+    arrays: float32, by engine input name.
     """
 
     def __init__(self, weights: tuple[SharedWeight, ...]) -> None:
@@ -32,7 +32,7 @@ class MaskedWeights:
         self.arrays: dict[str, NDArray[np.float32]] = {w.masked: np.empty(w.shape, np.float32) for w in weights}
 
     def load(self, sidecar: Sidecar) -> None:
-        """Fill every array for a session that was checked against the graph these weights are from."""
+        """Fill every array for a session that was checked against this graph."""
         for weight in self._weights:
             fill_masked(self.arrays[weight.masked], weight.data, sidecar.masks[weight.mask])
 

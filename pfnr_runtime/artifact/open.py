@@ -48,13 +48,13 @@ class _OnnxFile:
 
 @dataclass(frozen=True)
 class SharedFile(_OnnxFile):
-    """A shared graph that passed every check: one network, a sidecar beside it for each session."""
+    """A shared graph that passed every check: one network, with a sidecar next to it for each session."""
 
     contract: SharedContract
 
     def find(self, which: str | int | None) -> int:
-        """Index of the session `which` (index or name); None is the only one there is. A UsageError lists
-        the sessions that lie beside the graph.
+        """Index of the session `which` (index or name); None for the only one. A UsageError lists the sessions
+        next to the graph.
         """
         known = list_sidecars(self.path)
         text = "" if which is None else str(which)
@@ -70,7 +70,7 @@ class SharedFile(_OnnxFile):
         if which is None and len(known) == 1:
             return next(iter(known))
         listed = ", ".join(f"{index} ({name or 'damaged'})" for index, name in named.items())
-        there = f"beside it: {listed}" if listed else f"none is beside it, such as {sidecar_path(self.path, 0)}"
+        there = f"available: {listed}" if listed else f"there is no sidecar such as {sidecar_path(self.path, 0)}"
         if which is None:
             raise UsageError(f"{self.path}: a shared graph of several videos; choose a session; {there}")
         raise UsageError(f"{self.path}: no session {text!r}; {there}")
@@ -111,7 +111,7 @@ class ArtifactFile(_OnnxFile):
         return str(self.path) if self.packed is None else self.packed.model
 
     def read(self) -> bytes:
-        """The .onnx as bytes, the same that were checked; an ArtifactError if the file has changed since."""
+        """The .onnx as bytes, exactly those that were checked; an ArtifactError if the file has changed since."""
         if self.packed is not None:
             return self.packed.model
         data = self.path.read_bytes()
@@ -124,10 +124,10 @@ class ArtifactFile(_OnnxFile):
 
 
 def open_artifact(path: str | Path, session: str | int | None = None) -> ArtifactFile:
-    """The artifact at `path`; an ArtifactError names what is wrong with it and what to do.
+    """The artifact at `path`; an ArtifactError says what is wrong with it and what to do.
 
-    session: index or name, for a shared graph with more than one; a UsageError if there is no such session.
-    Checked: all that `examine_artifact` checks, and the session's sidecar.
+    session: index or name, for a shared graph with more than one; a UsageError if there is no such session. Checks
+    what `examine_artifact` checks, and the session's sidecar.
     """
     opened = examine_artifact(path)
     if isinstance(opened, SharedFile):
@@ -142,11 +142,11 @@ def open_artifact(path: str | Path, session: str | int | None = None) -> Artifac
 
 
 def examine_artifact(path: str | Path) -> ArtifactFile | SharedFile:
-    """What is at `path`: one video, packed or not, or a graph shared by several. An ArtifactError says what is
-    wrong.
+    """Open the file at `path`: one video, packed or not, or a graph shared by several. An ArtifactError says what
+    is wrong.
 
-    Checked here: the file's structure, the contract in its metadata, operators, and that inputs and outputs
-    are what the contract promises. Weights are not read.
+    Checks the file's structure, the contract in its metadata, operators, and that inputs and outputs match the
+    contract. Weights are not read.
     """
     path = Path(path)
     if path.suffix == ".pfnr":
@@ -155,7 +155,7 @@ def examine_artifact(path: str | Path) -> ArtifactFile | SharedFile:
             f"pfnr-export --library {path} --session 0 -o video.onnx"
         )
     if path.suffix == ".safetensors":
-        raise ArtifactError(f"{path}: a session's sidecar; name the .onnx file beside it, and the session")
+        raise ArtifactError(f"{path}: a session's sidecar; name the .onnx file next to it, and the session")
     packed = read_packed(path) if is_packed(path) else None
     summary = summarise(path) if packed is None else summarise_bytes(packed.model, path)
     contract = read_contract(path, summary)
@@ -194,7 +194,7 @@ def _check_operators(path: Path, summary: OnnxSummary) -> None:
     for domain, version in summary.opsets.items():
         if domain:
             raise ArtifactError(
-                f"{path}: needs operators of the domain {domain!r}, and only ONNX's own are accepted; "
+                f"{path}: needs operators of the domain {domain!r}, and only ONNX's are accepted; "
                 "export the session again"
             )
         if not 1 <= version <= NEWEST_OPSET:

@@ -1,7 +1,7 @@
 """The ONNX operators a decoder may be made of.
 
-A closed list: each is deterministic, has no side effects, and finishes in a time that its inputs' sizes
-bound, so an artifact can neither loop for ever nor reach outside itself. An exporter that needs another
+A closed list: each is deterministic, has no side effects, and finishes in a time bounded by the sizes of its
+inputs, so an artifact can neither loop forever nor access anything outside itself. An exporter that needs another
 operator adds it here.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 NEWEST_OPSET = 26
 
-# What every engine runs, from TensorRT 10.3 to 11.4 and ONNX Runtime; artifacts are made of these alone.
+# Supported by every engine, from TensorRT 10.3 to 11.4 and ONNX Runtime; artifacts use only these.
 _PORTABLE = """
     Abs Add And AveragePool Cast Ceil Clip Concat Constant Conv ConvTranspose Cos DepthToSpace
     DequantizeLinear Div Equal Erf Exp Expand Flatten Floor Gather GatherElements Gemm Greater Identity

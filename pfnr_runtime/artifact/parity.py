@@ -1,7 +1,7 @@
-"""What "the same frames" means for an artifact of each precision, and the comparison of one frame.
+"""What "the same frames" means at each precision, and the comparison of one frame.
 
-One rule for each row of the table of claims: fp32 frames are equal but for rounding (`ExactRule`), frames of
-a lower precision lose no more quality than a stated budget (`BudgetRule`).
+One rule per claim: fp32 frames are equal except for rounding (`ExactRule`); frames of a lower precision lose no
+more quality than a stated budget (`BudgetRule`).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from pfnr_runtime.errors import ParameterError, UsageError
 from pfnr_runtime.video.metrics import PSNR_CEILING, capped_psnr, mse, mse_of_psnr, psnr_of_mse
 
 Picture = NDArray[np.uint8]
-# Engines round int8 and fp16 sums differently; this much less likeness than was proven, in dB, moves the
-# loss against the source by an eighth of itself.
+# Engines round int8 and fp16 sums differently; this much lower a PSNR than was proven, in dB, changes the loss
+# against the source by an eighth.
 ENGINE_SLACK = 0.5
-# Where nothing is known of the quality against the source: better than any session so far, so a strict floor.
+# Where the quality against the source is unknown: better than any session so far, so a strict floor.
 ASSUMED_SOURCE_PSNR = 40.0
-# PSNRs in reports are rounded to this many digits; a loss must be inside its budget before rounding.
+# PSNRs in reports are rounded to this many digits; a loss must be within its budget before rounding.
 DIGITS = 3
 
 
@@ -35,7 +35,7 @@ class FrameParity:
     - largest: in steps of 255.
     - differing, samples: counts.
     - psnr: between the two in dB, inf if equal.
-    - loss: of PSNR against the source in dB, where the source is at hand. True where the rule holds.
+    - loss: of PSNR against the source in dB, where the source is available.
     """
 
     frame: int
@@ -51,7 +51,7 @@ class FrameParity:
 
     @property
     def fraction(self) -> float:
-        """Share of samples that differ."""
+        """Fraction of samples that differ."""
         return self.differing / self.samples
 
     def to_json(self) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class FrameParity:
 
 
 class ParityRule(Protocol):
-    """A rule: what one frame and what the whole video must satisfy. claim: what holds if it does."""
+    """A rule for single frames and for the whole video. claim: what holds if the rule is satisfied."""
 
     @property
     def claim(self) -> str: ...
@@ -78,16 +78,17 @@ class ParityRule(Protocol):
         ...
 
     def allows(self, frame: int, samples: int, least_sum: int, least_squares: float) -> bool:
-        """Whether a frame of so many samples could hold the rule whose differences, in steps of 255, have at
-        least this sum of magnitudes and at least this sum of squares."""
+        """Whether a frame of so many samples can satisfy the rule, given lower bounds on the sums of the
+        magnitudes and of the squares of its differences, in steps of 255.
+        """
         ...
 
     def worst(self, frames: Sequence[FrameParity]) -> FrameParity:
-        """The frame furthest from what the rule asks."""
+        """The frame furthest from satisfying the rule."""
         ...
 
     def mean_problem(self, frames: Sequence[FrameParity]) -> str | None:
-        """What is wrong with the video as a whole, or None."""
+        """The problem with the video as a whole, or None."""
         ...
 
     def sentence(self) -> str:
@@ -102,8 +103,8 @@ class ParityRule(Protocol):
 @dataclass(frozen=True)
 class ExactRule:
     """Limits for every frame. max_step: largest difference allowed, in steps of 255. max_fraction: largest
-    share of a frame's samples that may differ at all. max_psnr_change: largest change of the mean PSNR
-    against the source, in dB, checked where the source is at hand.
+    fraction of a frame's samples that may differ at all. max_psnr_change: largest change of the mean PSNR against
+    the source, in dB, checked where the source is available.
     """
 
     max_step: int
@@ -158,11 +159,11 @@ class ExactRule:
 
 @dataclass(frozen=True)
 class BudgetRule:
-    """A loss of PSNR against the source of at most `budget` dB, for every frame and on average.
+    """A loss of PSNR against the source of at most `budget` dB, per frame and on average.
 
-    floors: per frame, the least PSNR to the reference in dB that stands for that where the source is not at
-    hand: what the budget allows if the loss of precision is independent of the coding error, or
-    `ENGINE_SLACK` below what was measured when the budget was proven against the source, whichever is less.
+    floors: per frame, the least PSNR to the reference in dB, checked instead where the source is unavailable: what
+    the budget allows if the precision error is independent of the coding error, or `ENGINE_SLACK` below the value
+    measured when the budget was proven against the source, whichever is lower.
     """
 
     budget: float
@@ -208,13 +209,13 @@ class BudgetRule:
         return {"kind": "budget", "budget": self.budget, "floors": self.floors, "sentence": self.sentence()}
 
 
-# One step on 0.02 % is what rounding to 8 bits makes of float32 arithmetic in another order.
+# Float32 sums in a different order, rounded to 8 bits, differ by one step on about 0.02 % of samples.
 EXACT_RULES = {"fp32": ExactRule(max_step=1, max_fraction=0.0002, max_psnr_change=0.001)}
 BUDGETED = ("fp16", "int8", "int8-weights")
 
 
 def rule_for(contract: ArtifactContract) -> ExactRule | BudgetRule:
-    """The rule an artifact must hold, by its precision; a UsageError lists the known ones."""
+    """The rule for an artifact's precision; a UsageError lists the known precisions."""
     if contract.precision in EXACT_RULES:
         return EXACT_RULES[contract.precision]
     if contract.precision not in BUDGETED:
@@ -245,7 +246,7 @@ def likeness_floor(source_psnr: float, budget: float) -> float:
 
 
 def mean_loss(frames: Sequence[FrameParity]) -> float | None:
-    """Mean loss against the source in dB, None unless every frame was compared with it."""
+    """Mean loss against the source in dB; None unless every frame was compared with it."""
     losses = [f.loss for f in frames if f.loss is not None]
     return float(np.mean(losses)) if losses and len(losses) == len(frames) else None
 
@@ -281,7 +282,7 @@ def finite(value: float | None) -> float | None:
 
 
 def problems_of(frames: Sequence[FrameParity], rule: ParityRule) -> list[str]:
-    """What breaks the rule, in words; empty where it holds."""
+    """How the rule is broken, in words; empty if it holds."""
     problems = []
     bad = [f for f in frames if not f]
     if bad:

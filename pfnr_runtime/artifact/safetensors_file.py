@@ -1,9 +1,9 @@
 """Reading a small safetensors file strictly, with NumPy alone.
 
 Layout: 8 bytes of header length (little-endian), a JSON header, then the tensors' bytes. The header maps a
-tensor's name to its dtype, shape and [start, end) in the data, and `__metadata__` to text by key. Read here
-are the two dtypes that sidecars have. Everything is checked before anything is used: tensors must fill the
-data exactly, without gaps or overlaps, and each must have as many bytes as its shape says.
+tensor's name to its dtype, shape and [start, end) in the data, and `__metadata__` to text by key. Only the two
+dtypes of sidecars are supported. Everything is checked before anything is used: tensors must fill the data
+exactly, without gaps or overlaps, and each must have the size that its shape implies.
 
 Written by hand, because a playback install has no safetensors package, and that package loads whatever dtypes and
 sizes a file states.
@@ -27,7 +27,7 @@ DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype(np.uint8), "F32": np.dtype("<
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """Where one tensor lies: dtype and shape as declared, and its bytes [start, end) of the data."""
+    """One tensor's declared dtype and shape, and its byte range [start, end) in the data."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -37,7 +37,7 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class SafetensorsHeader:
-    """The header of one file. data_start: where the tensors' bytes begin; size: of the whole file."""
+    """The header of one file. data_start: where the tensors' bytes begin. size: of the whole file."""
 
     metadata: dict[str, str]
     tensors: dict[str, TensorSpec]
@@ -73,7 +73,7 @@ def read_header(path: Path) -> SafetensorsHeader:
 
 
 def read_tensors(path: Path, header: SafetensorsHeader) -> dict[str, NDArray[Any]]:
-    """Every tensor of the file whose header was read, read-only; a ValueError if the file has changed since."""
+    """Every tensor of a file whose header was read, read-only; a ValueError if the file has changed since."""
     with path.open("rb") as file:
         file.seek(header.data_start)
         data = file.read(header.size - header.data_start + 1)

@@ -1,4 +1,4 @@
-"""A sidecar: what one session adds to a shared graph, one small file beside it.
+"""A sidecar: one session's data for a shared graph, in one small file next to it.
 
 `library.onnx` has its sessions in `library.0.safetensors`, `library.1.safetensors`, ...: the number is the
 session's index in its library. Format (version 1, safetensors):
@@ -9,9 +9,9 @@ session's index in its library. Format (version 1, safetensors):
 - Metadata, one key, `pfnr`: JSON `{"record": {SidecarRecord}, "sha256": "..."}`, where the digest is
   `checksum` of the record (as `SidecarRecord.to_json` writes it) and of every tensor.
 
-A sidecar names the digest of the graph its library had when this was its last session. A graph takes it if
-that digest is its own or one it extends (`SharedContract.serves`), so neither an old sidecar nor its bytes
-change as the library grows. Nothing of a file is used before all of it has been checked.
+A sidecar names the digest of its library's graph as of that session. A graph accepts it if that digest is its own
+or one it extends (`SharedContract.serves`), so old sidecars stay unchanged as the library grows. Nothing in a file
+is used before all of it has been checked.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ AGAIN = "copy or export it again"
 
 @dataclass(frozen=True)
 class SidecarRecord:
-    """What a sidecar says about itself.
+    """The metadata of a sidecar.
 
-    contract: of the session, as a per-video artifact's would be but for kind `session`. graph_sha256: of the
-    graph it was made for; extends: of the graphs before that one, as `SharedContract.extends`.
+    contract: of the session, as in a per-video artifact but of kind `session`. graph_sha256: of the graph it was
+    made for. extends: of the graphs before that one, as `SharedContract.extends`.
     """
 
     contract: ArtifactContract
@@ -92,11 +92,13 @@ class Sidecar:
 
     @property
     def contract(self) -> ArtifactContract:
-        """What the session is."""
+        """The session's contract."""
         return self.record.contract
 
     def feeds(self, inputs: tuple[ValueInfo, ...]) -> dict[str, NDArray[Any]]:
-        """The graph's inputs but `frame_index`, masks unpacked to bool: for engines that run it as it is."""
+        """The graph's inputs except `frame_index`, masks unpacked to bool: for engines that run the unmodified
+        graph.
+        """
         shapes = {value.name: value.shape for value in inputs}
         feeds: dict[str, NDArray[Any]] = dict(self.tensors)
         for name, packed in self.masks.items():
@@ -106,12 +108,12 @@ class Sidecar:
 
 
 def sidecar_path(graph: Path, session: int) -> Path:
-    """Where the sidecar of a session lies: beside its graph."""
+    """The path of a session's sidecar, next to its graph."""
     return graph.with_name(f"{graph.stem}.{session}.safetensors")
 
 
 def list_sidecars(graph: Path) -> dict[int, Path]:
-    """The sidecars beside a graph by session index, in order. Judged by their names alone."""
+    """The sidecars next to a graph by session index, in order. Judged by file names only."""
     pattern = re.compile(re.escape(graph.stem) + r"\.(0|[1-9]\d{0,8})\.safetensors", re.ASCII)
     found = {}
     for path in graph.parent.iterdir():
@@ -136,14 +138,14 @@ def metadata(record: SidecarRecord, tensors: Mapping[str, NDArray[Any]]) -> dict
 
 
 def read_record(path: Path) -> SidecarRecord:
-    """Who a sidecar is, by its header alone; an ArtifactError says what is wrong with it."""
+    """The record in a sidecar's header; an ArtifactError says what is wrong with it."""
     return _guarded(path, lambda: _parse(read_header(path))[0])
 
 
 def read_sidecar(path: Path, session: int, shared: SharedContract, inputs: tuple[ValueInfo, ...]) -> Sidecar:
     """The sidecar of session `session`, checked against the graph's contract and inputs.
 
-    An ArtifactError if it is missing, damaged, or of another graph.
+    An ArtifactError if it is missing, damaged, or for another graph.
     """
 
     def read() -> Sidecar:
@@ -166,7 +168,7 @@ def _guarded(path: Path, read: Any) -> Any:
     try:
         return read()
     except FileNotFoundError:
-        raise ArtifactError(f"{path}: no such sidecar; copy it beside its graph or export it again") from None
+        raise ArtifactError(f"{path}: no such sidecar; copy it next to its graph or export it again") from None
     except PermissionError:
         raise ArtifactError(f"{path}: permission denied; make the file readable") from None
     except OSError as error:
@@ -176,7 +178,7 @@ def _guarded(path: Path, read: Any) -> Any:
 
 
 def _parse(header: SafetensorsHeader) -> tuple[SidecarRecord, str]:
-    """The record in a header and the checksum it gives."""
+    """The record in a header, and its checksum."""
     if header.metadata.keys() != {METADATA_KEY}:
         raise ValueError(f"its metadata is not {METADATA_KEY!r} alone")
     about = json.loads(header.metadata[METADATA_KEY])
@@ -191,18 +193,19 @@ def _check_belongs(path: Path, record: SidecarRecord, session: int, shared: Shar
     if contract.session != session:
         raise ArtifactError(
             f"{path}: holds session {contract.session} ({contract.video.name}), not {session} as its name says; "
-            "give it its own name back"
+            "restore its original name"
         )
     if not shared.serves(record.graph_sha256):
         theirs, ours = record.graph_sha256[:16], shared.graph_sha256[:16]
         if shared.graph_sha256 in record.extends:
             raise ArtifactError(
                 f"{path}: session {session} ({contract.video.name}) needs the graph {theirs}… of a library that "
-                f"has grown, and the one here is its older {ours}…; copy the newer one, it serves old sessions too"
+                f"has grown, and the one here is its older {ours}…; copy the newer one: "
+                "it serves old sessions too"
             )
         raise ArtifactError(
             f"{path}: session {session} ({contract.video.name}) belongs to the graph {theirs}…, and the one here "
-            f"is {ours}…; bring the two that belong together, or export both with pfnr-export --shared"
+            f"is {ours}…; use two that belong together, or export both with pfnr-export --shared"
         )
     promised = (shared.width, shared.height, shared.output)
     if (contract.video.width, contract.video.height, contract.output) != promised:
@@ -238,5 +241,5 @@ def _check_values(tensors: dict[str, NDArray[Any]], inputs: tuple[ValueInfo, ...
 
 
 def _sizes(shape: tuple[int | str | None, ...], frames: int) -> tuple[int, ...]:
-    """A graph input's shape with its dynamic size, if it has one, set to the number of frames."""
+    """A graph input's shape, with its dynamic size, if any, set to the number of frames."""
     return tuple(size if isinstance(size, int) else frames for size in shape)

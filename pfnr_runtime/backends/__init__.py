@@ -1,4 +1,4 @@
-"""The inference engines: which there are, which one runs, and why the others do not.
+"""The inference engines: which exist, which one runs, and why the others do not.
 
 A module of this package that has a `BACKEND` record is a backend; adding one is adding a file.
 """
@@ -15,21 +15,21 @@ from pfnr_runtime.artifact.open import ArtifactFile
 from pfnr_runtime.backends.base import Backend, BackendKind
 from pfnr_runtime.errors import BackendError, UsageError
 
-# Options that say how, not what: a backend that has none of them runs just as well.
+# Options that change how, not what, a backend computes: one that lacks them runs all the same.
 ADVICE = frozenset({"threads", "max_batch"})
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which backend runs, and why not the ones that `auto` would rather have had.
+    """Which backend runs, and why not those that `auto` prefers.
 
     - name, description: of the backend that runs.
     - requested: what was asked for.
     - rejected: name and reason of each backend tried before it.
-    - failed: names of those among them that are here and would not open the artifact.
+    - failed: names of those that are installed but could not open the artifact.
     - brief: what runs in a few words.
 
-    Printing it tells the whole story.
+    Print it for all of this.
     """
 
     name: str
@@ -43,9 +43,9 @@ class Selection:
         return "\n".join([f"{self.name}: {self.description}", *self._reasons(dict(self.rejected))])
 
     def text(self, verbose: bool = False) -> str:
-        """What a command says: the whole story, or one line for every day.
+        """What a command prints: everything, or one line.
 
-        An engine that is here and would not open the artifact has a line of its own in both.
+        Installed engines that could not open the artifact are listed either way.
         """
         if verbose:
             return str(self)
@@ -53,7 +53,7 @@ class Selection:
         if self.brief:
             line += f" ({self.brief})"
         if self.rejected:
-            line += "; pfnr-doctor says why not others"
+            line += "; run pfnr-doctor to see why other engines are unavailable"
         return "\n".join([line, *self._reasons(self.failed)])
 
     def _reasons(self, names: Iterable[str]) -> list[str]:
@@ -62,7 +62,7 @@ class Selection:
 
 
 def backend_kinds() -> tuple[BackendKind, ...]:
-    """Every backend there is, the most preferred first, whether or not its engine is installed."""
+    """Every backend, the most preferred first, whether or not its engine is installed."""
     kinds = []
     for module in pkgutil.iter_modules(__path__):
         record = getattr(importlib.import_module(f"{__name__}.{module.name}"), "BACKEND", None)
@@ -74,9 +74,9 @@ def backend_kinds() -> tuple[BackendKind, ...]:
 def open_backend(artifact: ArtifactFile, name: str = "auto", **options: Any) -> tuple[Backend, Selection]:
     """Load an artifact into the backend called `name`, or into the first that works for 'auto'.
 
-    Options left at None are the backend's own choice; those in `ADVICE` reach the backends that have them, and any
-    other option rules out the backends that have it not. A UsageError for an unknown name or option; a
-    BackendError that says what to install where no engine runs.
+    The backend chooses options left at None; those in `ADVICE` go to the backends that have them, and any other
+    option rules out the backends that lack it. A UsageError for an unknown name or option; a BackendError that
+    says what to install where no engine runs.
     """
     kinds = backend_kinds()
     given = {key: value for key, value in options.items() if value is not None}
@@ -117,7 +117,7 @@ def _reason_against(kind: BackendKind, artifact: ArtifactFile, given: dict[str, 
 
 
 def why_not_here(kind: BackendKind) -> str | None:
-    """Why this machine cannot run a backend, whatever the artifact, and what would install it; or None."""
+    """Why this machine cannot run a backend, whatever the artifact, and how to install it; or None."""
     if reason := kind.probe():
         return f"{reason}; install it with: pip install '{kind.extra}'"
     return kind.device()

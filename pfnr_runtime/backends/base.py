@@ -1,4 +1,4 @@
-"""What a backend is: a context manager that turns frame numbers into pictures.
+"""The interface of backends: a context manager that turns frame numbers into pictures.
 
 Public methods check; a backend writes only `_decode_impl` and `_close_impl`, `_switch_impl` if it runs shared
 graphs, and `_lend_impl` if it has a device. One backend is one file in
@@ -22,14 +22,14 @@ from pfnr_runtime.artifact.sidecar import Sidecar
 from pfnr_runtime.backends.device.frames import DeviceFrames
 from pfnr_runtime.errors import BackendError
 
-# Compared with a dtype at every frame: a name or a scalar type would be parsed each time.
+# Compared with a dtype for every frame: a name or a scalar type would be parsed each time.
 _INT64, _FLOAT64, _UINT8 = np.dtype(np.int64), np.dtype(np.float64), np.dtype(np.uint8)
 
 
 @dataclass(frozen=True)
 class Stages:
-    """Seconds of one decode. compute: until the frames are where the engine makes them. copy: from there to
-    pictures in ordinary memory.
+    """Seconds of one decode. compute: until the frames are complete in the engine's memory. copy: from there to
+    pictures in host memory.
     """
 
     compute: float
@@ -37,12 +37,12 @@ class Stages:
 
 
 class Backend(ABC):
-    """An engine with one artifact loaded. Not safe to use from two threads at once.
+    """An engine with one artifact loaded. Not thread-safe.
 
     - name: of its kind.
     - description: what runs, in one line (library version, threads, optimisation level).
-    - brief: the part of it that people look for, in a few words (threads, or the GPU).
-    - preferred_batch: how many frames at a time it decodes best.
+    - brief: its key part in a few words (threads, or the GPU).
+    - preferred_batch: the batch size at which it decodes best.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Backend(ABC):
     def decode(self, indices: NDArray[Any]) -> NDArray[np.uint8]:
         """Frames by number: int64 [B], each in [0, N) → uint8 [B, H, W, 3], RGB, full range.
 
-        An artifact of continuous time also takes places between frames, float64 [B], each in [0, N − 1]. A
+        An artifact of continuous time also takes positions between frames, float64 [B], each in [0, N − 1]. A
         ValueError for another type or shape, an IndexError for a frame the video does not have, a BackendError
         where the engine fails, a CancelledError after `cancel`.
         """
@@ -67,25 +67,25 @@ class Backend(ABC):
         return self._as_pictures(self._decode_impl(inputs), len(inputs))
 
     def cancel(self) -> None:
-        """Give up the decode under way, from another thread: it may end early, with a CancelledError.
+        """Abort the decode under way, from another thread: it may end early, with a CancelledError.
 
-        Does nothing between decodes, nor where the engine cannot stop; the next decode is not touched.
+        Does nothing between decodes, or where the engine cannot stop; the next decode is unaffected.
         """
         self._cancel_impl()
 
     def decode_in_stages(self, indices: NDArray[Any]) -> Stages:
-        """What a `decode` of these frames takes, stage by stage; errors as there. For measuring alone."""
+        """Decode these frames and time each stage; errors as `decode`. For measurements only."""
         return self._stages_impl(self._checked(indices))
 
     def decode_batches(self, parts: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.uint8]]:
-        """`decode` of each part in turn; an engine with a device of its own may compute one part ahead."""
+        """`decode` of each part in turn; a GPU engine may compute one part ahead."""
         return map(self.decode, parts)
 
     def decode_on_device(self, indices: NDArray[Any]) -> DeviceFrames:
-        """Frames by number left in device memory, as the artifact gives them; release them soon.
+        """Frames by number, kept in device memory in the artifact's layout; release them soon.
 
-        Errors as `decode`. A BackendError on an engine without a device of its own; a ValueError for no frames,
-        for more than `max_batch` of TensorRT, or while it has lent out others.
+        Errors as `decode`. A BackendError on a CPU engine; a ValueError for no frames, for more than TensorRT's
+        `max_batch`, or while other frames are lent out.
         """
         inputs = self._checked(indices)
         if len(inputs) == 0:
@@ -93,7 +93,7 @@ class Backend(ABC):
         return self._lend_impl(inputs)
 
     def _checked(self, indices: NDArray[Any]) -> NDArray[Any]:
-        """What the engine is fed for these frames."""
+        """The engine's input for these frames."""
         self._check_open()
         indices, contract = np.asarray(indices), self.artifact.contract
         whole = indices.dtype == _INT64
@@ -101,8 +101,8 @@ class Backend(ABC):
             allowed = "int64" if contract.time_embedding is None else "int64 or float64"
             raise ValueError(f"frame indices must be {allowed} [B], not {indices.dtype} {list(indices.shape)}")
         video = contract.video
-        # One frame at a time is what players ask for, and NumPy's reductions are slow when the engine has just
-        # had the processor's caches to itself.
+        # Players ask for one frame at a time, and NumPy's reductions are slow just after the engine has filled the
+        # processor's caches.
         last = video.frames - 1
         if len(indices) == 1:
             inside = 0 <= indices.item() <= last
@@ -118,7 +118,7 @@ class Backend(ABC):
         return np.empty((0, video.height, video.width, 3), np.uint8)
 
     def _as_pictures(self, output: NDArray[Any], count: int) -> NDArray[np.uint8]:
-        """The engine's output as pictures; a BackendError unless it is what the contract promises."""
+        """The engine's output as pictures; a BackendError unless it matches the contract."""
         video = self.artifact.contract.video
         pictures = to_pictures(output)
         expected = (count, video.height, video.width, 3)
@@ -130,10 +130,10 @@ class Backend(ABC):
         return pictures
 
     def switch(self, artifact: ArtifactFile) -> None:
-        """Decode another session of the same shared graph from now on, without loading the graph again.
+        """Switch to another session of the same shared graph, without reloading the graph.
 
-        A ValueError if `artifact` is not a session of the graph that is loaded. A BackendError where the
-        engine fails; the backend is then of no more use.
+        A ValueError if `artifact` is not a session of the graph that is loaded. A BackendError where the engine
+        fails; the backend is then unusable.
         """
         self._check_open()
         if artifact.sidecar is None or artifact.graph is None or artifact.graph is not self.artifact.graph:
@@ -162,15 +162,15 @@ class Backend(ABC):
 
     @abstractmethod
     def _decode_impl(self, inputs: NDArray[Any]) -> NDArray[Any]:
-        """The artifact's output for what its input takes (`ArtifactContract.input`), checked and contiguous, in
-        the layout its contract names.
+        """The artifact's output in the layout of its contract. inputs: as `ArtifactContract.input` describes,
+        checked and contiguous.
         """
 
     def _cancel_impl(self) -> None:  # noqa: B027
-        """Stop the run under way, if that can be done."""
+        """Stop the run under way, if possible."""
 
     def _stages_impl(self, inputs: NDArray[Any]) -> Stages:
-        """One decode, timed; an engine whose frames lie in a device's memory has a form of its own."""
+        """One decode, timed; engines with frames in device memory override it."""
         start = perf_counter()
         output = self._decode_impl(inputs)
         computed = perf_counter()
@@ -178,19 +178,19 @@ class Backend(ABC):
         return Stages(computed - start, perf_counter() - computed)
 
     def _lend_impl(self, inputs: NDArray[Any]) -> DeviceFrames:
-        """`_decode_impl` without the copy into the computer's memory."""
+        """`_decode_impl` without the copy to host memory."""
         raise BackendError(
-            f"{self.name} decodes into the computer's own memory; frames stay on a GPU with the backends "
+            f"{self.name} decodes into host memory; frames stay on a GPU with the backends "
             "tensorrt, tensorrt-rtx and onnxruntime-cuda"
         )
 
     def _switch_impl(self, sidecar: Sidecar) -> None:
-        """Take the inputs of another session, already checked against the graph."""
+        """Load the inputs of another session, already checked against the graph."""
         raise BackendError(f"the {self.name} backend cannot switch between sessions")
 
     @abstractmethod
     def _close_impl(self) -> None:
-        """Drop what holds memory or a device."""
+        """Free memory and device."""
 
 
 @dataclass(frozen=True)
@@ -201,11 +201,10 @@ class BackendKind:
     - extra: what to pip install for it.
     - preference: `auto` tries the lowest first.
     - probe: why it cannot run here, or None.
-    - open: load an artifact with the options it knows; a BackendError if that fails.
+    - open: load an artifact with options that it knows; a BackendError if that fails.
     - options: names of the keyword options that `open` takes.
     - shared: whether it runs shared graphs too.
-    - device: why this machine has nothing for it to run on, or None; asked where the library is there, and nothing
-      to install helps.
+    - device: why this machine lacks the hardware, or None; asked only where the library is installed.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: everything that could change a result or a timing is fixed and stated."""
+"""ONNX Runtime on the CPU: everything that could change a result or a timing is set explicitly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pfnr_runtime.backends.base import Backend, BackendKind
 from pfnr_runtime.backends.onnxruntime_session import load_session, one_line, place
 from pfnr_runtime.errors import BackendError, CancelledError, UsageError
 
-# ONNX Runtime's names for how much it rewrites the graph. Levels are not bit-equal to one another.
+# ONNX Runtime's levels of graph optimisation. Their results are not bit-equal.
 OPTIMISATION_LEVELS = {
     "none": "ORT_DISABLE_ALL",
     "basic": "ORT_ENABLE_BASIC",
@@ -29,11 +29,11 @@ MAX_THREADS = 1024
 class OnnxRuntimeCpu(Backend):
     """An artifact in an ONNX Runtime session on the CPU.
 
-    threads: 1 to 1024 for the work inside one operator; all that this process may use by default.
-    optimisation: a key of `OPTIMISATION_LEVELS`.
+    threads: 1 to 1024 within one operator; by default all that this process may use. optimisation: a key of
+    `OPTIMISATION_LEVELS`.
 
     A shared graph runs with its masks taken out (`pfnr_runtime.artifact.lifted_graph`): they are applied here,
-    once a switch, and the masked weights are inputs that every run reads in place.
+    once per switch, and the masked weights are inputs that every run reads in place.
     """
 
     name = "onnxruntime-cpu"
@@ -53,11 +53,11 @@ class OnnxRuntimeCpu(Backend):
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, OPTIMISATION_LEVELS[optimisation])
         options.use_deterministic_compute = True
-        # A pattern of the first run's memory is one more block of it all beside what that run left in the arena.
+        # A memory pattern would allocate everything once more, on top of what the first run left in the arena.
         options.enable_mem_pattern = False
-        # Threads that wait by spinning take the processor from whatever shows or encodes the frames.
+        # Spinning threads take the processor from whatever shows or encodes the frames.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3  # errors only: they come back as exceptions, warnings help no one here
+        options.log_severity_level = 3  # errors only: they surface as exceptions; warnings are of no use here
         model = artifact.model
         self._weights: MaskedWeights | None = None
         self._feeds: dict[str, NDArray[Any]] = {}
@@ -75,7 +75,7 @@ class OnnxRuntimeCpu(Backend):
 
     def _decode_impl(self, inputs: NDArray[Any]) -> NDArray[Any]:
         feeds = {self.artifact.contract.input.name: inputs, **self._feeds}
-        # Options of its own for every run: one that is cancelled late must not stop the next.
+        # Fresh options for every run: a late cancellation must not stop the next one.
         self._running = running = self._run_options()
         try:
             return self._session.run([OUTPUT_NAME], feeds, running)[0]
@@ -89,7 +89,7 @@ class OnnxRuntimeCpu(Backend):
     def _cancel_impl(self) -> None:
         running = self._running
         if running is not None:
-            running.terminate = True  # looked at between the operators of a graph
+            running.terminate = True  # checked between the operators of a graph
 
     def _switch_impl(self, sidecar: Sidecar) -> None:
         self._load(sidecar)

@@ -23,9 +23,9 @@ PROVIDER = "CUDAExecutionProvider"
 class OnnxRuntimeCuda(Backend):
     """An artifact in an ONNX Runtime session whose first provider is CUDA.
 
-    A BackendError if the provider did not come up: ONNX Runtime itself would go on with the CPU and only log it.
-    tf32: let fp32 products round their inputs to 10 bits. A shared graph runs with its masks taken out, as on the
-    CPU; its masked weights are put on the device once a switch.
+    A BackendError if the provider does not start: ONNX Runtime would fall back to the CPU and only log it. tf32:
+    let fp32 products round their inputs to 10 bits. A shared graph runs with its masks taken out, as on the CPU;
+    its masked weights are copied to the device once per switch.
     """
 
     name = "onnxruntime-cuda"
@@ -38,7 +38,7 @@ class OnnxRuntimeCuda(Backend):
         import onnxruntime as ort
 
         if self.device == "cuda" and hasattr(ort, "preload_dlls"):
-            ort.preload_dlls()  # CUDA and cuDNN, where pip installed them
+            ort.preload_dlls()  # CUDA and cuDNN as installed by pip
         session_options = ort.SessionOptions()
         session_options.use_deterministic_compute = True
         session_options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
@@ -59,13 +59,13 @@ class OnnxRuntimeCuda(Backend):
         self._weights = weights
         if artifact.sidecar is not None:
             self._load(artifact.sidecar)
-        # What is missing shows now, while `auto` can take another.
+        # Missing libraries show up now, while `auto` can still choose another backend.
         self._session.run(artifact.contract.inputs_at(np.zeros(1, np.int64)))
         rounding = "TF32" if tf32 else "no TF32"
         self.description = f"ONNX Runtime {ort.__version__} on {self.title}, {rounding}, bound memory"
 
     def providers(self, tf32: bool) -> list[Any]:
-        """The providers and their options, the wanted one first."""
+        """The providers and their options, in order of preference."""
         return [(PROVIDER, cuda_options(tf32))]
 
     def _decode_impl(self, inputs: NDArray[Any]) -> NDArray[Any]:
@@ -97,8 +97,8 @@ class OnnxRuntimeCuda(Backend):
 
 
 def cuda_options(tf32: bool) -> dict[str, str]:
-    """Options of the CUDA provider. An exhaustive search for kernels may choose others each time it is made;
-    the heuristic one always chooses alike, so that the same file gives the same bytes.
+    """Options of the CUDA provider. An exhaustive kernel search may choose differently each time; the heuristic
+    one is deterministic, so that the same file gives the same bytes.
     """
     return {"device_id": "0", "use_tf32": str(int(tf32)), "cudnn_conv_algo_search": "HEURISTIC"}
 
@@ -116,7 +116,7 @@ def provider_missing() -> str | None:
 
 
 def gpu_missing() -> str | None:
-    """Why there is no GPU to run on, or None; cheap, and without CUDA bindings."""
+    """Why there is no GPU to run on, or None; cheap, needs no CUDA bindings."""
     from pfnr_runtime.backends.device.cuda import driver_missing
 
     return driver_missing()

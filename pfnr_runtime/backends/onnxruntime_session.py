@@ -1,4 +1,4 @@
-"""What every ONNX Runtime backend shares: session options, loading, and runs through bound memory."""
+"""Shared by the ONNX Runtime backends: session options, loading, and runs with bound memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pfnr_runtime.backends.device.dlpack import CPU, CUDA
 from pfnr_runtime.backends.device.frames import DeviceFrames
 from pfnr_runtime.errors import BackendError
 
-# The most output shapes kept at a time: a video's batch size and its tail, with room for a seek.
+# Output shapes kept at a time: a video's batch size and its tail, with room for a seek.
 KEPT_OUTPUTS = 4
 
 
@@ -31,11 +31,11 @@ def load_session(model: str | bytes, options: Any, providers: list[Any], path: A
 
 
 class BoundSession:
-    """Runs of a session whose inputs and outputs stay where the device wants them.
+    """Runs of a session whose inputs and outputs stay in device memory.
 
-    device: 'cpu' or 'cuda', number 0. Inputs that change rarely are put there once (`load`); the output's
-    memory is made once for each batch size; a run copies in the frame numbers and out the frames.
-    computed_at: when the last run's frames were ready to be copied out, by `time.perf_counter`.
+    device: 'cpu' or 'cuda', number 0. Inputs that rarely change are put there once (`load`); output memory is
+    allocated once per batch size; a run copies the frame numbers in and the frames out. computed_at: when the last
+    run's frames were ready, by `time.perf_counter`.
     """
 
     def __init__(self, session: Any, artifact: ArtifactFile, device: str) -> None:
@@ -45,7 +45,7 @@ class BoundSession:
         self.computed_at = 0.0
 
     def load(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Put the session's other inputs on the device, in place of those before. BackendError."""
+        """Put the session's other inputs on the device, replacing the previous ones. BackendError."""
         import onnxruntime as ort
 
         try:
@@ -57,16 +57,16 @@ class BoundSession:
             raise BackendError(f"{self._artifact.path}: {one_line(error)}{_advice(error)}") from None
 
     def run(self, inputs: NDArray[Any]) -> NDArray[Any]:
-        """The artifact's output for what its input takes, [B, ...]. BackendError."""
+        """The artifact's output, [B, ...]. BackendError."""
         # On the CPU `numpy()` may share the output's memory, which the next run overwrites.
         return np.array(self._run(inputs).numpy())
 
     def run_on_device(self, inputs: NDArray[Any]) -> DeviceFrames:
-        """The same, complete, in memory of the device that no later run touches. BackendError."""
+        """The same, complete, in device memory that no later run touches. BackendError."""
         output = self._run(inputs)
-        del self._outputs[len(inputs)]  # the next run of this size makes another
+        del self._outputs[len(inputs)]  # the next run of this size allocates another
         owner, kind = [output], {"cpu": CPU, "cuda": CUDA}[self._device]
-        # `release` holds what owns the memory, until nobody has the frames any more.
+        # `release` keeps the memory's owner alive until the frames are released.
         return DeviceFrames(
             output.data_ptr(),
             tuple(output.shape()),
@@ -76,7 +76,7 @@ class BoundSession:
         )
 
     def _run(self, inputs: NDArray[Any]) -> Any:
-        """A run; its output's value, complete."""
+        """Run; returns the complete output value."""
         try:
             binding = self._session.io_binding()
             binding.bind_cpu_input(self._artifact.contract.input.name, inputs)
@@ -108,7 +108,7 @@ class BoundSession:
 
 
 def place(inputs: NDArray[Any]) -> str:
-    """Where in the video a run was, for its error: an embedding does not say."""
+    """Which frames a run decoded, for error messages; an embedding does not tell."""
     return f"frame {inputs[0]}" if inputs.ndim == 1 else f"a batch of {len(inputs)}"
 
 
@@ -121,7 +121,7 @@ def one_line(error: Exception) -> str:
 def _advice(error: Exception) -> str:
     text = str(error).lower()
     if "out of memory" in text or "failed to allocate memory" in text:
-        return "; memory is used up: close other programs, or decode fewer frames at a time (--batch)"
+        return "; out of memory: close other programs, or decode fewer frames at a time (--batch)"
     if "driver version is insufficient" in text:
         return "; the NVIDIA driver is older than this onnxruntime-gpu needs: update the driver"
     return ""

@@ -1,4 +1,4 @@
-"""TensorRT, for Jetsons and servers: what `auto` takes first."""
+"""TensorRT, for Jetsons and servers: the first choice of `auto`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TensorRT-RTX, for GeForce and RTX cards: what `auto` takes where TensorRT is not to be had."""
+"""TensorRT-RTX, for GeForce and RTX cards: the choice of `auto` where TensorRT is unavailable."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Measuring a decoder where it runs: time, memory and energy, beside a plain H.264 decode of the same frames."""
+"""Measuring a decoder where it runs: time, memory and energy, compared with plain H.264 of the same frames."""

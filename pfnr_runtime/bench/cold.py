@@ -1,7 +1,7 @@
-"""A cold start: from the start of a new process to its first frame, stage by stage, and the memory it takes.
+"""Cold start: from a new process to its first frame, stage by stage, and its memory.
 
-`cold_starts` runs this module in new processes. Their files are in the system's cache after the first one: what
-is cold is the process, not the disk.
+`cold_starts` runs this module in new processes. After the first one their files are in the page cache: the process
+is cold, not the disk.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from typing import Any
 
 from pfnr_runtime.errors import BackendError
 
-# Frames decoded before memory is looked at: an engine's second run can take more than its first.
+# Frames decoded before memory is measured: an engine's second run can use more than its first.
 FRAMES = 4
 PACKAGES = Path(__file__).parents[2]
 FIGURES = ("first_frame_s", "import_s", "open_s", "decode_s", "resident_bytes", "peak_bytes")
 
 
 def cold_starts(arguments: dict[str, Any], runs: int) -> dict[str, Any]:
-    """Medians over `runs` new processes. A BackendError with its last line if one of them fails.
+    """Medians over `runs` new processes. A BackendError with the last line of its output if one of them fails.
 
     arguments: of `VideoDecoder` with `path` among them, or `h264`: a file for PyAV, and `threads`. Seconds: start
     of the process to the first frame, and of that imports, opening, and decoding the frame. Bytes: resident after
-    `FRAMES` frames, and at the peak; None where the system does not say.
+    `FRAMES` frames, and at the peak; None where the system does not report it.
     """
     found = [_start(arguments) for _ in range(runs)]
     known = {name: [run[name] for run in found] for name in FIGURES}

@@ -1,4 +1,4 @@
-"""Figures of the H.264 side: bytes, likeness to the artifact's frames, and decoding, in software and hardware."""
+"""Figures for H.264: size, PSNR to the artifact's frames, and decoding in software and hardware."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from pfnr_runtime.sinks import open_sink
 from pfnr_runtime.video.metrics import psnr
 
 LEAST_FRAMES = 8
-KEPT = 4  # frames kept to say how far H.264 is from them
+KEPT = 4  # frames kept to compute H.264's PSNR
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """The first `frames` frames of an artifact as H.264. kept: the first few of those that went in."""
+    """The first `frames` frames of an artifact as H.264. kept: the first few before encoding."""
 
     path: Path
     frames: int
@@ -33,9 +33,9 @@ class Encoded:
 
 
 def encode(decoder: VideoDecoder, path: Path, seconds: float) -> Encoded:
-    """Write the artifact's own frames to `path`: all, or those that decode in `seconds`, 8 at least."""
+    """Encode the artifact's frames to `path`: all, or those that decode within `seconds`, at least 8."""
     kept: list[NDArray[np.uint8]] = []
-    # At a constant rate, so that a picture's number says where it is in the file.
+    # At a constant rate, so that a picture's number gives its place in the file.
     video = decoder.metadata.at_rate(decoder.metadata.fps)
     with open_sink(str(path), video, len(decoder), codec="h264") as sink:
 
@@ -49,7 +49,7 @@ def encode(decoder: VideoDecoder, path: Path, seconds: float) -> Encoded:
 
 
 def measure(encoded: Encoded, threads: int, seconds: float, starts: int) -> dict[str, Any]:
-    """What `pfnr-bench` says of H.264. starts: new processes for the cold start."""
+    """The H.264 figures of `pfnr-bench`. starts: new processes for the cold start."""
     size = encoded.path.stat().st_size
     result: dict[str, Any] = {
         "encoder": encoded.description,

@@ -1,7 +1,8 @@
-"""Energy over a stretch of time, from whatever counters and sensors the machine has; never an estimate.
+"""Energy over a period, from the machine's counters and sensors; never an estimate.
 
-Three sources: RAPL's counters (Linux's powercap: Intel and AMD processors), the power sensors of a board (hwmon:
-a Jetson's INA rails), and the counter of NVIDIA GPUs (NVML). Each tells of all that runs on its rail, at rest too.
+Three sources: RAPL's counters (Linux's powercap: Intel and AMD processors), the power sensors of a board (hwmon: a
+Jetson's INA rails), and the counter of NVIDIA GPUs (NVML). Each measures everything on its rail, idle power
+included.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ NONE = "not reported by this machine"
 
 @dataclass(frozen=True)
 class Counter:
-    """A counter of joules. wraps: joules at which it begins again, None if it does not."""
+    """A counter of joules. wraps: joules at which it wraps around, None if it does not."""
 
     name: str
     read: Callable[[], float]
     wraps: float | None = None
 
     def difference(self, before: float, after: float) -> float:
-        """Joules between two readings less than one turn of the counter apart."""
+        """Joules between two readings, at most one wrap-around apart."""
         return after - before if after >= before or self.wraps is None else after - before + self.wraps
 
 
@@ -43,9 +44,9 @@ class Sensor:
 
 
 class EnergyRecorder:
-    """Joules by rail between entering and leaving; sensors are read by a thread of its own and summed up.
+    """Joules by rail between entering and leaving; a separate thread samples and integrates sensors.
 
-    counters, sensors: the machine's by default.
+    counters, sensors: by default the machine's.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class EnergyRecorder:
 
     @property
     def joules(self) -> dict[str, float]:
-        """By rail, after leaving; empty where the machine reports nothing."""
+        """Joules by rail, after leaving; empty where the machine reports nothing."""
         return dict(self._joules)
 
     def to_json(self, frames: int) -> dict[str, Any]:
@@ -85,7 +86,7 @@ class EnergyRecorder:
             self._thread.join()
 
     def _sample(self) -> None:
-        """Trapezoids between readings, the last one at the end."""
+        """Integrate by trapezoids between readings, the last at the end."""
         last = time.perf_counter()
         watts = [sensor.read() for sensor in self._sensors]
         totals = [0.0] * len(watts)
@@ -100,12 +101,12 @@ class EnergyRecorder:
 
 
 def find_counters(system: Path = SYSTEM) -> tuple[Counter, ...]:
-    """RAPL's packages that may be read, and NVIDIA GPUs that count."""
+    """Readable RAPL packages, and NVIDIA GPUs with an energy counter."""
     return (*_rapl(system / "powercap"), *_gpus())
 
 
 def find_sensors(system: Path = SYSTEM) -> tuple[Sensor, ...]:
-    """Power rails of INA sensors, as a Jetson's module has them."""
+    """Power rails of INA sensors, as on Jetson modules."""
     return tuple(
         sensor
         for folder in sorted((system / "hwmon").glob("hwmon*"))
@@ -115,17 +116,17 @@ def find_sensors(system: Path = SYSTEM) -> tuple[Sensor, ...]:
 
 
 def missing(system: Path = SYSTEM) -> str:
-    """Why no energy is reported, for people."""
+    """Why no energy is reported, in words."""
     zones = sorted((system / "powercap").glob("intel-rapl:*/energy_uj"))
     if zones and not _rapl(system / "powercap"):
-        return f"{NONE} to this user: {zones[0]} is for root"
+        return f"{NONE} to this user: {zones[0]} is readable by root only"
     return NONE
 
 
 def _rapl(powercap: Path) -> tuple[Counter, ...]:
     counters = []
     for zone in sorted(powercap.glob("intel-rapl:*")):
-        if zone.name.count(":") > 1:  # a part of another zone, whose energy has it already
+        if zone.name.count(":") > 1:  # a subzone, already included in its parent
             continue
         name, most = _text(zone / "name"), _number(zone / "max_energy_range_uj")
         if name is not None and _number(zone / "energy_uj") is not None:

@@ -1,4 +1,4 @@
-"""Figures of one engine on one artifact."""
+"""Measurements of one engine on one artifact."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from pfnr_runtime.errors import BackendError, ParameterError, UsageError
 
 @dataclass(frozen=True)
 class Asked:
-    """What to measure. seconds: of each measurement, which has three runs at least. batches: frames per run.
-    cold_starts: new processes, of whose figures medians are taken.
+    """What to measure. seconds: per measurement, of at least three runs. batches: batch sizes. cold_starts: number
+    of new processes, whose medians are reported.
     """
 
     path: str
@@ -42,12 +42,12 @@ class Asked:
             raise ParameterError("batches", f"{','.join(map(str, self.batches))}: each is 1 to {MAX_BATCH}")
 
     def arguments(self, backend: str) -> dict[str, Any]:
-        """Of a VideoDecoder."""
+        """Arguments of a VideoDecoder."""
         return {"path": self.path, "session": self.session, "backend": backend, "threads": self.threads}
 
 
 def engines_to_run(backend: str) -> tuple[list[str], dict[str, str]]:
-    """Names of the engines that are here, and why the others are not; of one name, or of 'all'."""
+    """Names of the available engines, and why the others are unavailable; for one name, or 'all'."""
     kinds = {kind.name: kind for kind in backend_kinds()}
     if backend not in ("all", *kinds):
         raise UsageError(f"no backend is called {backend!r}; choose all, {', '.join(kinds)}")
@@ -101,7 +101,7 @@ def _split(decoder: VideoDecoder, seconds: float) -> dict[str, float]:
 
 
 def _batches(asked: Asked, backend: str) -> dict[str, Any]:
-    """Frames per second by batch size, in a decoder that is opened for the largest of them."""
+    """Frames per second by batch size, in a decoder opened for the largest."""
     if not asked.batches:
         return {}
     found = {}

@@ -1,4 +1,4 @@
-"""The same frames as plain H.264, written by our own video sink and decoded by PyAV: what to compare with."""
+"""The baseline: the same frames as plain H.264, written by our video sink and decoded by PyAV."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pfnr_runtime.errors import BackendError
 class H264Reader:
     """Pictures of a video file, uint8 [H, W, 3] RGB, by PyAV; a context manager.
 
-    threads: of the decoder. device: one of FFmpeg's hardware devices, such as 'cuda', in place of the processor;
-    a BackendError if it cannot decode the file.
+    threads: of the decoder. device: one of FFmpeg's hardware devices, such as 'cuda'; None for software; a
+    BackendError if it cannot decode the file.
     """
 
     def __init__(self, path: Path, *, threads: int, device: str | None = None) -> None:
@@ -27,7 +27,7 @@ class H264Reader:
         try:
             accelerated = HWAccel(device, allow_software_fallback=False) if device else None
             self._container: Any = av.open(str(path), hwaccel=accelerated)
-        except Exception as error:  # FFmpeg's errors, and RuntimeError or ValueError by PyAV's own
+        except Exception as error:  # FFmpeg's errors, and PyAV's RuntimeError or ValueError
             raise BackendError(" ".join(str(error).split())[:200]) from None
         self._stream: Any = self._container.streams.video[0]
         context = self._stream.codec_context
@@ -38,13 +38,13 @@ class H264Reader:
             context.thread_count, context.thread_type = threads, "AUTO"
 
     def pictures(self) -> Iterator[NDArray[np.uint8]]:
-        """Every picture in order, from the beginning."""
+        """Every picture in order."""
         self._container.seek(0)
         for frame in self._container.decode(self._stream):
             yield frame.to_ndarray(format="rgb24")
 
     def picture(self, index: int) -> NDArray[np.uint8]:
-        """One picture by number: from the key frame before it on, as H.264 has it."""
+        """One picture by number; decodes from the preceding key frame, as H.264 requires."""
         wanted = round(index / (self._stream.average_rate * self._stream.time_base))
         self._container.seek(wanted, stream=self._stream, backward=True)
         for frame in self._container.decode(self._stream):
@@ -67,7 +67,7 @@ class H264Reader:
 
 
 def hardware_devices() -> list[str]:
-    """Hardware that this build of PyAV knows to decode on, whether or not it is in this machine."""
+    """Hardware decoders that this build of PyAV supports, whether or not this machine has them."""
     from av.codec.hwaccel import hwdevices_available
 
     return list(hwdevices_available())

@@ -1,4 +1,4 @@
-"""Memory of this process as the system counts it, and of the GPU where there is one."""
+"""Memory of this process as the system counts it, and of the GPU if there is one."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ STATUS = Path("/proc/self/status")
 
 
 def resident_bytes() -> int | None:
-    """Resident memory of this process now; None where the system does not say (only Linux does here)."""
+    """Resident memory of this process now; None where the system does not report it (other than Linux)."""
     return _status("VmRSS")
 
 
 def peak_bytes() -> int | None:
-    """The most resident memory this process ever had; None where the system does not say.
+    """The peak resident memory of this process; None where the system does not report it.
 
-    Not `getrusage`: its peak is inherited from the process that started this one.
+    Not `getrusage`, whose peak is inherited from the parent process.
     """
     return _status("VmHWM")
 
 
 def gpu_used_bytes() -> int | None:
-    """Memory in use on the GPU, by every process; None without a GPU or cuda-bindings.
+    """Memory in use on the GPU by all processes; None without a GPU or cuda-bindings.
 
-    Other programs count too: only a difference, on a GPU that is otherwise idle, says what an engine takes.
+    Other programs count too: only the difference, on an otherwise idle GPU, tells what an engine uses.
     """
     from pfnr_runtime.backends.device.cuda import device_missing, open_device
 

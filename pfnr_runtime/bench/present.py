@@ -1,4 +1,4 @@
-"""What showing a frame costs: the window's own code, on a display or in memory."""
+"""The time to show a frame, with the window's code, on a display or in memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FRAMES = 4
 
 
 def measure(decoder: VideoDecoder, seconds: float) -> dict[str, Any]:
-    """Times of the window's `show`, and what it drew on; `missing` where there is no pygame-ce."""
+    """Times of the window's `show`, and its target; `missing` without pygame-ce."""
     from pfnr_runtime.playback.window import Window
 
     frames = list(decoder[:FRAMES])
@@ -22,7 +22,7 @@ def measure(decoder: VideoDecoder, seconds: float) -> dict[str, Any]:
     except BackendError as error:
         if "pygame-ce" in str(error):
             return {"missing": str(error)}
-        window, where = _in_memory(decoder), "SDL in memory: no display here"
+        window, where = _in_memory(decoder), "SDL in memory: no display found"
     try:
         times = time_runs(lambda i: window.show(frames[i], ()), in_order(len(frames)), seconds)
     finally:
@@ -31,7 +31,7 @@ def measure(decoder: VideoDecoder, seconds: float) -> dict[str, Any]:
 
 
 def _in_memory(decoder: VideoDecoder) -> Any:
-    """A window that SDL draws into memory alone."""
+    """A window that SDL draws only in memory."""
     from pfnr_runtime.playback.window import Window
 
     before = os.environ.get("SDL_VIDEODRIVER")

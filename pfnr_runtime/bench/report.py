@@ -16,7 +16,7 @@ from pfnr_runtime.decoder import VideoDecoder
 from pfnr_runtime.doctor.machine import system
 from pfnr_runtime.errors import BackendError
 
-# How many times as long as one measurement the frames for H.264 may take to decode; then they are fewer.
+# Decoding the frames for H.264 may take this many times as long as one measurement; beyond that, fewer are used.
 ENCODING = 5
 
 Row = tuple[str, Callable[[dict[str, Any]], str]]
@@ -25,7 +25,7 @@ Row = tuple[str, Callable[[dict[str, Any]], str]]
 def run(asked: Asked, backend: str, say: Callable[[str], None]) -> dict[str, Any]:
     """Measure everything, as plain JSON types. A BackendError where no engine opens the artifact.
 
-    backend: a name, or 'all' for every engine that is here. say: is told what is being measured.
+    backend: a name, or 'all' for every installed engine. say: called with what is being measured.
     """
     artifact = open_artifact(asked.path, asked.session)
     names, left_out = engines_to_run(backend)
@@ -73,7 +73,7 @@ def _about(artifact: ArtifactFile) -> dict[str, Any]:
 
 
 def title(result: dict[str, Any]) -> str:
-    """What was measured."""
+    """One line: what was measured."""
     about, video = result["artifact"], result["artifact"]["video"]
     return (
         f"{about['path']}: {video['name']}, {video['frames']} frames of {video['width']}×{video['height']}, "
@@ -82,7 +82,7 @@ def title(result: dict[str, Any]) -> str:
 
 
 def columns(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The contenders by name, H.264 in software last but for hardware."""
+    """The contenders by name: engines, then H.264 in software and in hardware."""
     h264 = result["h264"]
     about, shared = result["artifact"], " (shared graph and sidecar)" if result["artifact"]["shared"] else ""
     sizes = {"size": f"{about['bytes_per_frame'] / 1e3:.1f} kB{shared}"}
@@ -93,26 +93,26 @@ def columns(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def rows() -> tuple[Row, ...]:
-    """Label of each figure, and its text for one contender."""
+    """The label of each figure, and its text for one contender."""
     return (
-        ("file, a frame", lambda c: c["size"]),
+        ("file, per frame", lambda c: c["size"]),
         ("new process to first frame", lambda c: _seconds(c, "first_frame_s")),
-        ("  of that importing", lambda c: _seconds(c, "import_s")),
+        ("  of which importing", lambda c: _seconds(c, "import_s")),
         ("  opening", lambda c: _seconds(c, "open_s")),
         ("  the frame", lambda c: _seconds(c, "decode_s")),
-        ("memory at the peak", lambda c: _megabytes(c.get("cold", {}).get("peak_bytes"))),
+        ("peak memory", lambda c: _megabytes(c.get("cold", {}).get("peak_bytes"))),
         ("GPU memory", lambda c: _megabytes(c.get("gpu_memory_bytes"))),
         ("in order", lambda c: _latencies(c["sequential"])),
         ("at random", lambda c: _latencies(c["random"])),
         ("decode + copy", _split),
         ("present", _present),
         ("batches", _batches),
-        ("energy, a frame", _energy),
+        ("energy, per frame", _energy),
     )
 
 
 def notes(result: dict[str, Any], verbose: bool) -> Iterator[str]:
-    """What else to know: how H.264 was made, and which engines are not in the table."""
+    """Notes: how H.264 was encoded, and which engines are not in the table."""
     h264 = result["h264"]
     some = "" if h264["frames"] == result["artifact"]["video"]["frames"] else f"the first {h264['frames']} of "
     yield (
@@ -127,7 +127,7 @@ def notes(result: dict[str, Any], verbose: bool) -> Iterator[str]:
         if verbose:
             yield from (f"  not {name}: {reason}" for name, reason in result["left_out"].items())
         else:
-            yield "pfnr-doctor says why not other engines"
+            yield "run pfnr-doctor to see why other engines are unavailable"
 
 
 def _seconds(contender: dict[str, Any], name: str) -> str:

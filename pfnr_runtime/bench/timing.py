@@ -1,4 +1,4 @@
-"""Times of many runs, and what to say of them."""
+"""Times of many runs, and their statistics."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ LEAST_RUNS = 3
 
 @dataclass(frozen=True)
 class Latencies:
-    """Seconds of runs one after another, at least one."""
+    """Seconds of consecutive runs, at least one."""
 
     seconds: tuple[float, ...]
 
     @property
     def fps(self) -> float:
-        """Runs a second."""
+        """Runs per second."""
         return len(self.seconds) / sum(self.seconds)
 
     def to_json(self) -> dict[str, float]:
@@ -43,7 +43,7 @@ def time_runs(
     seconds: float,
     least: int = LEAST_RUNS,
 ) -> Latencies:
-    """Time `run` of each of `numbers` until `seconds` are over, but `least` times at least."""
+    """Time `run` on successive `numbers` until `seconds` have passed, at least `least` times."""
     times: list[float] = []
     begin = perf_counter()
     for number in numbers:

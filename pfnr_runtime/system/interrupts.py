@@ -1,7 +1,7 @@
-"""Holding Ctrl-C back where it would be lost.
+"""Deferring Ctrl-C where it would be lost.
 
-Python raises KeyboardInterrupt in whatever Python code runs next. If that is a callback that FFmpeg called,
-PyAV prints the exception and drops it, and the program goes on as if nobody had asked it to stop.
+Python raises KeyboardInterrupt in whatever Python code runs next. If that is a callback from FFmpeg, PyAV prints
+and drops the exception, and the program continues as if Ctrl-C had not been pressed.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from types import FrameType
 
 @contextlib.contextmanager
 def hold_interrupts() -> Iterator[None]:
-    """Let a Ctrl-C that comes inside the block take effect when the block ends.
+    """Defer a Ctrl-C inside the block until the block ends.
 
-    Does nothing outside the main thread, where Python never handles signals, nor where Ctrl-C is not
-    Python's to handle.
+    Does nothing outside the main thread, where Python never handles signals, or where Python does not handle
+    Ctrl-C.
     """
     previous = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(previous):

@@ -1,7 +1,7 @@
-"""What the toolkit says while it works, through `logging`.
+"""The toolkit's messages, through `logging`.
 
-Every message goes to the logger called "pfnr": a program that embeds the toolkit hears nothing unless it asks
-for it, as with any library. The commands show the messages on stderr.
+Every message goes to the logger "pfnr": as with any library, a program that embeds the toolkit sees nothing unless
+it configures that logger. The commands show the messages on stderr.
 """
 
 from __future__ import annotations
@@ -12,5 +12,5 @@ LOGGER = logging.getLogger("pfnr")
 
 
 def say(message: str) -> None:
-    """A message for the person watching, at level INFO."""
+    """Log a message for the user, at level INFO."""
     LOGGER.info("%s", message)

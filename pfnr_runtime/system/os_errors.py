@@ -1,4 +1,4 @@
-"""The file system's failures in words."""
+"""File system errors in words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 
 
 def describe_os_error(error: OSError) -> str:
-    """One line for a failure of the file system: what, where, and what to do about it."""
+    """One line for a file system error: what, where, and what to do about it."""
     where = f"{error.filename}: " if error.filename else ""
     advice = {
         errno.ENOSPC: "the disk is full; free some space and run the command again",

@@ -1,7 +1,7 @@
-"""How long work reports where it stands: one protocol, whoever shows it.
+"""One protocol for reporting the progress of long work.
 
-Code that takes long accepts a `Progress` and calls it; a command passes one that draws, a program that embeds
-pfnr its own. Messages that are worth keeping (a fallback, a choice that was made) go to `logging` instead.
+Long-running code accepts a `Progress` and calls it; commands pass one that draws, programs that embed pfnr pass
+their own. Messages worth keeping (a fallback, a choice) go to `logging` instead.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Stages, one after another, each a number of units that advance."""
+    """Stages, one after another, each with a number of units that advance."""
 
     def stage(self, name: str, total: int | None = None) -> None:
-        """Begin a stage, which ends the one before. total: its units, None where nobody knows."""
+        """Begin a stage, which ends the previous one. total: its units, None if unknown."""
 
     def advance(self, n: int = 1) -> None:
-        """`n` more units of the stage are done."""
+        """Report `n` more units of the stage as done."""
 
     def note(self, text: str) -> None:
-        """A figure of the stage as it stands, such as its running PSNR; it replaces the last one."""
+        """Show a current figure of the stage, such as its running PSNR, in place of the last one."""
 
 
 class Silent:
-    """Shows nothing: what functions take where no progress is given."""
+    """Shows nothing: the default where no progress is passed."""
 
     def stage(self, name: str, total: int | None = None) -> None:
         """See `Progress`."""

@@ -1,4 +1,4 @@
-"""Code points of ITU-T H.273, by FFmpeg's names: how containers and codecs say what colour samples mean."""
+"""Code points of ITU-T H.273, by FFmpeg's names: how containers and codecs describe colour."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TRANSFERS = {
 
 
 class Tags(NamedTuple):
-    """How a file says what its samples mean: colour primaries, transfer curve, matrix."""
+    """A file's colour description: primaries, transfer curve, matrix."""
 
     primaries: int
     transfer: int
@@ -46,10 +46,12 @@ class Tags(NamedTuple):
 
 
 # The primaries and curve of the same standard as a matrix (for BT.601 the 525-line one, for BT.2020 the 10-bit
-# curve of standard range, which equals BT.709's): what is meant where a record names no others.
+# curve of standard range, which equals BT.709's): the defaults where a record names no others.
 USUAL = {"bt709": Tags(1, 1, 1), "bt601": Tags(6, 6, 6), "bt2020": Tags(9, 14, 9)}
 
 
 def unusual_name(names: dict[str, int], number: int, usual: int) -> str | None:
-    """The name of a code point in `PRIMARIES` or `TRANSFERS`; None for the usual one, unspecified and reserved."""
+    """The name of a code point in `PRIMARIES` or `TRANSFERS`; None for the usual one, or an unspecified or
+    reserved one.
+    """
     return next((name for name, known in names.items() if known == number != usual), None)

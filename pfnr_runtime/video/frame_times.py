@@ -10,8 +10,8 @@ from fractions import Fraction
 from itertools import accumulate, groupby, pairwise
 from typing import Any
 
-# What a file may hold: a tick is a whole number that every JSON reader takes as it is, and the text has room in
-# the 1 MiB that the metadata of an artifact may have.
+# Limits of files: ticks are integers that every JSON reader can represent, and the text fits in the 1 MiB that an
+# artifact's metadata may have.
 MAX_TICKS = 1 << 53
 MAX_BASE_PART = 10**9
 MAX_TEXT = 1 << 19
@@ -21,11 +21,10 @@ _BASE = re.compile(r"(\d{1,10})/(\d{1,10})", re.ASCII)
 
 @dataclass(frozen=True)
 class FrameTimes:
-    """A table of times for N ≥ 1 frames, immutable.
+    """An immutable table of times for N ≥ 1 frames.
 
-    time_base: seconds in one tick, over 0; numerator and denominator up to `MAX_BASE_PART`.
-    ticks: N + 1 strictly increasing whole numbers from 0 up to `MAX_TICKS`: the start of every frame and the end
-    of the last.
+    time_base: seconds in one tick, over 0; numerator and denominator up to `MAX_BASE_PART`. ticks: N + 1 strictly
+    increasing integers from 0 up to `MAX_TICKS`: the start of every frame, and the end of the last.
 
     A ValueError names what is out of range. A slice gives the table of those frames alone, from 0.
     """
@@ -55,7 +54,7 @@ class FrameTimes:
 
     @classmethod
     def from_durations(cls, time_base: Fraction, durations: Iterable[int]) -> FrameTimes:
-        """The table of frames that stay for `durations` ticks each, one after another."""
+        """The table of consecutive frames that last `durations` ticks each."""
         return cls(time_base, tuple(accumulate(durations, initial=0)))
 
     def __len__(self) -> int:
@@ -65,12 +64,14 @@ class FrameTimes:
         return self.select(range(*frames.indices(len(self))))
 
     def select(self, frames: Iterable[int]) -> FrameTimes:
-        """The table of these frames in this order, each for its own duration; a ValueError if there are none."""
+        """The table of these frames in this order, each with its original duration; a ValueError if there are
+        none.
+        """
         return self.from_durations(self.time_base, [self.ticks[i + 1] - self.ticks[i] for i in frames])
 
     @property
     def even(self) -> bool:
-        """Whether all frames stay equally long: then a rate says the same."""
+        """Whether all frames have equal durations, so that a rate suffices."""
         return len({end - start for start, end in pairwise(self.ticks)}) == 1
 
     @property
@@ -88,7 +89,7 @@ class FrameTimes:
         return self.ticks[index] * self.time_base
 
     def duration_of(self, index: int) -> Fraction:
-        """How long frame `index`, 0 to N − 1, stays, in seconds."""
+        """The duration of frame `index`, 0 to N − 1, in seconds."""
         return (self.ticks[index + 1] - self.ticks[index]) * self.time_base
 
     def index_at(self, seconds: Fraction) -> int:
@@ -98,12 +99,12 @@ class FrameTimes:
         return bisect_right(self.ticks, seconds / self.time_base) - 1
 
     def scaled(self, factor: Fraction) -> FrameTimes:
-        """The same frames, `factor` times as long each; a ValueError if no time base can say so."""
+        """The same frames, `factor` times as long each; a ValueError if no time base can represent that."""
         return FrameTimes(self.time_base * factor, self.ticks)
 
     @property
     def text(self) -> str:
-        """Durations in ticks, with equal neighbours as one: '40 33*2 34'."""
+        """Durations in ticks, run-length encoded: '40 33*2 34'."""
         durations = (end - start for start, end in pairwise(self.ticks))
         runs = ((ticks, sum(1 for _ in equal)) for ticks, equal in groupby(durations))
         return " ".join(f"{ticks}*{count}" if count > 1 else str(ticks) for ticks, count in runs)

@@ -1,4 +1,4 @@
-"""What a decoder hands out: one frame, or several of them, with their place in the video."""
+"""A decoder's output: one frame or several, with their place in the video."""
 
 from __future__ import annotations
 

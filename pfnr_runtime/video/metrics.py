@@ -1,4 +1,4 @@
-"""How far two pictures are apart: mean squared error and PSNR of 8-bit samples."""
+"""Mean squared error and PSNR of 8-bit pictures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-# An exact frame has infinite PSNR, which no mean survives; it counts as one wrong step in a 720p frame.
+# An exact frame has infinite PSNR, which would break means; it counts as one wrong step in a 720p frame.
 PSNR_CEILING = 112.0
 
 
@@ -30,7 +30,7 @@ def mse(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
 def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     """Peak signal-to-noise ratio in dB of two uint8 arrays of one shape: 10 log10(255² / mse), inf if equal.
 
-    One figure over all samples given; the PSNR of a video is usually the mean over its frames' figures.
+    One figure over all samples; a video's PSNR is usually the mean of its frames' PSNRs.
     """
     return psnr_of_mse(mse(a, b))
 

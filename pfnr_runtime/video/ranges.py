@@ -1,4 +1,4 @@
-"""Half-open frame ranges as people type them: A:B or A:B:C, as in a Python slice."""
+"""Half-open frame ranges as users type them: A:B or A:B:C, as in a Python slice."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ PATTERN = re.compile(r"\s*([+-]?\d{1,9})?\s*:\s*([+-]?\d{1,9})?\s*(?::\s*([+-]?\
 
 
 def parse_frame_range(text: str) -> slice:
-    """'A:B' or 'A:B:C' as a slice; every part may be left out, and negative ones count from the end.
+    """'A:B' or 'A:B:C' as a slice; any part may be omitted, and negative numbers count from the end.
 
-    B is the first frame that is not taken. A UsageError says what a range looks like.
+    B is exclusive. A UsageError explains the syntax.
     """
     match = PATTERN.fullmatch(text)
     if match is None:
@@ -27,10 +27,10 @@ def parse_frame_range(text: str) -> slice:
 
 
 def select_frames(text: str, count: int) -> range:
-    """The frames of a video of `count` frames that a range names, in order.
+    """The frames that a range names in a video of `count` frames, in order.
 
-    Unlike a Python slice it does not shorten a range that leaves the video: a UsageError names the video's
-    frames, as it does for a range that is empty.
+    Unlike a Python slice, a range that leaves the video is not shortened: it is a UsageError, as is an empty
+    range.
     """
     chosen = parse_frame_range(text)
     for bound in (chosen.start, chosen.stop):

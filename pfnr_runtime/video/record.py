@@ -1,4 +1,4 @@
-"""What is known of one video: size, timing, colour. Written by the trainer, carried by every artifact."""
+"""The metadata of one video: size, timing, colour. Written by the trainer, carried by every artifact."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ RANGES = ("limited", "full")
 
 @dataclass(frozen=True)
 class Colour:
-    """How the source's samples were meant. Decoded frames are always full-range RGB, with the source's curve.
+    """The source's colour encoding. Decoded frames are always full-range RGB, with the source's curve.
 
     - matrix: one of `MATRICES`.
     - range: one of `RANGES`.
     - transfer: a key of `TRANSFERS`, such as smpte2084 (PQ); None for the matrix's usual one.
     - primaries: a key of `PRIMARIES`, such as smpte432 (Display P3); None for the matrix's usual ones.
 
-    Writers of video files use them again, so that a video leaves as it came.
+    Video files are written with the same encoding.
     """
 
     matrix: str = "bt709"
@@ -47,7 +47,7 @@ class Colour:
 
     @classmethod
     def from_tags(cls, matrix: str, range: str, *, transfer: int, primaries: int) -> Colour:
-        """A Colour from code points of H.273; the usual ones of the matrix and unspecified ones are left out."""
+        """A Colour from code points of H.273; unspecified ones and the usual ones of the matrix are left out."""
         usual = USUAL[matrix]
         return cls(
             matrix,
@@ -68,23 +68,23 @@ class Colour:
 
     @property
     def unusual(self) -> str:
-        """For people: 'transfer smpte2084 and primaries smpte432', or '' where both are the usual ones."""
+        """As text: 'transfer smpte2084 and primaries smpte432', or '' where both are the usual ones."""
         given = {"transfer": self.transfer, "primaries": self.primaries}
         return " and ".join(f"{what} {name}" for what, name in given.items() if name is not None)
 
 
 @dataclass(frozen=True)
 class VideoRecord:
-    """One video as a session holds it.
+    """The metadata of a session's video.
 
     - name: what the user calls it.
     - frames: N ≥ 1.
     - width, height: in samples.
-    - fps: frames per second; with `times`, the rate for whatever has no place for times.
+    - fps: frames per second; with `times`, the rate for outputs that cannot record times.
     - sample_aspect: width over height of one sample.
     - source: file name of the clip, without folders.
     - source_start: first frame taken from the source.
-    - times: when each frame appears, where frames are not evenly spaced; None at a constant rate.
+    - times: when each frame appears; None at a constant rate.
 
     A ValueError names a field that is out of range.
     """
@@ -121,13 +121,13 @@ class VideoRecord:
         return self.frames / self.fps if self.times is None else self.times.duration
 
     def pts(self, index: int) -> Fraction:
-        """Presentation time of frame `index` in seconds, from 0; of N, the end of the video."""
+        """Presentation time of frame `index` in seconds, from 0; for N, the end of the video."""
         return index / self.fps if self.times is None else self.times.start(index)
 
     def pts_seconds(self, place: float) -> float:
-        """`pts` as the nearest float, by division of whole numbers: a decoder asks at every frame.
+        """`pts` as the nearest float, by integer division: fast, since decoders ask for every frame.
 
-        place: a frame's number, or a place between frames: 3.25 is when a quarter of frame 3's time is over.
+        place: a frame's number, or a position between frames: 3.25 is a quarter into frame 3's time.
         """
         if self.times is None:
             return place * self.fps.denominator / self.fps.numerator
@@ -145,8 +145,8 @@ class VideoRecord:
 
     def index_at(self, seconds: float | Fraction) -> int:
         """Index of the frame on screen at `seconds`; a ValueError outside [0, duration)."""
-        # A tiny lift, so that the float nearest to a frame's own time finds that frame, and the one nearest
-        # to the end of the video is outside.
+        # A tiny lift: the float nearest to a frame's time finds that frame, and the one nearest to the end of the
+        # video is outside.
         exact = seconds
         if not isinstance(seconds, Fraction) and math.isfinite(seconds):
             exact = Fraction(seconds) + Fraction(1, 10**9)
@@ -155,7 +155,7 @@ class VideoRecord:
         return math.floor(exact * self.fps) if self.times is None else self.times.index_at(Fraction(exact))
 
     def select(self, frames: Sequence[int]) -> VideoRecord:
-        """The record of a video that shows these frames alone, in this order, each for its own duration."""
+        """The record of a video of only these frames, in this order, each for its original duration."""
         times = None if self.times is None else self.times.select(frames)
         return replace(self, frames=len(frames), times=times)
 
@@ -173,10 +173,10 @@ class VideoRecord:
         value = asdict(self)
         for key in ("fps", "sample_aspect"):
             value[key] = f"{value[key].numerator}/{value[key].denominator}"
-        for key in ("transfer", "primaries"):  # absent where usual, as in files from before they were recorded
+        for key in ("transfer", "primaries"):  # absent where usual, as in files that predate them
             if value["colour"][key] is None:
                 del value["colour"][key]
-        if self.times is None:  # absent at a constant rate: those files are older than the field
+        if self.times is None:  # absent at a constant rate, as in files that predate the field
             del value["times"]
         else:
             value["times"] = self.times.to_json()
@@ -192,13 +192,13 @@ class VideoRecord:
         if "times" not in given:
             return cls(**given)
         times = given.pop("times")
-        record = cls(**given)  # the number of frames is checked before a table of as many is made
+        record = cls(**given)  # checked before a table of that many frames is made
         return replace(record, times=FrameTimes.from_json(times, record.frames))
 
 
 def parse_fraction(text: Any, what: str) -> Fraction:
     """'25/1' as a Fraction; a ValueError names `what`."""
-    # Only what to_json writes: Fraction itself would spend for ever on '1e999999999'.
+    # Only what to_json writes: Fraction would hang on '1e999999999'.
     match = re.fullmatch(r"(\d{1,30})(?:/(\d{1,30}))?", str(text), re.ASCII)
     if match is None or int(match[2] or 1) == 0:
         raise ValueError(f"{what} {str(text)[:50]!r} is not a fraction such as 30000/1001")
@@ -206,9 +206,9 @@ def parse_fraction(text: Any, what: str) -> Fraction:
 
 
 def require_fields(value: Any, cls: type, optional: Collection[str] = ()) -> dict[str, Any]:
-    """`value` as a dictionary with exactly the fields of the dataclass `cls`, each of a plausible type.
+    """Check that `value` is a dictionary with exactly the fields of the dataclass `cls`, each of a plausible type.
 
-    optional: fields that may be absent, and then are absent from the result too.
+    optional: fields that may be absent; they are then absent from the result too.
     """
     if not isinstance(value, dict):
         raise ValueError(f"{cls.__name__} must be a JSON object, not {type(value).__name__}")

@@ -1,12 +1,12 @@
-"""The time embedding of PFNR, computed in one place and in float64.
+"""The time embedding of PFNR, in float64.
 
-For a frame k of N and the session's own scalar s, the network's input is [PE(k/N), PE(s)] with
+For a frame k of N and the session's scalar s, the network's input is [PE(k/N), PE(s)] with
 
     PE(p) = [sin(b^i π p), cos(b^i π p)]   for i = 0 .. L-1,   sine and cosine interleaved
 
-(arXiv 2306.11305, section 3; b = 1.25 and L = 40 there). b^39 π is about 19,000, so float32 evaluated in
-another order gives another embedding: artifacts carry the table made here, never the formula. An artifact of
-continuous time takes a row of it as its input instead, and `TimeEmbedding` makes rows for any time.
+(arXiv 2306.11305, section 3; b = 1.25 and L = 40 there). b^39 π is about 19,000, so evaluating in float32 or in a
+different order gives a different embedding: artifacts carry the table made here, never the formula. An artifact of
+continuous time takes one row as its input instead, and `TimeEmbedding` makes rows for any time.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_BASE, MAX_LEVELS = 10.0, 256  # so that no frequency leaves float64
-TABLE_GRID = 2.0**11  # steps of a coarse table in 1
+MAX_BASE, MAX_LEVELS = 10.0, 256  # keeps every frequency within float64
+TABLE_GRID = 2.0**11  # steps per unit in a coarse table
 
 
 def positional_encoding(positions: NDArray[np.float64], base: float, levels: int) -> NDArray[np.float64]:
@@ -29,16 +29,16 @@ def positional_encoding(positions: NDArray[np.float64], base: float, levels: int
 
 
 def time_table(frames: int, scalar: float, base: float, levels: int) -> NDArray[np.float64]:
-    """Input of the network for every frame of a session: float64 [N, 4·levels]."""
+    """The network's input for every frame of a session: float64 [N, 4·levels]."""
     times = np.arange(frames, dtype=np.float64) / frames
     return embed_times(times, scalar, base, levels)
 
 
 def grid_time_table(frames: int, scalar: float, base: float, levels: int) -> NDArray[np.float32]:
-    """`time_table` rounded to multiples of 2^-11, which decoders can compute again: float32 [N, 4·levels].
+    """`time_table` rounded to multiples of 2^-11, which decoders can recompute: float32 [N, 4·levels].
 
-    Sines of different libraries differ in their last bits, about 2^-53: no machine rounds to another multiple
-    unless a value lies so close to the middle between two, and a digest over the table would show that.
+    Sines of different libraries differ in their last bits, about 2^-53, so every machine rounds to the same
+    multiple unless a value lies that close to a midpoint; a digest over the table would reveal it.
     """
     return _on_grid(time_table(frames, scalar, base, levels)).astype(np.float32)
 
@@ -58,7 +58,7 @@ def _on_grid(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def embed_times(times: NDArray[np.float64], scalar: float, base: float, levels: int) -> NDArray[np.float64]:
-    """Input of the network at any times in [0, 1) of a session: float64 [n] → float64 [n, 4·levels]."""
+    """The network's input at any times in [0, 1) of a session: float64 [n] → float64 [n, 4·levels]."""
     session = positional_encoding(np.array([scalar]), base, levels)
     return np.concatenate(
         [positional_encoding(times, base, levels), np.repeat(session, len(times), axis=0)], axis=1
@@ -67,11 +67,11 @@ def embed_times(times: NDArray[np.float64], scalar: float, base: float, levels: 
 
 @dataclass(frozen=True)
 class TimeEmbedding:
-    """The embedding of one session at any time.
+    """The time embedding of one session.
 
     - base: b, over 1 and up to `MAX_BASE`.
     - levels: L, 1 to `MAX_LEVELS`.
-    - scalar: the session's own s, 0 to 1.
+    - scalar: the session's s, 0 to 1.
     - coarse: whether rows lie on the grid of `grid_time_table`.
 
     A ValueError names one that is out of range.
@@ -92,13 +92,13 @@ class TimeEmbedding:
 
     @property
     def width(self) -> int:
-        """Values in a row: 4·L."""
+        """Values per row: 4·L."""
         return 4 * self.levels
 
     def rows(self, positions: NDArray[Any], frames: int) -> NDArray[np.float32]:
-        """Input of the network at places in a video of `frames` frames, frame k being at k: [n] → [n, 4·L].
+        """The network's input at positions in a video of `frames` frames, frame k at k: [n] → [n, 4·L].
 
-        Computed in float64 and rounded once, as `time_table` is: at whole numbers its rows are the table's.
+        Computed in float64 and rounded once, like `time_table`: at whole numbers the rows equal the table's.
         """
         times = np.asarray(positions, dtype=np.float64) / frames
         rows = embed_times(times, self.scalar, self.base, self.levels)
@@ -108,8 +108,8 @@ class TimeEmbedding:
 def session_scalar(session: int) -> float:
     """The scalar s of a session's embedding: the van der Corput sequence in base 2, in (0, 1).
 
-    1/2, 1/4, 3/4, 1/8, ...: spread over the interval however many sessions follow, and fixed for ever by
-    the session's index alone, so that an old video never changes as its library grows.
+    1/2, 1/4, 3/4, 1/8, ...: evenly spread however many sessions follow, and determined by the session's index
+    alone, so that an old video never changes as its library grows.
     """
     value, step, n = 0.0, 0.5, session + 1
     while n:

@@ -1,9 +1,9 @@
 """A strict summary of an ONNX file, read without onnx, without protobuf and without loading weights.
 
-`summarise(path)` maps the file into memory and walks its structure: versions, metadata, graph inputs and
-outputs, operators, and the name, type, shape and size of every stored tensor. Whatever is truncated,
-contradictory or outside the subset a decoder needs (external data, subgraphs, functions, sparse tensors)
-is an ArtifactError, so that no engine ever sees it.
+`summarise(path)` maps the file into memory and walks its structure: versions, metadata, graph inputs and outputs,
+operators, and the name, type, shape and size of every stored tensor. Anything truncated, contradictory or outside
+the subset a decoder needs (external data, subgraphs, functions, sparse tensors) is an ArtifactError, so that no
+engine ever sees it.
 
 Written by hand, because a playback install has no onnx package, and onnx would load all of a file before a check.
 """
@@ -20,13 +20,13 @@ from pfnr_runtime.artifact.onnx.tensor import MAX_RANK, TensorInfo, dtype_name, 
 from pfnr_runtime.artifact.onnx.wire import Field, Reader, Span, WireError
 from pfnr_runtime.errors import ArtifactError
 
-# protobuf itself stops at 2 GiB, so a larger file cannot be an ONNX file in one piece.
+# protobuf messages end at 2 GiB, so a larger file cannot be a single-file ONNX model.
 MAX_FILE_BYTES = (1 << 31) - 1
 
 
 @dataclass(frozen=True)
 class ValueInfo:
-    """A graph input or output. shape: sizes, names of dynamic sizes, or None where nothing is said."""
+    """A graph input or output. shape: sizes, names of dynamic sizes, or None where unspecified."""
 
     name: str
     dtype: str
@@ -113,7 +113,7 @@ def summarise_bytes(model: bytes, path: Path) -> OnnxSummary:
     try:
         return parse_model(Reader(model))
     except WireError as error:
-        raise ArtifactError(f"{path}: holds no sound ONNX model: {error}; copy or export it again") from None
+        raise ArtifactError(f"{path}: holds no valid ONNX model: {error}; copy or export it again") from None
 
 
 def parse_model(reader: Reader) -> OnnxSummary:

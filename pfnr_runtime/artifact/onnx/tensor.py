@@ -1,4 +1,4 @@
-"""One stored tensor of an ONNX file: name, type, shape and how many bytes it takes, checked against the file.
+"""One stored tensor of an ONNX file: name, type, shape and size in bytes, checked against the file.
 
 The values themselves are never read. Written by hand for the same reasons as `pfnr_runtime.artifact.onnx.file`.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pfnr_runtime.artifact.onnx.wire import BYTES, FIXED32, FIXED64, VARINT, Field, Span, WireError
 
-# ONNX's numbers for element types: our name and the bits of one element.
+# ONNX's element type numbers: our name and the bits per element.
 DTYPES = {
     1: ("float32", 32),
     2: ("uint8", 8),
@@ -40,7 +40,7 @@ TYPED_DATA = {4: (FIXED32, 4), 5: (VARINT, 0), 7: (VARINT, 0), 10: (FIXED64, 8),
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """A stored tensor: nbytes is what its elements take in memory."""
+    """A stored tensor; nbytes is its size in memory."""
 
     name: str
     dtype: str
@@ -49,7 +49,7 @@ class TensorInfo:
 
 
 def dtype_name(number: int, position: int) -> str:
-    """Our name for an ONNX element type; a WireError for one that no decoder uses."""
+    """The name of an ONNX element type; a WireError for one that no decoder uses."""
     if number not in DTYPES:
         raise WireError(f"element type {number}, which a decoder does not use,", position)
     return DTYPES[number][0]

@@ -1,8 +1,8 @@
 """The protobuf wire format, read strictly and without copying: just enough to walk an ONNX file.
 
-A message is a run of fields, each a tag (field number and wire type) and a value: a varint, 4 or 8 fixed
-bytes, or a length and that many bytes. Nothing here recurses and nothing here trusts a length. The two
-writers at the end are what taking a part out of a file and putting the rest together again needs.
+A message is a run of fields, each a tag (field number and wire type) and a value: a varint, 4 or 8 fixed bytes, or
+a length and that many bytes. Nothing recurses and no length is trusted. The two writers at the end serve to take a
+part out of a file and reassemble the rest.
 
 Written by hand, because a playback install has no protobuf package, and protobuf copies what it parses.
 """
@@ -15,13 +15,13 @@ from mmap import mmap
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
-# A 2 GB artifact has a few thousand fields; a file with more than this many is hostile or not ours.
+# A 2 GB artifact has a few thousand fields; a file with more than this is hostile or foreign.
 MAX_FIELDS = 2_000_000
 MAX_TEXT_BYTES = 1 << 20
 
 
 class WireError(ValueError):
-    """Bytes that are not a well-formed message: what is wrong and at which byte."""
+    """Bytes that are not a well-formed message; names the problem and the byte."""
 
     def __init__(self, what: str, position: int) -> None:
         super().__init__(f"{what} at byte {position}")
@@ -29,7 +29,7 @@ class WireError(ValueError):
 
 @dataclass
 class Reader:
-    """The bytes of one file and how many more fields may be read from it."""
+    """The bytes of one file, and a budget of fields to read from it."""
 
     data: bytes | mmap
     fields_left: int = field(default=MAX_FIELDS)
@@ -101,7 +101,7 @@ class Span:
         return self.end - self.start
 
     def fields(self) -> Iterator[Field]:
-        """The fields of this message in file order; a WireError where the bytes make no sense."""
+        """The fields of this message in file order; a WireError where the bytes are invalid."""
         reader, position, end = self.reader, self.start, self.end
         while position < end:
             reader.fields_left -= 1
@@ -138,12 +138,12 @@ class Span:
 
 
 def write_varint(number: int, value: int) -> bytes:
-    """A field that holds a whole number from 0."""
+    """A field that holds a number ≥ 0."""
     return _varint(number << 3 | VARINT) + _varint(value)
 
 
 def write_message(number: int, content: bytes | bytearray) -> bytes:
-    """A field that holds bytes: text, or a message of its own."""
+    """A field that holds bytes: text, or a nested message."""
     return _varint(number << 3 | BYTES) + _varint(len(content)) + content
 
 

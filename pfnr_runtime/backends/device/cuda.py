@@ -1,7 +1,7 @@
-"""The few device calls that decoding needs, as a thin protocol, and their real form on NVIDIA's bindings.
+"""The few device calls that decoding needs: a thin protocol, and its implementation on NVIDIA's bindings.
 
-Addresses, streams, events and graphs are plain integers or opaque handles. Every call either works or raises
-a BackendError of one line.
+Addresses, streams, events and graphs are plain integers or opaque handles. Every call works or raises a one-line
+BackendError.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ class DeviceInfo:
 
 
 class Device(Protocol):
-    """What the decode loop asks of a GPU. Copies and launches on a stream happen in that stream's order."""
+    """What the decode loop needs of a GPU. Copies and launches on a stream happen in order."""
 
     @property
     def info(self) -> DeviceInfo: ...
     @property
     def dlpack_device(self) -> tuple[int, int]:
-        """DLPack's type and number of the device that `allocate` gives memory of."""
+        """DLPack's type and number of the device on which `allocate` allocates."""
         ...
 
     def allocate(self, size: int) -> int: ...
     def free(self, address: int) -> None: ...
     def allocate_host(self, size: int) -> tuple[int, NDArray[np.uint8]]:
-        """Pinned host memory: its address, and the same memory as an array."""
+        """Pinned host memory: its address, and the memory as an array."""
         ...
 
     def free_host(self, address: int) -> None: ...
@@ -59,7 +59,7 @@ class Device(Protocol):
     def destroy_stream(self, stream: Any) -> None: ...
     def synchronise_stream(self, stream: Any) -> None: ...
     def synchronise(self) -> None:
-        """Wait for all work on the device, also that of other libraries."""
+        """Wait for all work on the device, including other libraries'."""
         ...
 
     def create_event(self) -> Any: ...
@@ -67,25 +67,25 @@ class Device(Protocol):
     def record_event(self, event: Any, stream: Any) -> None: ...
     def synchronise_event(self, event: Any) -> None: ...
     def wait_event(self, stream: Any, event: Any) -> None:
-        """Work put on `stream`, ours or another's by its number, starts after what `event` recorded last."""
+        """Later work on `stream`, ours or a foreign one by number, waits for what `event` last recorded."""
         ...
 
     def copy_in(self, address: int, host: int, size: int, stream: Any) -> None: ...
     def copy_out(self, host: int, address: int, size: int, stream: Any) -> None: ...
     def begin_capture(self, stream: Any) -> None: ...
     def end_capture(self, stream: Any) -> Any:
-        """The graph of what was put on `stream` since `begin_capture`, ready to launch."""
+        """The launchable graph of what was put on `stream` since `begin_capture`."""
         ...
 
     def launch_graph(self, graph: Any, stream: Any) -> None: ...
     def destroy_graph(self, graph: Any) -> None: ...
     def stream_number(self, stream: Any) -> int:
-        """The stream as the number that an engine takes."""
+        """The stream as a number, for engines."""
         ...
 
 
 class CudaDevice:
-    """The first CUDA device that this process may see (`CUDA_VISIBLE_DEVICES` chooses), by cuda-bindings."""
+    """The first CUDA device visible to this process (see `CUDA_VISIBLE_DEVICES`), through cuda-bindings."""
 
     def __init__(self) -> None:
         from cuda.bindings import runtime as cudart
@@ -114,7 +114,7 @@ class CudaDevice:
         return CUDA, 0
 
     def used_memory(self) -> int:
-        """Bytes of the device's memory that are taken, by whichever process; a Jetson's is all of the board's."""
+        """Bytes of the device's memory in use by all processes; on a Jetson this is the board's memory."""
         return self._info.memory - int(self._call(self._cudart.cudaMemGetInfo))
 
     def allocate(self, size: int) -> int:
@@ -143,7 +143,7 @@ class CudaDevice:
         self._call(self._cudart.cudaDeviceSynchronize)
 
     def create_event(self) -> Any:
-        # A thread that waits for an event sleeps: whatever shows or encodes the frames needs the processor.
+        # A thread waiting for an event sleeps: showing or encoding frames needs the processor.
         flags = self._cudart.cudaEventDisableTiming | self._cudart.cudaEventBlockingSync
         return self._call(self._cudart.cudaEventCreateWithFlags, flags)
 
@@ -188,17 +188,17 @@ class CudaDevice:
         return int(stream)
 
     def _call(self, function: Any, *arguments: Any) -> Any:
-        """Call a function of the bindings, which return (status, values...); give its value, if it has one."""
+        """Call a function of the bindings, which returns (status, values...); return its value, if any."""
         try:
             status, *values = function(*arguments)
-        except RuntimeError as error:  # bindings before 13 raise where they find no driver
+        except RuntimeError as error:  # bindings before 13 raise if there is no driver
             raise BackendError(f"CUDA: {' '.join(str(error).split())[:300]} ({function.__name__})") from None
         if status != self._cudart.cudaError_t.cudaSuccess:
             self._fail(function.__name__, status)
         return values[0] if values else None
 
     def _fail(self, function: str, status: Any) -> NoReturn:
-        # The runtime remembers an error until it is read, and would report it again from a later call.
+        # The CUDA runtime keeps an error until it is read, and would report it again from a later call.
         self._cudart.cudaGetLastError()
         _, text = self._cudart.cudaGetErrorString(status)
         said = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
@@ -212,10 +212,8 @@ def _advice(name: str) -> str:
             "the bindings for its CUDA version, such as pip install 'cuda-bindings<13'"
         ),
         "cudaErrorNoDevice": "; no NVIDIA GPU is visible: check nvidia-smi and CUDA_VISIBLE_DEVICES",
-        "cudaErrorMemoryAllocation": (
-            "; the GPU's memory is used up: close other programs, or use smaller batches"
-        ),
-        "cudaErrorDevicesUnavailable": "; another program holds the GPU for itself: close it",
+        "cudaErrorMemoryAllocation": ("; the GPU is out of memory: close other programs, or use smaller batches"),
+        "cudaErrorDevicesUnavailable": "; another program has exclusive use of the GPU: close it",
     }.get(name, "")
 
 
@@ -224,7 +222,7 @@ def _version(number: int) -> str:
 
 
 def driver_missing() -> str | None:
-    """Why there is no NVIDIA driver here, or None; asks the system alone."""
+    """Why there is no NVIDIA driver here, or None; checks only the system."""
     if sys.platform == "linux":
         try:
             ctypes.CDLL("libcuda.so.1")
@@ -234,7 +232,7 @@ def driver_missing() -> str | None:
 
 
 def device_missing() -> str | None:
-    """Why no CUDA device can be used here, or None; the cheap questions first."""
+    """Why no CUDA device can be used here, or None; the cheap checks first."""
     if reason := driver_missing():
         return reason
     try:
@@ -248,5 +246,5 @@ def device_missing() -> str | None:
 
 @functools.cache
 def open_device() -> CudaDevice:
-    """The device, opened once a process. Raises BackendError or ImportError."""
+    """The device, opened once per process. Raises BackendError or ImportError."""
     return CudaDevice()

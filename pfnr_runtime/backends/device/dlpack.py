@@ -1,9 +1,9 @@
-"""DLPack capsules over memory of ours, so that any array library takes it as it is, without a copy.
+"""DLPack capsules over our memory, so that any array library can use it without a copy.
 
 The layouts are those of dlpack.h (https://dmlc.github.io/dlpack/latest/c_api.html), before version 1 and from it
-on. Whoever takes a capsule renames it and later calls the deleter in it, from any thread. A capsule has no
-destructor, since one written in Python cannot run while an exception is on its way: the `Export` holds the
-capsule instead, and one that nobody took is made useless by `withdraw`.
+on. A consumer renames the capsule and later calls its deleter, from any thread. A capsule has no destructor, since
+one written in Python cannot run while an exception propagates: the `Export` holds the capsule instead, and
+`withdraw` invalidates one that nobody took.
 """
 
 from __future__ import annotations
@@ -71,14 +71,14 @@ _set_name = _python_call("PyCapsule_SetName", ctypes.c_int, ctypes.py_object, ct
 
 
 class Export:
-    """One capsule, from its making to its deleter.
+    """One capsule, from creation to deleter.
 
     - address: of the first sample.
-    - shape, dtype: of the array there, contiguous in C order.
-    - device: (`CPU` or `CUDA`, its number).
-    - versioned: in the layout of DLPack 1.
-    - deleted: called once, without arguments and from any thread, when whoever took the capsule is done with the
-      memory; it must not raise.
+    - shape, dtype: of the array, contiguous in C order.
+    - device: (`CPU` or `CUDA`, device number).
+    - versioned: whether in the layout of DLPack 1.
+    - deleted: called once, without arguments and from any thread, when the consumer is done with the memory; must
+      not raise.
     """
 
     def __init__(
@@ -114,11 +114,11 @@ class Export:
 
     @property
     def taken(self) -> bool:
-        """Whether somebody has taken the capsule: then the deleter is theirs to call."""
+        """Whether a consumer has taken the capsule and will call the deleter."""
         return not _has_name(self.capsule, self._name) and not _has_name(self.capsule, WITHDRAWN)
 
     def withdraw(self) -> bool:
-        """Make a capsule that nobody has taken useless, and forget it; False if somebody has taken it."""
+        """Invalidate and forget a capsule that nobody has taken; False if it was taken."""
         if self.taken:
             return False
         _set_name(self.capsule, WITHDRAWN)
@@ -126,7 +126,7 @@ class Export:
         return True
 
 
-# Exports by the address of their structure: what the deleter is given.
+# Exports by the address of their structure, which the deleter receives.
 _alive: dict[int, Export] = {}
 
 
@@ -134,5 +134,5 @@ _alive: dict[int, Export] = {}
 def _delete(address: int) -> None:
     export = _alive.pop(address, None)
     if export is not None:
-        with contextlib.suppress(Exception):  # there is nobody to hear of it
+        with contextlib.suppress(Exception):  # nobody could handle it
             export._deleted()

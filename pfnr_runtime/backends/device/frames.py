@@ -1,4 +1,4 @@
-"""Decoded frames that stay on the device, for whoever draws or computes with them there."""
+"""Decoded frames that stay on the device, for code that draws or computes there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from pfnr_runtime.backends.device.dlpack import CPU, CUDA, Export
 
-LEGACY_STREAM = 1  # CUDA's default stream, as DLPack counts streams
+LEGACY_STREAM = 1  # CUDA's default stream in DLPack's numbering
 NO_WAIT = -1
 
 
@@ -21,12 +21,12 @@ class DeviceFrames:
     - address: of the first sample.
     - shape: [B, H, W, 3] for uint8, [B, 3, H, W] for float32.
     - device: DLPack's type and number, (2, 0) for the first CUDA device.
-    - stream: the stream that computes them, as a number, None if they are complete.
+    - stream: number of the stream that computes them, None if they are complete.
 
-    `torch.from_dlpack(frames)`, `cupy.from_dlpack(frames)` and whatever else reads DLPack take them without a copy
-    and wait for what computes them; so does who reads `__cuda_array_interface__`. The memory is used again after
-    `release`, but not as long as an array that DLPack made of it lives. An array that was made through
-    `__cuda_array_interface__` does not hold it: drop that before.
+    `torch.from_dlpack(frames)`, `cupy.from_dlpack(frames)` and other DLPack readers take them without a copy and
+    wait for their computation; so do readers of `__cuda_array_interface__`. After `release` the memory is reused
+    once no array made through DLPack uses it. An array made through `__cuda_array_interface__` does not hold the
+    memory: drop it first.
     """
 
     def __init__(
@@ -40,8 +40,8 @@ class DeviceFrames:
         ready: Callable[[int | None], None] = lambda stream: None,
         release: Callable[[], None] = lambda: None,
     ) -> None:
-        """ready: makes a stream, by its number, or for None the caller wait until the frames are complete.
-        release: called once, from the thread that decodes or from a library's, when nobody has them any more.
+        """ready: makes a stream (by number) or, for None, the caller wait until the frames are complete. release:
+        called once, from the decoding thread or a library's, when no user is left.
         """
         self.address, self.shape, self.dtype, self.device, self.stream = address, shape, dtype, device, stream
         self._ready, self._give_back = ready, release
@@ -51,7 +51,7 @@ class DeviceFrames:
 
     @property
     def in_use(self) -> bool:
-        """Whether the memory is still lent, or an array made of it through DLPack lives."""
+        """Whether the memory is still lent, or an array made through DLPack uses it."""
         return self._lent or bool(self._exports)
 
     @property
@@ -59,7 +59,7 @@ class DeviceFrames:
         """Version 3 of the CUDA Array Interface; a ValueError once released, AttributeError off CUDA devices."""
         self._check_lent()
         if self.device[0] != CUDA:
-            raise AttributeError("frames in the computer's own memory have no __cuda_array_interface__")
+            raise AttributeError("frames in host memory have no __cuda_array_interface__")
         return {
             "shape": self.shape,
             "typestr": self.dtype.str,
@@ -81,11 +81,11 @@ class DeviceFrames:
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
-        """A DLPack capsule over the frames. stream: on a CUDA device the stream that will use them, None or 1 for
-        the default one, 2 for the thread's own, −1 to wait for nothing.
+        """A DLPack capsule over the frames. stream: on a CUDA device, the stream that will use them; None or 1 for
+        the default one, 2 for the per-thread default, −1 not to wait.
 
-        A ValueError once released or for another stream, a BufferError for a copy or another device: those are the
-        caller's to make.
+        A ValueError once released or for an invalid stream, a BufferError for a copy or another device: those are
+        up to the caller.
         """
         self._check_lent()
         if dl_device is not None and tuple(dl_device) != self.device:
@@ -93,7 +93,7 @@ class DeviceFrames:
                 f"these frames are on device {self.device}; move them from there, not through DLPack"
             )
         if copy:
-            raise BufferError("these frames are handed out as they are; copy what DLPack makes of them")
+            raise BufferError("these frames are not copied; copy the array made from them")
         self._wait(stream)
         versioned = max_version is not None and max_version[0] >= 1
         with self._lock:
@@ -109,7 +109,9 @@ class DeviceFrames:
         return export.capsule
 
     def release(self) -> None:
-        """Give the memory back, now or when the last array that DLPack made of it is gone; twice does nothing."""
+        """Return the memory, now or when the last array made through DLPack is gone; a second call does
+        nothing.
+        """
         with self._lock:
             if not self._lent:
                 return
@@ -137,10 +139,12 @@ class DeviceFrames:
     def _wait(self, stream: int | None) -> None:
         if self.device[0] == CPU:
             if stream is not None:
-                raise ValueError(f"stream {stream}: frames in the computer's own memory have none; leave it out")
+                raise ValueError(f"stream {stream}: frames in host memory have none; leave it out")
             self._ready(None)
         elif stream == 0 or (stream is not None and stream < NO_WAIT):
-            raise ValueError(f"stream {stream} is none of DLPack's for CUDA: 1, 2, a stream's own number, or -1")
+            raise ValueError(
+                f"stream {stream} is not a DLPack stream for CUDA: use 1, 2, a stream's number, or -1"
+            )
         elif stream != NO_WAIT:
             self._ready(LEGACY_STREAM if stream is None else stream)
 

@@ -1,4 +1,4 @@
-"""What NVIDIA's management library (NVML) says of driver and GPUs, through NVIDIA's own binding (nvidia-ml-py)."""
+"""Driver and GPU information from NVIDIA's management library (NVML), through NVIDIA's binding (nvidia-ml-py)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ EXTRA = "pip install nvidia-ml-py"
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU. memory, used: bytes, by every process. joules: since the driver was loaded, None on GPUs that do
-    not count them.
+    """One GPU. memory, used: bytes, of all processes. joules: since the driver was loaded, None on GPUs without
+    the counter.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Gpu:
 
 @contextlib.contextmanager
 def opened() -> Iterator[Any]:
-    """The binding, ready; a BackendError in one line says what is missing."""
+    """The initialised binding; a one-line BackendError says what is missing."""
     try:
         import pynvml
     except ImportError:
@@ -44,7 +44,7 @@ def opened() -> Iterator[Any]:
 
 
 def driver_version() -> str:
-    """The driver's own version, such as '575.57.08'. BackendError."""
+    """The driver version, such as '575.57.08'. BackendError."""
     with opened() as nvml:
         try:
             return _text(nvml.nvmlSystemGetDriverVersion())
@@ -53,7 +53,7 @@ def driver_version() -> str:
 
 
 def gpus() -> tuple[Gpu, ...]:
-    """Every GPU that the driver shows. BackendError."""
+    """Every GPU that the driver lists. BackendError."""
     with opened() as nvml:
         try:
             handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
@@ -64,7 +64,7 @@ def gpus() -> tuple[Gpu, ...]:
 
 def _describe(nvml: Any, handle: Any) -> Gpu:
     def ask(name: str) -> Any:
-        """The answer to one question; None from a GPU that has none, as Jetsons have to some."""
+        """The answer to one query; None if the GPU does not support it, as on some Jetsons."""
         try:
             return getattr(nvml, name)(handle)
         except nvml.NVMLError:

@@ -1,7 +1,7 @@
-"""The two engine libraries, `tensorrt` and `tensorrt_rtx`, imported and asked what they can do.
+"""The two engine libraries, `tensorrt` and `tensorrt_rtx`, and what they can do.
 
-Their Python interfaces have one shape. Where versions differ, code asks the library itself (`hasattr`), never
-its version number: the number is for people and for the engine cache's key.
+Their Python interfaces are alike. Where versions differ, code tests for the feature (`hasattr`), never the version
+number: that is for messages and the engine cache's key.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 
 from pfnr_runtime.errors import BackendError
 
-# Messages kept for an error's text; a build can log thousands.
+# Messages kept for error texts; a build can log thousands.
 KEPT_MESSAGES = 50
 
 
 @dataclass(frozen=True)
 class Flavour:
-    """One engine library: the backend's name, the module to import, the name for people, and the extra.
+    """One engine library: the backend's name, the module to import, the display name, and the extra.
 
-    hint: what else to say where the module is missing. timing_cache: whether the builder measures kernels, so
-    that keeping its measurements makes the next build faster.
+    hint: advice where the module is missing. timing_cache: whether the builder measures kernels, so that keeping
+    its measurements makes the next build faster.
     """
 
     name: str
@@ -47,7 +47,7 @@ FLAVOURS = (TENSORRT, TENSORRT_RTX)
 
 @dataclass(frozen=True)
 class EngineLibrary:
-    """An imported engine library: its module, full version, flavour, and the logger all its objects share."""
+    """An imported engine library: its module, full version, flavour, and the logger that its objects share."""
 
     trt: Any
     flavour: Flavour
@@ -60,7 +60,7 @@ class EngineLibrary:
 
 
 class EngineLog:
-    """What the library said last: errors and warnings, for the one line that a person gets to see."""
+    """The library's latest errors and warnings, for one-line messages."""
 
     def __init__(self) -> None:
         self.errors: list[str] = []
@@ -73,7 +73,7 @@ class EngineLog:
         del kept[:-KEPT_MESSAGES]
 
     def clear(self) -> None:
-        """Forget everything, before a call whose own messages matter."""
+        """Forget everything, before a call whose messages matter."""
         self.errors.clear()
         self.warnings.clear()
 
@@ -83,12 +83,12 @@ class EngineLog:
         text = text if len(text) <= 300 else text[:297] + "..."
         whole = " ".join(self.errors).lower()
         if "out of memory" in whole or "outofmemory" in whole or "cudaerrormemoryallocation" in whole:
-            return f"{text}; the GPU's memory is used up: close other programs, or use smaller batches"
+            return f"{text}; the GPU is out of memory: close other programs, or use smaller batches"
         return text
 
 
 def missing(flavour: Flavour) -> str | None:
-    """Why a library cannot be imported here, or None; finds out without loading hundreds of megabytes."""
+    """Why a library cannot be imported here, or None; checked without loading hundreds of megabytes."""
     for module, what in ((flavour.module, flavour.module), ("cuda.bindings", "cuda-bindings")):
         try:
             found = importlib.util.find_spec(module)
@@ -101,10 +101,10 @@ def missing(flavour: Flavour) -> str | None:
 
 @functools.cache
 def load_library(flavour: Flavour) -> EngineLibrary:
-    """Import an engine library, once a process; a BackendError says why it cannot be."""
+    """Import an engine library, once per process; a BackendError says why it cannot be."""
     try:
         trt = importlib.import_module(flavour.module)
-    except Exception as error:  # a library that finds no libnvinfer raises whatever its loader raises
+    except Exception as error:  # without libnvinfer the library raises whatever its loader raises
         text = " ".join(str(error).split())[:300]
         raise BackendError(
             f"{flavour.module} cannot be imported ({text}){flavour.hint}; "
@@ -118,7 +118,7 @@ def _make_logger(trt: Any, log: EngineLog) -> Any:
     serious = (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR)
 
     class Logger(trt.ILogger):  # type: ignore[misc]
-        """Keeps errors and warnings where an error message can find them, and prints nothing."""
+        """Collects errors and warnings for error messages, and prints nothing."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)

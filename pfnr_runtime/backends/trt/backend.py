@@ -1,4 +1,4 @@
-"""TensorRT and TensorRT-RTX as one backend: an engine of this device's own, and the decode loop around it."""
+"""TensorRT and TensorRT-RTX as one backend: an engine built for this device, and the decode loop around it."""
 
 from __future__ import annotations
 
@@ -23,15 +23,14 @@ from pfnr_runtime.system.messages import say
 
 
 class TensorRtBackend(Backend):
-    """An artifact in an engine built on this device, from the cache where there is one.
+    """An artifact in an engine built on this device, or loaded from the cache.
 
-    - max_batch: frames per run at most, 1 by default: then every frame is computed alike, whatever it is asked for
-      together with.
+    - max_batch: frames per run at most, 1 by default, so that every frame is computed alike whatever the batch.
     - tf32: let fp32 products round their inputs.
     - cuda_graph: record a step as a CUDA graph where the engine allows it.
-    - report: gets what a person should see of a build; `say` by default.
+    - report: receives a build's messages; `say` by default.
 
-    A shared graph runs with its masks taken out, like in ONNX Runtime: masked weights are uploaded at a switch.
+    A shared graph runs with its masks taken out, as in ONNX Runtime: masked weights are uploaded at a switch.
     """
 
     def __init__(
@@ -58,11 +57,11 @@ class TensorRtBackend(Backend):
 
     @property
     def description(self) -> str:  # type: ignore[override]
-        """What runs; whether steps are CUDA graphs shows after the first frames."""
+        """What runs; whether steps are CUDA graphs is known after the first frames."""
         return f"{self._about}, {self._run.loop.note}"
 
     def decode_batches(self, parts: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.uint8]]:
-        """`decode` of each part, the next one computing on the device while one is in the caller's hands."""
+        """`decode` of each part; the device computes the next while the caller has one."""
         checked = (self._checked(part) for part in parts)
         for output in self._run.loop.decode_each(checked):
             yield self._as_pictures(output, len(output))
@@ -71,7 +70,7 @@ class TensorRtBackend(Backend):
         return self._run.loop.decode(inputs)
 
     def _stages_impl(self, inputs: NDArray[Any]) -> Stages:
-        """Frames left on the device, then the same ones copied back: the difference is the copy."""
+        """Times a decode that stays on the device, then one with the copy: the difference is the copy."""
         start = perf_counter()
         with self._run.loop.lend(inputs):
             self._run.loop.wait()
@@ -97,7 +96,7 @@ def backend_kind(flavour: Flavour, preference: int) -> BackendKind:
         try:
             return TensorRtBackend(flavour, artifact, **options)
         except MemoryError:
-            raise BackendError(f"{artifact.path}: memory is used up; close other programs") from None
+            raise BackendError(f"{artifact.path}: out of memory; close other programs") from None
 
     return BackendKind(
         name=flavour.name,

@@ -1,7 +1,7 @@
 """Building an engine: parse the artifact, strongly typed, and let the library compile it for the device.
 
-Precision is the graph's own: no builder flag asks for one, and TF32, which the libraries switch on by
-themselves, is cleared unless asked for.
+The graph sets the precision: no builder flag requests one, and TF32, which the libraries enable by default, is
+cleared unless requested.
 """
 
 from __future__ import annotations
@@ -20,19 +20,18 @@ from pfnr_runtime.errors import BackendError, UsageError
 from pfnr_runtime.video.record import MAX_FRAMES
 
 MAX_BATCH = 64
-# A shared graph's table has a row a frame, and the next session may have any number of them.
+# A shared graph's table has one row per frame, and the next session may have any number of frames.
 TUNED_ROWS = 300
 MAX_ELEMENTS = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What a user may choose of an engine; all of it is part of the cache's key.
+    """A user's choices for an engine; all are part of the cache key.
 
     max_batch: 1 to 64 frames per run. tf32: let fp32 convolutions and products round their inputs to 10 bits.
-    targets: compute capabilities by the library's names ('SM86'), to compile for GPUs that are not here;
-    TensorRT-RTX only, and empty for the GPU that is. A UsageError for a batch outside the
-    range.
+    targets: compute capabilities by the library's names ('SM86'), to compile for GPUs absent from this machine;
+    TensorRT-RTX only, empty for the GPU present. A UsageError for a batch outside the range.
     """
 
     max_batch: int = 1
@@ -58,7 +57,7 @@ class BatchProfile:
 
 
 def batch_profiles(max_batch: int) -> tuple[BatchProfile, ...]:
-    """The profiles of an engine: one for single frames, and where wanted one for up to `max_batch`."""
+    """The profiles of an engine: one for single frames, and one for up to `max_batch` if that is larger."""
     single = BatchProfile(1, 1, 1)
     return (single,) if max_batch == 1 else (single, BatchProfile(1, max_batch, max_batch))
 
@@ -72,13 +71,13 @@ def profile_for(profiles: tuple[BatchProfile, ...], batch: int) -> int:
 
 
 def most_rows(row: tuple[int, ...]) -> int:
-    """The most rows of this shape in a table input: those of the longest video that one tensor can hold."""
+    """The most rows of this shape that one tensor can hold in a table input."""
     return min(MAX_FRAMES, MAX_ELEMENTS // prod(row))
 
 
 @dataclass(frozen=True)
 class BuiltEngine:
-    """A fresh engine: its bytes, how long it took, and the builder's measurements for the next one."""
+    """A fresh engine: its bytes, build time, and the builder's measurements for the next build."""
 
     data: bytes
     seconds: float
@@ -96,9 +95,9 @@ def build_engine(
 ) -> BuiltEngine:
     """Compile the ONNX file `artifact` (its bytes, already checked; `name` is for messages).
 
-    timing_cache: from an earlier build on the same device, or empty. report: gets a line when the build
-    starts; on a terminal a progress display follows it. A BackendError with the library's own reason if it
-    refuses the graph or cannot build; Ctrl-C stops the build at its next step.
+    timing_cache: from an earlier build on the same device, or empty. report: receives a line when the build
+    starts; on a terminal a progress display follows. A BackendError with the library's reason if it refuses the
+    graph or cannot build; Ctrl-C stops the build at its next step.
     """
     trt = library.trt
     library.log.clear()
@@ -115,16 +114,16 @@ def build_engine(
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # so that the inspector can show types
     _add_profiles(library, builder, network, config, options)
     _set_targets(library, config, options.targets)
-    # The configuration only borrows both: they must live until the build is over.
+    # The configuration only borrows both: they must live until the build ends.
     measurements = config.create_timing_cache(timing_cache) if library.flavour.timing_cache else None
     if measurements is not None and not config.set_timing_cache(measurements, False):
-        measurements = config.create_timing_cache(b"")  # from another device or version: start anew
+        measurements = config.create_timing_cache(b"")  # from another device or version: start afresh
         config.set_timing_cache(measurements, False)
     progress = BuildProgress(name)
     config.progress_monitor = monitor = progress.monitor(trt)
     start = time.perf_counter()
     if report is not None:
-        report(f"{name}: building an engine with {library}; this can take minutes, and is done once")
+        report(f"{name}: building an engine with {library}; this can take minutes, but happens only once")
     with progress:
         memory = _interruptible(lambda: builder.build_serialized_network(network, config), progress)
     del monitor
@@ -165,7 +164,7 @@ def _set_targets(library: EngineLibrary, config: Any, targets: tuple[str, ...]) 
         return
     trt = library.trt
     if not hasattr(trt, "ComputeCapability"):
-        raise UsageError(f"{library} builds for the GPU of this machine only; leave the targets out")
+        raise UsageError(f"{library} builds only for this machine's GPU; leave the targets out")
     known = trt.ComputeCapability
     names = [n for n in dir(known) if n.startswith("SM")]
     if unknown := [name for name in targets if name not in names]:
@@ -177,9 +176,9 @@ def _set_targets(library: EngineLibrary, config: Any, targets: tuple[str, ...]) 
 
 
 def _interruptible(work: Callable[[], Any], progress: BuildProgress) -> Any:
-    """Run `work` in a thread, so that Ctrl-C reaches Python at once and asks the build to stop.
+    """Run `work` in a thread, so that Ctrl-C reaches Python at once and stops the build.
 
-    An exception out of a callback would go through the library's own code, which is not made for it.
+    An exception raised in a callback would pass through the library's code, which does not support that.
     """
     outcome: list[Any] = []
     failure: list[BaseException] = []

@@ -1,12 +1,11 @@
-"""The decode loop: frame numbers in, frames out, the next step computing while the last is copied back.
+"""The decode loop: frame numbers in, frames out; the next step computes while the last is copied back.
 
         compute stream   in₀ step₀ │ in₁ step₁ │ in₀ step₂ │ ...
         copy stream                │  out₀     │  out₁     │ ...
         this thread                │           │ frames₀   │ frames₁ ...
 
-Two sets of buffers take turns. A set is used again only after its frames have left it, so neither the device
-nor this thread ever writes what the other still reads; frames that were given up are the exception, since
-whatever becomes of them nobody reads.
+Two sets of buffers take turns. A set is reused only after its frames have left it, so neither the device nor this
+thread writes what the other still reads; abandoned frames are the exception, since nobody reads them.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ BUFFER_SETS = 2
 
 
 class StepEngine(Protocol):
-    """What the loop asks of an engine."""
+    """What the loop needs of an engine."""
 
     def profile(self, batch: int) -> int:
         """Number of the profile that runs `batch` frames."""
@@ -55,7 +54,7 @@ class Ticket:
 
 @dataclass
 class _Buffers:
-    """One of the sets that take turns. lent: frames in it that a caller holds, or held last."""
+    """One of the two buffer sets. lent: the frames in it that a caller holds, or held last."""
 
     number: int
     inputs: int
@@ -74,11 +73,11 @@ class DecodeLoop:
     """Runs an engine on a device for one frame shape.
 
     - shape, dtype: of one frame as the engine gives it.
-    - source: the input that says which frames.
+    - source: the input that selects frames.
     - max_batch: frames per step at most.
     - graphs: whether to record steps as CUDA graphs.
 
-    A BackendError if device memory runs out; nothing stays allocated then.
+    A BackendError if device memory runs out, with nothing left allocated.
     """
 
     def __init__(
@@ -98,7 +97,7 @@ class DecodeLoop:
         self._turn, self._open, self._broken = 0, True, ""
         self._kept = contextlib.ExitStack()
         self._sets: list[_Buffers] = []
-        self._outliving: set[int] = set()  # frames of a closed loop that somebody has
+        self._outliving: set[int] = set()  # frames of a closed loop that a caller still holds
         try:
             self.stream = self._keep(device.create_stream(), device.destroy_stream)
             self._copy_stream = self._keep(device.create_stream(), device.destroy_stream)
@@ -111,7 +110,7 @@ class DecodeLoop:
 
     @property
     def note(self) -> str:
-        """How steps are launched, for people."""
+        """How steps are launched, in words."""
         return self._graphs.note
 
     def decode(self, inputs: NDArray[Any]) -> NDArray[Any]:
@@ -121,7 +120,7 @@ class DecodeLoop:
         return out
 
     def decode_each(self, parts: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
-        """`decode` of each part in turn, with the next part computing while one is handed out."""
+        """`decode` of each part in turn; the next computes while the caller has one."""
         waiting: list[Ticket] = []
         try:
             ready: NDArray[Any] | None = None
@@ -138,14 +137,14 @@ class DecodeLoop:
                 waiting = []
                 yield ready
         finally:
-            for ticket in waiting:  # given up half-way: nobody wants these frames any more
+            for ticket in waiting:  # abandoned half-way: these frames are no longer wanted
                 self._abandon(ticket)
 
     def lend(self, inputs: NDArray[Any]) -> DeviceFrames:
-        """At most `max_batch` frames, left in device memory until nobody has them any more.
+        """At most `max_batch` frames, kept in device memory until they are released.
 
-        A ValueError for more frames, or while others are in use: decoding goes on with the other set of buffers
-        meanwhile.
+        A ValueError for more frames, or while others are lent out. Decoding continues with the other set of
+        buffers.
         """
         if not 1 <= len(inputs) <= self.max_batch:
             raise ValueError(
@@ -153,7 +152,7 @@ class DecodeLoop:
             )
         if any(buffers.lent is not None and buffers.lent.in_use for buffers in self._sets):
             raise ValueError(
-                "frames on the device are lent out already; release them first, and drop the arrays made of them"
+                "frames on the device are already lent out; release them and drop the arrays made from them"
             )
         buffers = self._next_buffers()
         self._launch(buffers, inputs)
@@ -176,12 +175,12 @@ class DecodeLoop:
         return buffers.lent
 
     def forget_graphs(self) -> None:
-        """Call after the engine's inputs or weights were exchanged: steps are recorded anew."""
+        """Call after replacing the engine's inputs or weights: steps are recorded again."""
         self.wait()
         self._graphs.forget()
 
     def poison(self, reason: str) -> None:
-        """Refuse all further work: what the engine would compute now is not known."""
+        """Refuse all further work, because the engine's state is unknown."""
         self._broken = reason
 
     def wait(self) -> None:
@@ -190,7 +189,7 @@ class DecodeLoop:
         self._device.synchronise_stream(self._copy_stream)
 
     def close(self) -> None:
-        """Give everything back once; a step under way is waited for. Never raises."""
+        """Wait for a step under way, then free everything. Never raises."""
         if not self._open:
             return
         self._open = False
@@ -258,16 +257,16 @@ class DecodeLoop:
             if buffers.lent is not None:
                 if buffers.lent.in_use:
                     continue
-                # Whoever had them may have put work on streams of its own that still reads them.
+                # The borrower's own streams may still be reading them.
                 self._device.synchronise()
                 buffers.lent = None
             if buffers.ticket is not None:
                 self._land(buffers.ticket)
             return buffers
-        raise AssertionError("lend leaves one set free")
+        raise AssertionError("lend() leaves one set free")
 
     def _land(self, ticket: Ticket) -> None:
-        """Wait for a step, and copy its frames to where its caller wants them; again does nothing."""
+        """Wait for a step, and copy its frames to the caller's array; a second call does nothing."""
         buffers = ticket.buffers
         if buffers is None:
             return
@@ -278,7 +277,7 @@ class DecodeLoop:
         ticket.buffers = buffers.ticket = None
 
     def _take_back(self, address: int) -> None:
-        """Nobody has lent frames any more: free them if they outlived the loop."""
+        """Lent frames were released: free them if they outlived the loop."""
         if address in self._outliving:
             self._outliving.discard(address)
             with contextlib.suppress(BackendError):
@@ -286,7 +285,7 @@ class DecodeLoop:
             self._device.free(address)
 
     def _free_frames(self, address: int) -> None:
-        """Free a set's frames, or leave that to `_take_back` while an array made of them lives."""
+        """Free a set's frames, or leave that to `_take_back` while an array made from them lives."""
         self._outliving.add(address)
         if not any(b.frames == address and b.lent is not None and b.lent.in_use for b in self._sets):
             self._take_back(address)
@@ -302,7 +301,7 @@ class DecodeLoop:
 
     @contextlib.contextmanager
     def _stopping_on_failure(self) -> Iterator[None]:
-        """After any exception let the device come to rest; if it cannot, refuse all further work."""
+        """After an exception, wait for the device to become idle; if that fails, refuse all further work."""
         try:
             yield
         except BaseException:
@@ -313,7 +312,7 @@ class DecodeLoop:
             raise
 
     def _keep(self, resource: Any, give_back: Any) -> Any:
-        """Have `close` give a resource back, also if another one fails to be."""
+        """Register a resource for `close` to free, even if freeing another fails."""
 
         def quietly() -> None:
             with contextlib.suppress(BackendError):

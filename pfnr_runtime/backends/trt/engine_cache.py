@@ -1,9 +1,9 @@
-"""Engines kept between runs, in a folder that only their owner may enter.
+"""Cached engines, in a folder that only their owner may enter.
 
-An engine is executable code for one GPU, one library version and one artifact. It is loaded only from here,
-only if a digest beside it says that the file is what was written, and only for exactly the key it was built
-for; anything else is built again. The digest finds damage, not malice: whoever can write into the folder can
-write both files, which is why the folder has mode 0700 and another owner's folder is refused.
+An engine is executable code for one GPU, one library version and one artifact. It is loaded only from here, only
+if the digest stored with it matches, and only for exactly the key it was built for; anything else is rebuilt. The
+digest detects damage, not malice: whoever can write to the folder can write both files, which is why the folder
+has mode 0700 and another owner's folder is refused.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FORMAT = 1
 
 
 def default_folder() -> Path:
-    """$XDG_CACHE_HOME/pfnr/engines, or ~/.cache/pfnr/engines where that is unset or no absolute path.
+    """$XDG_CACHE_HOME/pfnr/engines, or ~/.cache/pfnr/engines where that is unset or not an absolute path.
 
     A BackendError for a user without a home, as in a container.
     """
@@ -36,12 +36,14 @@ def default_folder() -> Path:
     try:
         return Path.home() / ".cache" / "pfnr" / "engines"
     except RuntimeError:
-        raise BackendError("this user has no home folder to keep engines in; set XDG_CACHE_HOME to one") from None
+        raise BackendError(
+            "this user has no home folder for cached engines; set XDG_CACHE_HOME to a folder"
+        ) from None
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Something kept: its bytes, where they lie, and what its maker noted about it."""
+    """A cache entry: its bytes, its path, and the builder's notes."""
 
     data: bytes
     path: Path
@@ -50,7 +52,7 @@ class Entry:
 
 
 class EngineCache:
-    """A folder of files by key, each with a JSON sidecar that holds the whole key and the file's digest.
+    """A folder of files by key, each with a JSON sidecar holding the full key and the file's digest.
 
     A BackendError if the folder cannot be made or is not safe to load code from.
     """
@@ -63,21 +65,22 @@ class EngineCache:
             if hasattr(os, "getuid") and status.st_uid != os.getuid():
                 raise BackendError(
                     f"{self.folder}: belongs to another user, and engines are executable code; "
-                    "set XDG_CACHE_HOME to a folder of your own"
+                    "set XDG_CACHE_HOME to your own folder"
                 )
             if stat.S_IMODE(status.st_mode) != 0o700:
                 self.folder.chmod(0o700)
         except OSError as error:
             raise BackendError(
-                f"the engine cache cannot be used: {describe_os_error(error)}; XDG_CACHE_HOME names another place"
+                f"the engine cache cannot be used: {describe_os_error(error)}; "
+                "set XDG_CACHE_HOME to another folder"
             ) from None
 
     def path(self, kind: str, key: dict[str, Any]) -> Path:
-        """Where the file of this kind ('engine', 'timing') and key lies, whether or not it exists."""
+        """The path of the file of this kind ('engine', 'timing') and key, whether or not it exists."""
         return self.folder / f"{_digest(_canonical(key))[:40]}.{kind}"
 
     def read(self, kind: str, key: dict[str, Any]) -> Entry | None:
-        """What is kept under `key`, or None if there is nothing, or nothing that can be believed."""
+        """The entry under `key`, or None if there is none, or none that can be trusted."""
         path = self.path(kind, key)
         try:
             sidecar = json.loads(_read_own(_sidecar(path)))
@@ -94,7 +97,7 @@ class EngineCache:
         return Entry(data, path, sidecar["notes"]) if _digest(data) == sidecar.get("sha256") else None
 
     def write(self, kind: str, key: dict[str, Any], data: bytes, notes: dict[str, Any]) -> Entry:
-        """Keep `data`. Killed at any moment it leaves the old entry, the new one, or none that is believed."""
+        """Store `data`. If killed at any moment, it leaves the old entry, the new one, or none that is trusted."""
         path = self.path(kind, key)
         sidecar = {"format": FORMAT, "key": key, "sha256": _digest(data), "notes": notes}
         try:
@@ -103,7 +106,7 @@ class EngineCache:
                     file.unlink()  # an entry is a file, and nothing is written where a link points
                 write_atomically(file, content)
         except OSError as error:
-            raise BackendError(f"the engine cannot be kept: {describe_os_error(error)}") from None
+            raise BackendError(f"the engine cannot be cached: {describe_os_error(error)}") from None
         return Entry(data, path, notes, fresh=True)
 
     def get(
@@ -113,10 +116,10 @@ class EngineCache:
         *,
         waiting: Callable[[Path], None] = lambda path: None,
     ) -> Entry:
-        """The engine under `key`, built by `build` (→ bytes, notes) if there is none to be believed.
+        """The engine under `key`, built by `build` (→ bytes, notes) if none can be trusted.
 
-        Of several processes that ask at once one builds, and the others wait and take its engine; `waiting`
-        is called before such a wait. If the builder fails or is killed, the next one builds.
+        Of several concurrent processes one builds, and the others wait for its engine; `waiting` is called before
+        such a wait. If the builder fails or is killed, the next one builds.
         """
         if entry := self.read("engine", key):
             return entry
@@ -129,17 +132,17 @@ class EngineCache:
             return self.write("engine", key, data, notes)
 
     def drop(self, key: dict[str, Any]) -> None:
-        """Forget the engine under `key`, after the library itself refused it."""
+        """Delete the engine under `key`, after the library refused it."""
         path = self.path("engine", key)
         for file in (_sidecar(path), path):
             file.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _lock(self, path: Path, waiting: Callable[[Path], None]) -> Iterator[None]:
-        """Hold the lock of one key. The system gives it back when its holder dies, however it dies."""
+        """Hold the lock of one key. The system releases it when its holder dies, however it dies."""
         try:
             import fcntl
-        except ImportError:  # not on Windows; two builds at once do the work twice there, and nothing worse
+        except ImportError:  # missing on Windows; there two concurrent builds only do the work twice
             yield
             return
         lock = path.with_suffix(".lock")
@@ -158,7 +161,7 @@ class EngineCache:
             os.close(descriptor)
 
     def _sweep(self, path: Path) -> None:
-        """Remove what a killed writer of this entry left behind; only the holder of its lock may."""
+        """Remove what a killed writer of this entry left behind; only for the holder of its lock."""
         for stale in self.folder.glob(f".{path.stem}.*"):
             stale.unlink(missing_ok=True)
 
@@ -168,13 +171,13 @@ def _sidecar(path: Path) -> Path:
 
 
 def _read_own(path: Path) -> bytes:
-    """A regular file's bytes, if it is this user's own and no link; an OSError otherwise."""
+    """A regular file's bytes, if it belongs to this user and is not a link; an OSError otherwise."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         own = not hasattr(os, "getuid") or status.st_uid == os.getuid()
         if not stat.S_ISREG(status.st_mode) or not own:
-            raise PermissionError(1, "not a file of this user", str(path))
+            raise PermissionError(1, "not this user's file", str(path))
         return file.read()
 
 

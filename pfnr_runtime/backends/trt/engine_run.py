@@ -20,10 +20,10 @@ from pfnr_runtime.errors import BackendError
 
 
 class EngineRun:
-    """The running form of one deserialised engine; `close` gives everything back.
+    """One deserialised engine, ready to run; `close` frees everything.
 
-    loop: decodes. weights: of a shared graph, empty for one video. One run of every profile is made at once: it
-    sets the engine up, and shows what is missing. A BackendError then, with nothing left allocated.
+    loop: decodes. weights: of a shared graph, empty for a single video. Every profile runs once on opening: this
+    sets the engine up and shows what is missing, with a BackendError and nothing left allocated.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class EngineRun:
             raise
 
     def switch(self, sidecar: Sidecar) -> None:
-        """Put another session's weights on the device. If that fails, nothing is decoded any more."""
+        """Put another session's weights on the device. If that fails, the engine refuses to decode."""
         try:
             self.loop.forget_graphs()
             self._load(sidecar)
@@ -68,7 +68,7 @@ class EngineRun:
             raise
 
     def close(self) -> None:
-        """Give the device's memory back. Never raises."""
+        """Free the device's memory. Never raises."""
         self.loop.close()
         self._step.close()
 

@@ -1,4 +1,4 @@
-"""A loaded engine as the decode loop sees it: its profiles' contexts, and a shared graph's session inputs."""
+"""A loaded engine for the decode loop: its profiles' contexts, and a shared graph's session inputs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from pfnr_runtime.errors import BackendError
 class EngineStep:
     """Runs of one deserialised engine.
 
-    profiles: those it was built with. source: the input that says which frames. One execution context a profile,
-    made at its first use; contexts hold the activations' memory. A BackendError if the library cannot make one.
+    profiles: those it was built with. source: the input that selects frames. Each profile has one execution
+    context, created at first use; contexts hold the activations' memory. A BackendError if the library cannot
+    create one.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class EngineStep:
         return profile_for(self._profiles, batch)
 
     def enqueue(self, batch: int, inputs: int, frames: int, stream: Any) -> None:
-        """Put one run on the stream. A BackendError with the library's own reason if it refuses."""
+        """Put one run on the stream. A BackendError with the library's reason if it refuses."""
         context = self._context(self.profile(batch), stream)
         self._library.log.clear()
         source = self._source
@@ -55,7 +56,7 @@ class EngineStep:
             **{name: address for name, (address, _, _) in self._session.items()},
         }
         known = self._shapes[self.profile(batch)]
-        # Setting a shape is work, and nothing for a step that is being recorded: only where it changes.
+        # Setting a shape costs time and is not allowed while recording: only where it changes.
         changed = {name: shape for name, shape in shapes.items() if known.get(name) != shape}
         known.clear()
         accepted = all(context.set_input_shape(name, shape) for name, shape in changed.items())
@@ -66,7 +67,7 @@ class EngineStep:
             raise BackendError(f"{self._library} cannot run the engine: {self._library.log.reason()}")
 
     def capture_obstacle(self, batch: int, stream: Any) -> str | None:
-        """Why a run cannot be recorded as a CUDA graph, where the library can tell; else None."""
+        """Why a run cannot be recorded as a CUDA graph, where the library tells; else None."""
         context = self._context(self.profile(batch), stream)
         if hasattr(context, "is_stream_capturable") and not context.is_stream_capturable(
             self._device.stream_number(stream)
@@ -89,7 +90,7 @@ class EngineStep:
                 address, size = self._device.allocate(data.nbytes), data.nbytes
             self._session[name] = address, size, data.shape
             self._device.copy_in(address, data.ctypes.data, data.nbytes, stream)
-            self._device.synchronise_stream(stream)  # `data` may be a copy that lives no longer than this
+            self._device.synchronise_stream(stream)  # `data` may be a copy that is freed after this
 
     def close(self) -> None:
         """Drop the contexts and the engine, then the memory they used. Never raises."""

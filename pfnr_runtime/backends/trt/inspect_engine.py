@@ -1,8 +1,8 @@
-"""Reading an engine's number types back, and refusing an engine whose types are not the graph's.
+"""Reading back an engine's number types, and refusing one whose types differ from the graph's.
 
-Builders have been seen to ignore a wish for FP16, and to compute fp32 graphs in TF32. The inspector of an
-engine lists its layers; what their tensors hold is in free text that differs between versions, such as
-'Half', 'Row major linear FP32' or 'Thirty-two wide channel vectorized row major Int8 format'.
+Builders have been seen to ignore FP16 requests and to compute fp32 graphs in TF32. An engine's inspector lists its
+layers; it gives tensor types in free text that differs between versions, such as 'Half', 'Row major linear FP32'
+or 'Thirty-two wide channel vectorized row major Int8 format'.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pfnr_runtime.artifact.onnx.file import OnnxSummary
 from pfnr_runtime.backends.trt.api import EngineLibrary
 from pfnr_runtime.errors import BackendError
 
-# Types whose presence or absence says at what precision an engine computes, and how inspectors write them.
+# Types that tell an engine's precision, and how inspectors spell them.
 SPELLINGS = {
     "float32": r"fp32|float32|float",
     "float16": r"fp16|float16|half",
@@ -32,8 +32,8 @@ _PATTERNS = {name: re.compile(rf"(?<![a-z0-9])(?:{text})(?![a-z0-9])") for name,
 
 @dataclass(frozen=True)
 class EngineTypes:
-    """What an engine computes in. layers: how many. types: keys of `SPELLINGS` found in its tensors and
-    weights. tf32: names of layers whose kernels are TF32 ones.
+    """The number types of an engine. layers: their number. types: keys of `SPELLINGS` found in its tensors and
+    weights. tf32: names of layers with TF32 kernels.
     """
 
     layers: int
@@ -41,7 +41,9 @@ class EngineTypes:
     tf32: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.layers} layers in {', '.join(sorted(self.types)) or 'types that the inspector hides'}"
+        return (
+            f"{self.layers} layers in {', '.join(sorted(self.types)) or 'types that the inspector does not show'}"
+        )
 
 
 def inspect_engine(library: EngineLibrary, engine: Any) -> EngineTypes:
@@ -58,7 +60,7 @@ def read_types(information: Any) -> EngineTypes:
     """The types in an inspector's JSON: {"Layers": [...]}, each layer a dictionary, or a bare name."""
     layers = information["Layers"]
     if not isinstance(layers, list):
-        raise ValueError("its layers are no list")
+        raise ValueError("its layers are not a list")
     texts = [text.lower() for layer in layers for text in _type_texts(layer, inside_weights=False)]
     found = {name for name, pattern in _PATTERNS.items() if any(pattern.search(text) for text in texts)}
     tf32 = tuple(
@@ -84,7 +86,7 @@ def _type_texts(value: Any, inside_weights: bool) -> Iterator[str]:
 
 
 def graph_types(summary: OnnxSummary) -> frozenset[str]:
-    """The types that a graph stores its weights in, as keys of `SPELLINGS`."""
+    """The types of a graph's stored weights, as keys of `SPELLINGS`."""
     stored = {tensor.dtype for tensor in summary.initializers + summary.constants}
     stored |= {"float8" for name in stored if name.startswith("float8")}
     return frozenset(stored & SPELLINGS.keys())
@@ -93,7 +95,7 @@ def graph_types(summary: OnnxSummary) -> frozenset[str]:
 def types_to_find(summary: OnnxSummary) -> frozenset[str]:
     """The reduced types that an engine of this graph must show.
 
-    8-bit weights that are only dequantized may be dequantized once, while building: then no trace is left.
+    8-bit weights that are only dequantized may be dequantized during the build: then no trace is left.
     """
     found = graph_types(summary) & frozenset(REDUCED)
     return found if "QuantizeLinear" in summary.operators else found - {"int8", "int4", "float8"}
@@ -102,9 +104,8 @@ def types_to_find(summary: OnnxSummary) -> frozenset[str]:
 def check_types(found: EngineTypes, summary: OnnxSummary, *, tf32: bool, name: str) -> None:
     """A BackendError unless the engine computes in the types of the graph summarised.
 
-    A reduced type of the engine that the graph does not have is a loss nobody asked for; one of the graph that
-    the engine does not have is a precision silently ignored. Where the inspector names no type at all nothing
-    can be said, and nothing is believed: an error too.
+    A reduced type in the engine but not in the graph is an unrequested loss; one in the graph but not in the
+    engine is a precision silently ignored. An inspector that names no type at all is an error too.
     """
     if not found.types:
         raise BackendError(f"{name}: the engine's inspector names no number types, so they cannot be checked")

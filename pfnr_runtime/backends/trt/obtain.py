@@ -1,4 +1,4 @@
-"""From an artifact to an engine that may be trusted: out of the cache, or built, checked and kept."""
+"""From an artifact to a trusted engine: from the cache, or built, checked and cached."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from pfnr_runtime.errors import BackendError, UsageError
 class ObtainedEngine:
     """A deserialised engine.
 
-    - types: what its inspector shows.
-    - path, size: in the cache; size in bytes.
-    - seconds: its build took.
-    - fresh: built just now.
+    - types: number types, as its inspector shows them.
+    - path, size: of the cached file, in bytes.
+    - seconds: build time.
+    - fresh: whether it was just built.
     - golden: what a golden file proved when it was built, empty without one.
-    - weights: of a shared graph, to apply masks to; empty for one video.
+    - weights: of a shared graph, for masking; empty for a single video.
     """
 
     engine: Any
@@ -45,7 +45,7 @@ class ObtainedEngine:
 def choose_flavour(name: str) -> tuple[EngineLibrary, Device]:
     """The engine library called `name`, or the first that works for 'auto', and the device it builds for.
 
-    A UsageError for another name; a BackendError says why each does not work, and what to install.
+    A UsageError for an unknown name; a BackendError says why each does not work, and what to install.
     """
     flavours = [flavour for flavour in FLAVOURS if name in ("auto", flavour.name)]
     if not flavours:
@@ -91,11 +91,11 @@ def obtain_engine(
     cache: EngineCache | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> ObtainedEngine:
-    """The artifact's engine for this device. report: gets the lines a person should see.
+    """The artifact's engine for this device. report: receives messages for the user.
 
-    A fresh engine whose types are not the graph's is refused and not kept, and so is one whose frames are not
-    those of the golden file beside the artifact, where there is one. A kept one that the library does not load
-    any more is built again. BackendError, ArtifactError; VerificationError for another video's golden file.
+    A fresh engine is refused, and not cached, if its number types differ from the graph's, or its frames from
+    those of a golden file next to the artifact. A cached one that the library no longer loads is rebuilt.
+    BackendError, ArtifactError; VerificationError for another video's golden file.
     """
     cache = cache or EngineCache()
     model, weights = _model(artifact)
@@ -111,7 +111,7 @@ def obtain_engine(
     entry = cache.get(key, build, waiting=waiting)
     engine = deserialise(library, entry.data)
     if engine is None and not entry.fresh:
-        report(f"{artifact.path}: {library} no longer loads the engine that was kept; building it again")
+        report(f"{artifact.path}: {library} no longer loads the cached engine; building it again")
         cache.drop(key)
         entry = cache.get(key, build, waiting=waiting)
         engine = deserialise(library, entry.data)
@@ -126,14 +126,16 @@ def obtain_engine(
 
 
 def deserialise(library: EngineLibrary, data: bytes) -> Any:
-    """The engine in `data`, which must come from the cache or the builder; None if the library refuses it."""
+    """The engine in `data`, from the cache or the builder only; None if the library refuses it."""
     library.log.clear()
     runtime = library.trt.Runtime(library.logger)
     return runtime.deserialize_cuda_engine(data)
 
 
 def _model(artifact: ArtifactFile) -> tuple[bytes | None, tuple[SharedWeight, ...]]:
-    """What to build from: a shared graph with its masks taken out; None for one video's file as it is."""
+    """The model to build from: a shared graph with its masks taken out; None to use a single video's file as it
+    is.
+    """
     if artifact.graph is None or artifact.sidecar is None:
         return None, ()
     lifted = lift(artifact.graph)
@@ -156,7 +158,7 @@ def _build(
     built = build_engine(
         library, model, str(artifact.path), options, timing_cache=known.data if known else b"", report=report
     )
-    # Checked before it is kept: an engine in the wrong types never gets into the cache.
+    # Checked before caching: an engine with the wrong types never gets into the cache.
     engine = deserialise(library, built.data)
     if engine is None:
         raise BackendError(f"{artifact.path}: {library} cannot load what it built: {library.log.reason()}")

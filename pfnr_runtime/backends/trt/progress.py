@@ -1,4 +1,4 @@
-"""What a person sees while an engine is built: the library's own phases, nested, on stderr."""
+"""Progress of an engine build: the library's nested phases, on stderr."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 
 class BuildProgress:
-    """Phases and steps as the library reports them, from any of its threads; drawn only on a terminal.
+    """Phases and steps reported by the library, from any thread; drawn only on a terminal.
 
-    stop: set it to make the library give the build up at its next step.
+    stop: set it to make the library abort the build at its next step.
     """
 
     def __init__(self, name: str) -> None:
@@ -57,14 +57,14 @@ class BuildProgress:
         return not self.stop
 
     def phase_finish(self, phase: str) -> None:
-        """A phase is over."""
+        """A phase has ended."""
         with self._lock:
             task = self._tasks.pop(phase, (None, 0))[0]
             if self._bar is not None and task is not None:
                 self._bar.remove_task(task)
 
     def monitor(self, trt: Any) -> Any:
-        """This as the library's own IProgressMonitor. Keep it alive until the build is over."""
+        """This as the library's IProgressMonitor. Keep it alive until the build ends."""
         progress = self
 
         class Monitor(trt.IProgressMonitor):  # type: ignore[misc]

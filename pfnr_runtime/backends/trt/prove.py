@@ -1,4 +1,4 @@
-"""Holding a fresh engine against the golden frames that lie beside an artifact, before it is kept."""
+"""Checking a fresh engine against the golden frames next to an artifact, before it is cached."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pfnr_runtime.errors import BackendError
 
 
 def golden_beside(artifact: ArtifactFile) -> Golden | None:
-    """The golden file beside an artifact, or None: `v5.golden` of `v5.onnx`, `library.2.golden` of the sidecar
+    """The golden file next to an artifact, or None: `v5.golden` for `v5.onnx`, `library.2.golden` for the sidecar
     `library.2.safetensors`.
 
-    An ArtifactError or VerificationError if it is damaged or another video's: then nothing proves anything.
+    An ArtifactError or VerificationError if it is damaged or another video's.
     """
     video = artifact.path if artifact.sidecar is None else artifact.sidecar.path
     path = video.with_suffix(SUFFIX)
@@ -24,9 +24,9 @@ def golden_beside(artifact: ArtifactFile) -> Golden | None:
 
 
 def prove(loop: DecodeLoop, artifact: ArtifactFile, golden: Golden) -> str:
-    """Decode the golden file's whole frames, each alone and all together, under the artifact's own rule.
+    """Decode the golden file's whole frames, one by one and together, and check the artifact's parity rule.
 
-    Returns what was seen, for people. A BackendError if the rule does not hold.
+    Returns the outcome in words. A BackendError if the rule does not hold.
     """
     compared = Comparison(rule_for(artifact.contract))
     numbers = np.array(sorted(golden.whole), np.int64)

@@ -1,7 +1,7 @@
-"""One decode step as a CUDA graph: recorded once for each buffer and batch size, then launched as a whole.
+"""One decode step as a CUDA graph: recorded once per buffer and batch size, then launched as a whole.
 
-A step is dozens of small launches, which cost a Jetson's processor more than the GPU's work on them. Where
-a step cannot be recorded it runs launch by launch, and `note` says why.
+A step is dozens of small launches, which cost a Jetson's CPU more time than the GPU's work. A step that cannot be
+recorded runs launch by launch, and `note` says why.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 from pfnr_runtime.backends.device.cuda import Device
 from pfnr_runtime.errors import BackendError
 
-IN_USE = "one CUDA graph a step"
+IN_USE = "one CUDA graph per step"
 
 
 class StepGraphs:
     """The recorded steps of one stream.
 
-    enabled: False to run everything launch by launch. note: what happens, for people.
+    enabled: False to run everything launch by launch. note: how steps run, in words.
     """
 
     def __init__(self, device: Device, stream: Any, *, enabled: bool = True) -> None:
@@ -38,9 +38,9 @@ class StepGraphs:
     ) -> None:
         """Put `work`, one step of `batch` frames on the buffers called `buffer`, on the stream.
 
-        A step is recorded when its profile has run that batch size once, since engines set themselves up in
-        a first run; another batch size in the same profile changes what was recorded, so it starts anew.
-        obstacle: why the engine does not allow a recording, asked once for each.
+        A step is recorded after its profile has run that batch size once, since engines set themselves up in a
+        first run; a new batch size in the same profile invalidates the recording. obstacle: why the engine does
+        not allow a recording, asked once for each.
         """
         if not self._enabled:
             work()
@@ -59,14 +59,14 @@ class StepGraphs:
         self._device.launch_graph(self._graphs[buffer, profile], self._stream)
 
     def forget(self, profile: Hashable | None = None) -> None:
-        """Drop the recordings of one profile, or all: what they recorded is no longer what a step does."""
+        """Drop the recordings of one profile, or all, when they no longer match a step."""
         for key in [key for key in self._graphs if profile is None or key[1] == profile]:
             graph = self._graphs.pop(key)
             for give_back in (
-                lambda: self._device.synchronise_stream(self._stream),  # it may be running
+                lambda: self._device.synchronise_stream(self._stream),  # it may still be running
                 lambda graph=graph: self._device.destroy_graph(graph),
             ):
-                # A device that fails here fails at its next use too, and says so there.
+                # A device that fails here fails at its next use too, and reports it there.
                 with contextlib.suppress(BackendError):
                     give_back()
         for known in [known for known in self._warm if profile is None or known == profile]:
@@ -87,7 +87,7 @@ class StepGraphs:
             self._give_up(str(error))
             return None
         finally:
-            if recording:  # the stream must come out of its recording, whatever ended it
+            if recording:  # the stream must leave recording mode, whatever ended it
                 with contextlib.suppress(BackendError):
                     self._device.destroy_graph(self._device.end_capture(self._stream))
 

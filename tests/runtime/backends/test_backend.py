@@ -109,7 +109,7 @@ def test_what_runs_is_told(trt: StandInTensorRt, tmp_path: Path) -> None:
         assert opened.description.startswith(
             "TensorRT 10.0.stand-in on stand-in (compute capability 0.0, CUDA 0.0)"
         )
-        assert "no TF32, batch 1, one CUDA graph a step" in opened.description
+        assert "no TF32, batch 1, one CUDA graph per step" in opened.description
     with open_it(tmp_path / "v.onnx", cuda_graph=False) as opened:
         assert "no CUDA graph: switched off" in opened.description
 
@@ -147,7 +147,7 @@ def test_an_engine_that_the_library_no_longer_loads_is_built_again(trt: StandInT
         patch.setattr(obtain, "deserialise", once)
         open_it(path, lines).close()
     assert trt.builds == 2
-    assert "no longer loads the engine that was kept" in lines[0]
+    assert "no longer loads the cached engine" in lines[0]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_an_engine_that_the_library_no_longer_loads_is_built_again(trt: StandInT
     [
         (
             {"refuse_build": True},
-            r"cannot build an engine: no kernel fits OutOfMemory; the GPU's memory is used up",
+            r"cannot build an engine: no kernel fits OutOfMemory; the GPU is out of memory",
         ),
         ({"refuse_engine": True}, r"cannot load what it built: the engine plan is not compatible"),
         ({"refuse_context": True}, r"cannot set the engine up"),

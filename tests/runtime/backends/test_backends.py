@@ -91,11 +91,11 @@ def test_every_day_one_line_says_what_runs_and_only_a_failure_has_another(
     absent = kind("absent", 1, probe=lambda: "no such library")
     monkeypatch.setattr(backends, "backend_kinds", lambda: (absent, works))
     selection = open_backend(artifact)[1]
-    assert selection.text() == "decoding with works; pfnr-doctor says why not others"
+    assert selection.text() == "decoding with works; run pfnr-doctor to see why other engines are unavailable"
     assert selection.text(verbose=True) == str(selection)
     monkeypatch.setattr(backends, "backend_kinds", lambda: (absent, kind("broken", 2, open=broken), works))
     assert open_backend(artifact)[1].text().splitlines() == [
-        "decoding with works; pfnr-doctor says why not others",
+        "decoding with works; run pfnr-doctor to see why other engines are unavailable",
         "  not broken: the driver is too old",
     ]
 

@@ -139,9 +139,9 @@ def test_the_stream_that_will_use_them_waits(stream: int | None, waits: list[int
 def test_what_dlpack_does_not_allow_is_refused() -> None:
     cuda, cpu = Lender(device=(CUDA, 0)).frames, Lender().frames
     for stream in (0, -2):
-        with pytest.raises(ValueError, match=f"stream {stream} is none of DLPack's"):
+        with pytest.raises(ValueError, match=f"stream {stream} is not a DLPack stream"):
             cuda.__dlpack__(stream=stream)
-    with pytest.raises(ValueError, match="stream 1: frames in the computer's own memory have none"):
+    with pytest.raises(ValueError, match="stream 1: frames in host memory have none"):
         cpu.__dlpack__(stream=1)
     with pytest.raises(BufferError, match="copy"):
         cpu.__dlpack__(copy=True)
@@ -167,7 +167,7 @@ def test_bound_memory_is_lent_and_no_later_run_touches_it(table_file: Path) -> N
 
 def test_an_engine_on_the_cpu_says_where_frames_can_stay(table_file: Path) -> None:
     with VideoDecoder(table_file, backend="onnxruntime-cpu") as decoder:
-        with pytest.raises(BackendError, match="own memory; frames stay on a GPU with the backends tensorrt"):
+        with pytest.raises(BackendError, match="host memory; frames stay on a GPU with the backends tensorrt"):
             decoder.device_frames([3])
         with pytest.raises(ValueError, match="no frames to keep"):
             decoder.device_frames([])

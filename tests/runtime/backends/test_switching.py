@@ -78,7 +78,7 @@ def test_a_switch_loads_no_model(exported: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_shared_graph_asks_which_session(exported: Path) -> None:
     path = exported / "library.onnx"
-    listed = r"beside it: 0 \(video-0\), 1 \(video-1\), 2 \(video-2\)"
+    listed = r"available: 0 \(video-0\), 1 \(video-1\), 2 \(video-2\)"
     with pytest.raises(UsageError, match=f"choose a session; {listed}"):
         VideoDecoder(path)
     with pytest.raises(UsageError, match=f"no session '7'; {listed}"):
@@ -96,7 +96,7 @@ def test_the_only_session_needs_no_name(folder: Path) -> None:
     with VideoDecoder(folder / "library.onnx", threads=1) as decoder:
         assert (decoder.metadata.name, decoder.sessions) == ("video-1", (1,))
     (folder / "library.1.safetensors").unlink()
-    with pytest.raises(UsageError, match="none is beside it, such as"):
+    with pytest.raises(UsageError, match="there is no sidecar such as"):
         VideoDecoder(folder / "library.onnx")
 
 
@@ -306,7 +306,7 @@ def test_a_truncated_graph_is_refused(folder: Path) -> None:
 
 
 def test_a_sidecar_named_as_an_artifact_is_recognised(exported: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"name the \.onnx file beside it"):
+    with pytest.raises(ArtifactError, match=r"name the \.onnx file next to it"):
         VideoDecoder(exported / "library.1.safetensors")
 
 

@@ -94,7 +94,7 @@ def test_the_table_has_a_column_for_each_and_says_what_h264_is(result: dict[str,
     for figures in report.columns(result).values():
         cells = {label: text(figures) for label, text in report.rows()}
         assert "fps" in cells["in order"]
-        assert cells["energy, a frame"]
+        assert cells["energy, per frame"]
     told = "\n".join(report.notes(result, verbose=True))
     assert "crf 18" in told
     assert f"{result['h264']['bytes']:,} bytes" in told

@@ -95,4 +95,4 @@ def test_a_counter_that_only_root_may_read_is_named(processor: Path) -> None:
     counter.unlink()
     counter.mkdir()  # unreadable also for root, who may run this test
     assert find_counters(processor) == ()
-    assert missing(processor).endswith("intel-rapl:0/energy_uj is for root")
+    assert missing(processor).endswith("intel-rapl:0/energy_uj is readable by root only")

@@ -28,7 +28,10 @@ def test_md5_goes_to_stdout_and_the_rest_to_stderr(table_file: Path, run: Run) -
 @pytest.mark.parametrize("command", ["decode", "play"])
 def test_why_not_another_engine_is_told_where_it_is_asked_for(command: str, table_file: Path, run: Run) -> None:
     lines = run(command, table_file, "md5:", "--threads", "1").stderr.splitlines()
-    assert lines[0] == "decoding with onnxruntime-cpu (1 thread); pfnr-doctor says why not others"
+    assert (
+        lines[0]
+        == "decoding with onnxruntime-cpu (1 thread); run pfnr-doctor to see why other engines are unavailable"
+    )
     assert not any(line.startswith("  not ") for line in lines)
     told = run(command, table_file, "md5:", "--verbose").stderr
     assert "onnxruntime-cpu: ONNX Runtime" in told

@@ -139,7 +139,9 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", no_home)
     told = dict(lines(findings(RIGHT, engine_cache=machine.engine_cache())))
-    assert told["engines"] == "none: this user has no home folder to keep engines in; set XDG_CACHE_HOME to one"
+    assert (
+        told["engines"] == "none: this user has no home folder for cached engines; set XDG_CACHE_HOME to a folder"
+    )
 
 
 def test_this_machine_can_be_told_of() -> None:

@@ -79,7 +79,7 @@ def test_a_graph_without_a_whole_session_is_one_line(graph: Path, tmp_path: Path
     alone = shutil.copy(graph, tmp_path / "library.onnx")
     done = run("serve", alone, "--port", 0)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert "none is beside it" in done.stderr
+    assert "there is no sidecar such as" in done.stderr
     (tmp_path / "library.4.safetensors").write_bytes(b"nonsense")
     done = run("serve", alone, "--port", 0)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
