@@ -74,13 +74,13 @@ def compare_methods(
     chosen = chosen_sequence(sequence, only, epochs, density, frames, seed, recipe, change)
     set_threads(threads)
     found = find_clips(chosen, data_folder(data))
-    describe_differences(chosen, found, say)
+    describe_differences(chosen, found)
     videos = [NamedClip(each.video.name, each.read(chosen)) for each in found]
     for video in videos:
         for note in video.clip.info.notes:
             say(f"{video.name}: {note}")
     setting = Setting(chosen.config, chosen.recipe, len(videos), choose_device(device), memory)
-    results = compare(wanted, setting, videos, out or Path("out/compare") / chosen.name, say)
+    results = compare(wanted, setting, videos, out or Path("out/compare") / chosen.name)
     if report is not None:
         written = write_comparison(report, chosen.name, results, COLUMNS, table_rows(results))
         say(f"written: {written[0]}")

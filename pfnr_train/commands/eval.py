@@ -78,7 +78,7 @@ def _report(
         strips.add(result, decoded, source)
 
     results = evaluate_library(opened, library, overrides, stages, on_session)
-    artifacts = artifact_bytes(library, count, say)
+    artifacts = artifact_bytes(library, count)
     if isinstance(artifacts, str):
         say(f"no artifacts in the report: {artifacts}")
     for path in LibraryReport(library, opened, results, artifacts).write(folder, strips)[:1]:

@@ -9,7 +9,6 @@ import typer
 from rich.table import Table
 
 from pfnr_runtime.commands.console import print_json, reports_errors
-from pfnr_runtime.system.messages import say
 from pfnr_train.commands.options import JsonOption, SaveEveryOption, TensorBoardOption
 from pfnr_train.commands.results import results_console
 from pfnr_train.commands.sequence_options import (
@@ -70,7 +69,7 @@ def run(
     set_threads(threads)
     saving = Saving(parse_duration(save_every), resume=True, discard=discard)
     found = find_clips(chosen, data_folder(data))
-    describe_differences(chosen, found, say)
+    describe_differences(chosen, found)
     with join_ranks(choose_device(device)) as ranks, hold_library(path, ranks):
         trained = SequenceRun(chosen, found, path, Execution(ranks.device, ranks), saving, tensorboard)
         with TerminalProgress() as progress:

@@ -10,7 +10,7 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ import torch
 
 from pfnr_runtime import __version__
 from pfnr_runtime.errors import PfnrError, UsageError
+from pfnr_runtime.system.messages import say
 from pfnr_runtime.system.part_file import write_atomically
 from pfnr_train.clips import Clip
 from pfnr_train.comparison.baselines import Setting, make_method
 from pfnr_train.evaluation.quality import Quality, measure_quality
 
-Say = Callable[[str], None]
 Matrix = list[list[float | None]]
 
 
@@ -36,7 +36,7 @@ class NamedClip:
     clip: Clip
 
 
-def run_method(text: str, setting: Setting, videos: Sequence[NamedClip], say: Say) -> dict[str, Any]:
+def run_method(text: str, setting: Setting, videos: Sequence[NamedClip]) -> dict[str, Any]:
     """Learn all videos in order by one method; its figures as plain JSON types.
 
     matrix[i][j] is the PSNR in dB of video i, decoded after video j was learnt, None where there is none.
@@ -105,7 +105,7 @@ def describe_setting(setting: Setting, videos: Sequence[NamedClip]) -> dict[str,
 
 
 def compare(
-    methods: Sequence[str], setting: Setting, videos: Sequence[NamedClip], folder: Path, say: Say
+    methods: Sequence[str], setting: Setting, videos: Sequence[NamedClip], folder: Path
 ) -> list[dict[str, Any]]:
     """The results of all methods in order: read from `folder` where they are done, else run and written there."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ def compare(
             say(f"{text}: done before, taken from {path}")
         else:
             machine = {"threads": torch.get_num_threads(), "cores": len(os.sched_getaffinity(0))}
-            result = run_method(text, setting, videos, say)
+            result = run_method(text, setting, videos)
             result["machine"] = machine | {"python": platform.python_version(), "torch": torch.__version__}
             write_atomically(path, (json.dumps(result, indent=1, sort_keys=True) + "\n").encode())
         results.append(result)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pfnr_runtime.system.messages import say
 from pfnr_train.library.file import library_bytes
 from pfnr_train.library.library import Library
 
@@ -43,7 +43,7 @@ def library_size(library: Library) -> LibrarySize:
     return LibrarySize(weights, masks, values, heads, tables, header)
 
 
-def artifact_bytes(library: Path, sessions: int, say: Callable[[str], None]) -> list[int] | str:
+def artifact_bytes(library: Path, sessions: int) -> list[int] | str:
     """Bytes of each session's artifact, exported to a folder that goes away; or why it cannot be exported.
 
     The exporter is another program: the trainer does not import it.

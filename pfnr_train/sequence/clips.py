@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pfnr_runtime.errors import ClipError, PfnrError
+from pfnr_runtime.system.messages import say
 from pfnr_train.clips import Clip, ClipInfo, fit_to, probe, read_clip
 from pfnr_train.clips.read_video import count_packets
 from pfnr_train.sequence.sequence import SequenceVideo, VideoSequence
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def find_clips(sequence: VideoSequence, data: Path) -> list[FoundVideo]:
     return found
 
 
-def describe_differences(sequence: VideoSequence, found: list[FoundVideo], say: Say) -> None:
+def describe_differences(sequence: VideoSequence, found: list[FoundVideo]) -> None:
     """Say how clips of other sizes are brought to the sequence's, and that their rates differ, if they do."""
     groups: dict[str, list[str]] = {}
     for each in found:

@@ -28,7 +28,7 @@ def library(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Library:
     write_library(part, Path("library.pfnr"))
     monkeypatch.setattr(
         "pfnr_train.report.sizes.artifact_bytes",
-        lambda path, sessions, say: [1000 * (k + 1) for k in range(sessions)],
+        lambda path, sessions: [1000 * (k + 1) for k in range(sessions)],
     )
     return part
 
@@ -140,8 +140,8 @@ def test_bytes_are_the_files(library: Library) -> None:
 def test_artifacts_weigh_what_the_exporter_writes(folder: Path) -> None:
     done = run_here("pfnr-export", "--session", 0, "-o", "0.onnx")
     assert done.code == 0, done.stderr
-    assert artifact_bytes(Path("library.pfnr"), 1, lambda text: None) == [Path("0.onnx").stat().st_size]
-    reason = artifact_bytes(Path("nowhere.pfnr"), 1, lambda text: None)
+    assert artifact_bytes(Path("library.pfnr"), 1) == [Path("0.onnx").stat().st_size]
+    reason = artifact_bytes(Path("nowhere.pfnr"), 1)
     assert isinstance(reason, str)
     assert "nowhere.pfnr does not exist" in reason
 

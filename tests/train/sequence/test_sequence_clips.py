@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -65,13 +66,14 @@ def test_two_files_of_one_name_are_not_guessed_between(tmp_path: Path) -> None:
         find_clips(made_sequence(tmp_path, 'name = "a"'), tmp_path)
 
 
-def test_other_sizes_and_rates_are_said(tmp_path: Path) -> None:
+def test_other_sizes_and_rates_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="pfnr")
     write_lossless(tmp_path / "a.mkv", moving_pattern(3, 40, 24, 0))
     write_lossless(tmp_path / "b.mkv", moving_pattern(3, 80, 40, 0))
     sequence = made_sequence(tmp_path, 'name = "a"', 'name = "b"\nfps = 50')
-    said: list[str] = []
     found = find_clips(sequence, tmp_path)
-    describe_differences(sequence, found, said.append)
+    describe_differences(sequence, found)
+    said = caplog.messages
     assert said[0] == "a: kept at 40×24"
     assert said[1].startswith("b: cropped 80×40 to 67×40 and scaled to 40×24 (Lanczos)")
     assert said[2] == "frames per second differ (a 25; b 50): each session keeps its own"
