@@ -24,8 +24,8 @@ from pfnr_export.triton import TritonModel, check_model_folder, write_model
 from pfnr_runtime import __version__
 from pfnr_runtime.artifact.contract import METADATA_KEY, OUTPUT_KINDS, ArtifactContract
 from pfnr_runtime.artifact.golden import SUFFIX, make_golden, write_golden
-from pfnr_runtime.artifact.packed.file import SUFFIX as PACKED
 from pfnr_runtime.artifact.packed.pack import pack
+from pfnr_runtime.artifact.packed.signature import SUFFIX as PACKED
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.system.part_file import write_atomically
 from pfnr_runtime.system.progress import SILENT, Progress

@@ -22,7 +22,7 @@ from pfnr_export.shared.build import PRECISION, SharedOptions
 from pfnr_runtime.artifact.contract import OUTPUT_KINDS
 from pfnr_runtime.artifact.describe import size
 from pfnr_runtime.artifact.golden import WHOLE_FRAMES
-from pfnr_runtime.artifact.packed.file import SUFFIX as PACKED
+from pfnr_runtime.artifact.packed.signature import SUFFIX as PACKED
 from pfnr_runtime.commands.console import make_app, print_json, reports_errors
 from pfnr_runtime.commands.progress import SaidStages
 from pfnr_runtime.errors import PfnrError, UsageError

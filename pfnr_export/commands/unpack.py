@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pfnr_runtime.artifact.describe import size
 from pfnr_runtime.artifact.open import ArtifactFile, examine_artifact
-from pfnr_runtime.artifact.packed.file import SUFFIX
+from pfnr_runtime.artifact.packed.signature import SUFFIX
 from pfnr_runtime.commands.console import print_json
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.system.part_file import write_atomically

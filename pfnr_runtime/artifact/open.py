@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pfnr_runtime.artifact.contract import (
     FRAME_INDEX,
@@ -20,9 +21,12 @@ from pfnr_runtime.artifact.contract import (
 )
 from pfnr_runtime.artifact.onnx.file import OnnxSummary, ValueInfo, summarise, summarise_bytes
 from pfnr_runtime.artifact.operators import ALLOWED_OPERATORS, NEWEST_OPSET
-from pfnr_runtime.artifact.packed.file import Unpacked, is_packed, read_packed
+from pfnr_runtime.artifact.packed.signature import is_packed
 from pfnr_runtime.artifact.sidecar import Sidecar, list_sidecars, read_record, read_sidecar, sidecar_path
 from pfnr_runtime.errors import ArtifactError, UsageError
+
+if TYPE_CHECKING:
+    from pfnr_runtime.artifact.packed.file import Unpacked
 
 KINDS = ("video",)
 
@@ -156,7 +160,11 @@ def examine_artifact(path: str | Path) -> ArtifactFile | SharedFile:
         )
     if path.suffix == ".safetensors":
         raise ArtifactError(f"{path}: a session's sidecar; name the .onnx file next to it, and the session")
-    packed = read_packed(path) if is_packed(path) else None
+    packed = None
+    if is_packed(path):
+        from pfnr_runtime.artifact.packed.file import read_packed  # decoding weights takes modules of its own
+
+        packed = read_packed(path)
     summary = summarise(path) if packed is None else summarise_bytes(packed.model, path)
     contract = read_contract(path, summary)
     _check_operators(path, summary)

@@ -104,6 +104,11 @@ def open_backend(artifact: ArtifactFile, name: str = "auto", **options: Any) -> 
                 reason = str(error)
                 failed.append(kind.name)
         rejected.append((kind.name, reason))
+    if name == "auto" and all(kind.probe() for kind in kinds):
+        raise BackendError(
+            f"{artifact.path}: no inference engine is installed ({kinds[-1].name}: {kinds[-1].probe()}); get the "
+            f"one that runs on any CPU with pip install '{kinds[-1].extra}'; pfnr-doctor lists the others"
+        )
     reasons = "; ".join(f"{tried}: {reason}" for tried, reason in rejected)
     raise BackendError(f"{artifact.path}: no backend can run it ({reasons})")
 

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from pfnr_runtime.artifact.onnx.wire import WireError
 from pfnr_runtime.artifact.packed.derivations import Derivation, Floats, read_derivation, write_derivation
+from pfnr_runtime.artifact.packed.signature import MAGIC
 from pfnr_runtime.artifact.packed.skeleton import Hole, find_holes, put_together
 from pfnr_runtime.coding.decode import coded_sizes, decode_tensors
 from pfnr_runtime.coding.encode import encode_tensors
@@ -34,8 +35,6 @@ from pfnr_runtime.coding.numbers import Bytes, write_number
 from pfnr_runtime.coding.quantised import Quantised, Tensor
 from pfnr_runtime.errors import ArtifactError, CodingError
 
-SUFFIX = ".pfnv"
-MAGIC = b"pfnv"
 VERSION = 1
 MOST_BYTES = 1 << 29  # of an .onnx that comes out of a packed file
 MOST_RANK = 8
@@ -56,15 +55,6 @@ class Unpacked:
 
     model: bytes
     sha256: str
-
-
-def is_packed(path: Path) -> bool:
-    """Whether the file at `path` is a packed video or is named like one."""
-    try:
-        with path.open("rb") as file:
-            return file.read(len(MAGIC)) == MAGIC or path.suffix == SUFFIX
-    except OSError:
-        return path.suffix == SUFFIX
 
 
 def write_packed(model: bytes, skeleton: bytes, sources: Sequence[Tensor], fills: Sequence[Fill]) -> bytes:

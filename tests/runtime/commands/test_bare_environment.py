@@ -138,6 +138,15 @@ def test_importing_the_decoder_loads_no_engine_and_no_codec() -> None:
     assert not loaded & {"torch", "onnx", "onnxruntime", "av", "typer", "rich"}
 
 
+def test_only_a_packed_video_loads_what_unpacks_one(table_file: Path) -> None:
+    code = (
+        "from pfnr_runtime import VideoDecoder\n"
+        f"with VideoDecoder({str(table_file)!r}) as decoder: decoder[0]\n"
+        "assert not [name for name in sys.modules if name.startswith('pfnr_runtime.coding')]"
+    )
+    loaded_by(code)
+
+
 def test_a_program_decodes_without_the_command_line(table_file: Path) -> None:
     """The Python API alone, where no command could run."""
     code = (
@@ -184,4 +193,5 @@ def test_a_missing_engine_exits_with_4_and_says_what_to_install(table_file: Path
     )
     assert done.returncode == 4
     assert len(done.stderr.splitlines()) == 1
+    assert "no inference engine is installed" in done.stderr
     assert "pip install 'pfnr[ort]'" in done.stderr

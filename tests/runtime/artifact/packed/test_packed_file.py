@@ -17,8 +17,9 @@ from helpers.packing import grid_model
 from helpers.tiny_artifacts import conv_model, table_model
 
 from pfnr_runtime.artifact.open import ArtifactFile, examine_artifact
-from pfnr_runtime.artifact.packed.file import MAGIC, MOST_BYTES, VERSION, dictionary, parts, read_packed, unpack
+from pfnr_runtime.artifact.packed.file import MOST_BYTES, VERSION, dictionary, parts, read_packed, unpack
 from pfnr_runtime.artifact.packed.pack import Origin, as_learned, pack
+from pfnr_runtime.artifact.packed.signature import MAGIC
 from pfnr_runtime.coding.numbers import write_number
 from pfnr_runtime.coding.quantised import Quantised
 from pfnr_runtime.errors import ArtifactError, CodingError
