@@ -1,9 +1,8 @@
-"""Frame sizes, frame rates, durations and numbers of bytes as people write them."""
+"""Frame sizes, durations and numbers of bytes as people write them."""
 
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 
 from pfnr_runtime.errors import UsageError
 
@@ -14,18 +13,6 @@ def parse_size(text: str) -> tuple[int, int]:
     if match is None or min(int(n) for n in match.groups()) < 1:
         raise UsageError(f"size {text!r} is not WIDTHxHEIGHT, such as 320x180")
     return int(match[1]), int(match[2])
-
-
-def parse_rate(text: str) -> Fraction:
-    """'25', '29.97' or '30000/1001' as frames per second; a UsageError outside (0, 1000] or for other text."""
-    match = re.fullmatch(r"(\d{1,6})(?:\.(\d{1,6})|/(\d{1,6}))?", text.strip(), re.ASCII)
-    if match is not None and int(match[3] or 1) > 0:
-        rate = Fraction(int(match[1]), int(match[3] or 1))
-        if match[2]:
-            rate += Fraction(int(match[2]), 10 ** len(match[2]))
-        if 0 < rate <= 1000:
-            return rate
-    raise UsageError(f"frame rate {text!r} is not between 0 and 1000 frames per second, such as 25 or 30000/1001")
 
 
 def parse_duration(text: str) -> float:

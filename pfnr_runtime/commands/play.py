@@ -74,11 +74,12 @@ def play(
 ) -> None:
     """Play ARTIFACT on OUT. Keys in the window: ? lists them."""
     from pfnr_runtime.decoder import VideoDecoder
-    from pfnr_runtime.playback.moments import parse_rate, parse_span
+    from pfnr_runtime.playback.moments import parse_span
     from pfnr_runtime.playback.player import FASTEST, SLOWEST
     from pfnr_runtime.playback.slow_motion import SlowMotion
     from pfnr_runtime.sinks import find_sink
     from pfnr_runtime.sinks.output_file import writes_standard_output
+    from pfnr_runtime.video.rate import parse_rate
 
     if not SLOWEST <= speed <= FASTEST:
         raise UsageError(f"--speed {speed} is outside {SLOWEST:g} to {FASTEST:g}")

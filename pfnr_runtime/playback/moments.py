@@ -47,17 +47,3 @@ def parse_span(start: str | None, end: str | None, video: VideoRecord) -> range:
             f"{video.frames} frames, {float(video.duration):g} seconds"
         )
     return range(first, last)
-
-
-def parse_rate(text: str) -> Fraction:
-    """'29.97' or '30000/1001' frames per second as a fraction; a UsageError outside 0 to 1000."""
-    match = re.fullmatch(r"\d{1,7}(?:\.\d{1,9}|/\d{1,7})?", text, re.ASCII)
-    try:
-        rate = Fraction(text) if match else Fraction(0)
-    except ZeroDivisionError:
-        rate = Fraction(0)
-    if not 0 < rate <= 1000:
-        raise UsageError(
-            f"{text!r} frames per second is not a rate above 0 and up to 1000, such as 25 or 30000/1001"
-        )
-    return rate

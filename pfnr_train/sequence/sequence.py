@@ -32,10 +32,11 @@ from typing import Any
 
 from pfnr_runtime.errors import PfnrError, UsageError
 from pfnr_runtime.video.ranges import parse_frame_range
+from pfnr_runtime.video.rate import parse_rate
 from pfnr_train.clips import SCALINGS
 from pfnr_train.model.config import ModelConfig
 from pfnr_train.model.options import ModelOptions, model_config
-from pfnr_train.parsing import parse_rate, parse_size
+from pfnr_train.parsing import parse_size
 from pfnr_train.session.recipe import Recipe, named_recipe
 
 if sys.version_info >= (3, 11):

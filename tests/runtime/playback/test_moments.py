@@ -8,7 +8,7 @@ import pytest
 from helpers.tiny_artifacts import video
 
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.playback.moments import parse_moment, parse_rate, parse_span
+from pfnr_runtime.playback.moments import parse_moment, parse_span
 
 LONG = video(frames=100_000, fps=Fraction(25))
 
@@ -45,16 +45,3 @@ def test_a_span_is_half_open() -> None:
 def test_a_span_outside_the_video_is_an_error(start: str | None, end: str | None, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_span(start, end, LONG)
-
-
-@pytest.mark.parametrize(
-    ("text", "rate"), [("25", Fraction(25)), ("29.97", Fraction(2997, 100)), ("30000/1001", Fraction(30000, 1001))]
-)
-def test_a_rate_is_exact(text: str, rate: Fraction) -> None:
-    assert parse_rate(text) == rate
-
-
-@pytest.mark.parametrize("text", ["0", "1/0", "1001", "-5", "x", "1e3", "9" * 50])
-def test_a_rate_out_of_range_is_an_error(text: str) -> None:
-    with pytest.raises(UsageError, match="such as 25 or 30000/1001"):
-        parse_rate(text)
