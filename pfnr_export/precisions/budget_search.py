@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from pfnr_export.precisions.engine import spread
-from pfnr_export.precisions.judge import FrameLoss, Judge, worst
+from pfnr_export.precisions.judge import Judge, JudgedFrame, worst
 from pfnr_runtime.errors import VerificationError
 
 # Frames that order the layers and screen mixtures before all frames decide.
@@ -28,7 +28,7 @@ class Mixture:
     model: onnx.ModelProto
     low: frozenset[str]
     alone: dict[str, float]
-    losses: list[FrameLoss]
+    losses: list[JudgedFrame]
 
 
 def fit_budget(judge: Judge, worth: Mapping[str, int], build: Build, what: str) -> Mixture:

@@ -19,7 +19,7 @@ SOURCE, ESTIMATE = "source", "estimate"
 
 
 @dataclass(frozen=True)
-class FrameLoss:
+class JudgedFrame:
     """One frame. between: PSNR to the fp32 frame in dB, at most `PSNR_CEILING`. source_psnr: of the
     converted frame against the source, None where that is not at hand. loss: in dB, see `Judge`.
     """
@@ -49,7 +49,7 @@ class Judge:
         if subject.source is not None:
             self.source_psnr = [capped_psnr(a, b) for a, b in zip(self.reference, subject.source, strict=True)]
 
-    def losses(self, model: onnx.ModelProto, frames: Iterable[int]) -> list[FrameLoss]:
+    def losses(self, model: onnx.ModelProto, frames: Iterable[int]) -> list[JudgedFrame]:
         """What the model loses on each of these frames."""
         numbers, engine = list(frames), Engine(model)
         return [self._loss(frame, engine.picture(frame)) for frame in numbers]
@@ -59,11 +59,11 @@ class Judge:
         engine = Engine(model)
         return float(np.mean([mse(engine.picture(frame), self.reference[frame]) for frame in frames]))
 
-    def inside(self, losses: list[FrameLoss]) -> bool:
+    def inside(self, losses: list[JudgedFrame]) -> bool:
         """Whether every frame, and so their mean, is inside the budget."""
         return all(found.loss <= self.subject.budget for found in losses)
 
-    def report(self, losses: list[FrameLoss]) -> dict[str, Any]:
+    def report(self, losses: list[JudgedFrame]) -> dict[str, Any]:
         """What was measured on all frames, for the artifact's contract."""
 
         def rounded(values: Iterable[float]) -> list[float]:
@@ -80,16 +80,16 @@ class Judge:
             "source_psnr": rounded(source) if len(source) == len(losses) else None,
         }
 
-    def _loss(self, frame: int, picture: np.ndarray[Any, np.dtype[np.uint8]]) -> FrameLoss:
+    def _loss(self, frame: int, picture: np.ndarray[Any, np.dtype[np.uint8]]) -> JudgedFrame:
         between, before = capped_psnr(picture, self.reference[frame]), self.source_psnr[frame]
         if self.subject.source is None:
             exact = between == PSNR_CEILING
             loss = 0.0 if exact else 10 * math.log10(1 + 10 ** ((before - between) / 10))
-            return FrameLoss(frame, between, None, loss)
+            return JudgedFrame(frame, between, None, loss)
         after = capped_psnr(picture, self.subject.source[frame])
-        return FrameLoss(frame, between, after, before - after)
+        return JudgedFrame(frame, between, after, before - after)
 
 
-def worst(losses: list[FrameLoss]) -> float:
+def worst(losses: list[JudgedFrame]) -> float:
     """The largest loss of any frame in dB."""
     return max(found.loss for found in losses)
