@@ -27,7 +27,7 @@ def emit(decoder: Decoder, contract: ArtifactContract) -> onnx.ModelProto:
     as the contract says.
     """
     size = contract.video.height, contract.video.width
-    return as_model(emit_graph(decoder, Graph(), contract.output, size, contract.input), contract.to_json())
+    return as_model(emit_graph(decoder, Graph(), contract.output, size, contract.input), contract.to_text())
 
 
 def emit_graph(

@@ -133,7 +133,7 @@ def build_model(
     )
     converted = precision.convert(subject)
     contract = replace(contract, precision_report=converted.report)
-    helper.set_model_props(converted.model, {METADATA_KEY: contract.to_json()})
+    helper.set_model_props(converted.model, {METADATA_KEY: contract.to_text()})
     return converted.model, contract
 
 

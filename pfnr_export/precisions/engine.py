@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -32,7 +33,7 @@ class Engine:
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         about = {entry.key: entry.value for entry in model.metadata_props}
-        self._contract = ArtifactContract.from_json(about[METADATA_KEY])
+        self._contract = ArtifactContract.from_json(json.loads(about[METADATA_KEY]))
         self._session = ort.InferenceSession(serialise(model), options, providers=["CPUExecutionProvider"])
 
     def values(self, names: Sequence[str], frame: float) -> list[NDArray[Any]]:

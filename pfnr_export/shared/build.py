@@ -146,7 +146,7 @@ def shared_model(library: Library, generation: Generation, options: SharedOption
         extends=generation.digests[:-1],
         producer=f"pfnr {__version__}",
     )
-    return as_model(generation.graph, contract.to_json())
+    return as_model(generation.graph, contract.to_text())
 
 
 def _record(library: Library, generation: Generation, options: SharedOptions) -> SidecarRecord:

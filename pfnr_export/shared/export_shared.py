@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ def export_shared(library: Library, sessions: list[int], path: Path, options: Sh
     else:
         write_atomically(path, data)
         size = len(data)
-        contract = SharedContract.from_json(model.metadata_props[0].value)
+        contract = SharedContract.from_json(json.loads(model.metadata_props[0].value))
         extends = isinstance(there, SharedFile) and contract.serves(there.contract.graph_sha256)
         state = "new" if there is None else "extended" if extends else "replaced"
     for sidecar, content in pending:

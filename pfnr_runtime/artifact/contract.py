@@ -118,8 +118,8 @@ class ArtifactContract:
             return np.ascontiguousarray(positions, dtype=np.int64)
         return self.time_embedding.rows(positions, self.video.frames)
 
-    def to_json(self) -> str:
-        """One line of JSON with sorted keys."""
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
         value = asdict(self)
         value["video"] = self.video.to_json()
         value["passes"] = list(self.passes)
@@ -127,19 +127,22 @@ class ArtifactContract:
             del value["time_embedding"]
         elif not self.time_embedding.coarse:  # likewise
             del value["time_embedding"]["coarse"]
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return value
+
+    def to_text(self) -> str:
+        """What a file holds: one line of JSON with sorted keys."""
+        return one_line(self.to_json())
 
     @classmethod
-    def from_json(cls, text: str) -> ArtifactContract:
+    def from_json(cls, value: Any) -> ArtifactContract:
         """The inverse of `to_json`; a ValueError names what is wrong."""
-        value = json.loads(text)
         if isinstance(value, dict):
-            value.setdefault("time_embedding", None)
+            value = {"time_embedding": None} | value
         given = _given_fields(value, cls)
         if given["time_embedding"] is not None:
             embedding = given["time_embedding"]
             if isinstance(embedding, dict):
-                embedding.setdefault("coarse", False)
+                embedding = {"coarse": False} | embedding
             given["time_embedding"] = TimeEmbedding(**require_fields(embedding, TimeEmbedding))
         given["video"] = VideoRecord.from_json(given["video"])
         if not isinstance(given["passes"], list) or not isinstance(given["quality"], dict):
@@ -188,14 +191,18 @@ class SharedContract:
         """Whether a session exported for the graph with this digest decodes with this one."""
         return graph_sha256 == self.graph_sha256 or graph_sha256 in self.extends
 
-    def to_json(self) -> str:
-        """One line of JSON with sorted keys."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return asdict(self) | {"passes": list(self.passes), "extends": list(self.extends)}
+
+    def to_text(self) -> str:
+        """What a file holds: one line of JSON with sorted keys."""
+        return one_line(self.to_json())
 
     @classmethod
-    def from_json(cls, text: str) -> SharedContract:
+    def from_json(cls, value: Any) -> SharedContract:
         """The inverse of `to_json`; a ValueError names what is wrong."""
-        given = _given_fields(json.loads(text), cls)
+        given = _given_fields(value, cls)
         for key in ("passes", "extends"):
             if not isinstance(given[key], list):
                 raise ValueError(f"{key} must be a list")
@@ -204,10 +211,15 @@ class SharedContract:
 
 
 def parse_contract(text: str) -> ArtifactContract | SharedContract:
-    """The contract of either kind of file; a ValueError names what is wrong."""
+    """The contract of either kind of file, from its `to_text`; a ValueError names what is wrong."""
     value = json.loads(text)
     shared = isinstance(value, dict) and value.get("kind") == "shared"
-    return SharedContract.from_json(text) if shared else ArtifactContract.from_json(text)
+    return SharedContract.from_json(value) if shared else ArtifactContract.from_json(value)
+
+
+def one_line(value: dict[str, Any]) -> str:
+    """JSON as files hold it and digests cover it: one line, keys sorted, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def graph_digest(ir_version: int, opset: int, graph: bytes | memoryview) -> str:

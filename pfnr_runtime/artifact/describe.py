@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +52,7 @@ def report(artifact: ArtifactFile | SharedFile) -> dict[str, Any]:
                 "session": entry.session,
                 "path": str(entry.path),
                 "bytes": entry.path.stat().st_size,
-                "contract": None if entry.contract is None else json.loads(entry.contract.to_json()),
+                "contract": None if entry.contract is None else entry.contract.to_json(),
                 "problem": entry.problem or None,
             }
             for entry in entries(artifact)
@@ -64,7 +63,7 @@ def report(artifact: ArtifactFile | SharedFile) -> dict[str, Any]:
         "bytes": artifact.size,
         "sha256": artifact.sha256,
         **_packed(artifact),
-        "contract": json.loads(contract.to_json()),
+        "contract": contract.to_json(),
         **sessions,
         "inputs": [_value(v.name, v.dtype, v.shape) for v in summary.inputs],
         "outputs": [_value(v.name, v.dtype, v.shape) for v in summary.outputs],

@@ -34,6 +34,7 @@ from pfnr_runtime.artifact.contract import (
     ArtifactContract,
     SharedContract,
     check_digests,
+    one_line,
 )
 from pfnr_runtime.artifact.onnx.file import ValueInfo
 from pfnr_runtime.artifact.safetensors_file import SafetensorsHeader, read_header, read_tensors
@@ -60,22 +61,21 @@ class SidecarRecord:
             raise ValueError(f"its contract is of kind {self.contract.kind!r}, not 'session'")
         check_digests((self.graph_sha256, *self.extends))
 
-    def to_json(self) -> str:
-        """One line of JSON with sorted keys."""
-        value = {
-            "contract": json.loads(self.contract.to_json()),
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "contract": self.contract.to_json(),
             "graph_sha256": self.graph_sha256,
             "extends": list(self.extends),
         }
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @classmethod
-    def from_json(cls, text: str) -> SidecarRecord:
+    def from_json(cls, value: Any) -> SidecarRecord:
         """The inverse of `to_json`; a ValueError names what is wrong."""
-        given = require_fields(json.loads(text), cls)
+        given = require_fields(value, cls)
         if not isinstance(given["extends"], list):
             raise ValueError("extends must be a list")
-        contract = ArtifactContract.from_json(json.dumps(given["contract"]))
+        contract = ArtifactContract.from_json(given["contract"])
         return cls(contract, given["graph_sha256"], tuple(given["extends"]))
 
 
@@ -124,7 +124,7 @@ def list_sidecars(graph: Path) -> dict[int, Path]:
 
 def checksum(record: SidecarRecord, tensors: Mapping[str, NDArray[Any]]) -> str:
     """SHA-256 in hex of the record's text and of every tensor: name, dtype, shape and bytes, in name order."""
-    digest = hashlib.sha256(record.to_json().encode() + b"\0")
+    digest = hashlib.sha256(one_line(record.to_json()).encode() + b"\0")
     for name, tensor in sorted(tensors.items()):
         digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode() + b"\0")
         digest.update(np.ascontiguousarray(tensor).data)
@@ -133,8 +133,7 @@ def checksum(record: SidecarRecord, tensors: Mapping[str, NDArray[Any]]) -> str:
 
 def metadata(record: SidecarRecord, tensors: Mapping[str, NDArray[Any]]) -> dict[str, str]:
     """The metadata of a sidecar with this content."""
-    about = {"record": json.loads(record.to_json()), "sha256": checksum(record, tensors)}
-    return {METADATA_KEY: json.dumps(about, sort_keys=True, separators=(",", ":"))}
+    return {METADATA_KEY: one_line({"record": record.to_json(), "sha256": checksum(record, tensors)})}
 
 
 def read_record(path: Path) -> SidecarRecord:
@@ -185,7 +184,7 @@ def _parse(header: SafetensorsHeader) -> tuple[SidecarRecord, str]:
     if not isinstance(about, dict) or about.keys() != {"record", "sha256"}:
         raise ValueError("its metadata is not a record and a digest")
     check_digests((about["sha256"],))
-    return SidecarRecord.from_json(json.dumps(about["record"])), about["sha256"]
+    return SidecarRecord.from_json(about["record"]), about["sha256"]
 
 
 def _check_belongs(path: Path, record: SidecarRecord, session: int, shared: SharedContract) -> None:

@@ -79,16 +79,16 @@ class Api:
     async def health(self, request: Request) -> Response:
         """200 while frames can be decoded, 503 otherwise."""
         healthy = self._decoding.healthy
-        return to_json({"status": "ok" if healthy else "the decoder is stuck"}, 200 if healthy else 503)
+        return json_response({"status": "ok" if healthy else "the decoder is stuck"}, 200 if healthy else 503)
 
     async def sessions(self, request: Request) -> Response:
         """All sessions, and which were left out."""
         described = [describe(session) for session in self._catalogue.sessions.values()]
-        return to_json({"sessions": described, "damaged": self._catalogue.damaged})
+        return json_response({"sessions": described, "damaged": self._catalogue.damaged})
 
     async def session(self, request: Request) -> Response:
         """One session."""
-        return to_json(describe(self._find(request)))
+        return json_response(describe(self._find(request)))
 
     async def frame(self, request: Request) -> Response:
         """One frame as an image file, always the same bytes."""
@@ -140,7 +140,7 @@ class Api:
             {"name": backend.name, "description": backend.description, "rejected": dict(backend.rejected)}
             for backend in self._catalogue.backends
         ]
-        return to_json(
+        return json_response(
             {
                 "backends": backends,
                 "decoding": self._decoding.to_json(),
@@ -179,7 +179,7 @@ def describe(session: ServedSession) -> dict[str, Any]:
     }
 
 
-def to_json(value: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def json_response(value: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """An answer in JSON, not cached."""
     from starlette.responses import Response
 
@@ -189,7 +189,7 @@ def to_json(value: dict[str, Any], status: int = 200, headers: dict[str, str] | 
 
 def refuse(refusal: RequestError) -> Response:
     """A refused request as an answer."""
-    return to_json(refusal.to_json(), refusal.status, refusal.headers)
+    return json_response(refusal.to_json(), refusal.status, refusal.headers)
 
 
 async def _unless_gone(request: Request, work: Any) -> Any:

@@ -96,7 +96,7 @@ def model_of(
         [numpy_helper.from_array(value, name) for name, value in tensors.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
-    helper.set_model_props(model, {METADATA_KEY: about.to_json()} if metadata is None else metadata)
+    helper.set_model_props(model, {METADATA_KEY: about.to_text()} if metadata is None else metadata)
     return model
 
 

@@ -91,10 +91,10 @@ def test_the_contract_states_the_time_and_reads_it_back() -> None:
         ({"scalar": -1}, "scalar -1 is outside"),
         ({"more": 1}, "unknown more"),
     ):
-        value = json.loads(continuous.to_json())
+        value = continuous.to_json()
         value["time_embedding"] |= wrong
         with pytest.raises(ValueError, match=says):
-            ArtifactContract.from_json(json.dumps(value))
+            ArtifactContract.from_json(value)
 
 
 def test_rows_are_the_time_tables_own() -> None:

@@ -32,7 +32,7 @@ def test_a_batch_without_a_name_is_dynamic_too(tmp_path: Path) -> None:
 
 
 def changed_contract(**changes: Any) -> dict[str, str]:
-    value = json.loads(contract().to_json())
+    value = contract().to_json()
     for key, change in changes.items():
         if key == "fps":
             value["video"]["fps"] = change

@@ -148,10 +148,10 @@ def rewrite(
     content = dict(safetensors.numpy.load_file(path))
     if tensors:
         tensors(content)
-    about = json.loads(read_record(path).to_json())
+    about = read_record(path).to_json()
     if record:
         record(about)
-    made = SidecarRecord.from_json(json.dumps(about))
+    made = SidecarRecord.from_json(about)
     path.write_bytes(safetensors.numpy.save(content, metadata=metadata(made, content)))
 
 
