@@ -52,6 +52,9 @@ def written(folder: Path, text: str) -> Path:
         ("davis50", 50, "bear", "train"),
         ("uvg8mini", 8, "bunny", "kite-surf"),
         ("davis8", 8, "blackswan", "scooter-black"),
+        ("uvg8mini_own", 8, "bunny", "kite-surf"),
+        ("uvg8mini_bytes", 8, "bunny", "kite-surf"),
+        ("davis8_bytes", 8, "blackswan", "scooter-black"),
     ],
 )
 def test_every_shipped_sequence_is_valid(name: str, videos: int, first: str, last: str) -> None:
@@ -71,6 +74,26 @@ def test_the_papers_sequences_have_the_papers_network_and_recipe(name: str) -> N
     assert (config.fourier.block, config.fourier.combine, config.fourier.placement) == (1, "replace", "reference")
     assert (recipe.epochs, recipe.batch, recipe.learning_rate, recipe.beta1) == (150, 1, 5e-4, 0.5)
     assert sequence.scaling == "average"
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("uvg8mini_own", "uvg8mini"), ("uvg8mini_bytes", "uvg8mini"), ("davis8_bytes", "davis8")]
+)
+def test_sequences_of_own_values_have_the_clips_of_the_shared_one(name: str, other: str) -> None:
+    own, shared = read_sequence(SHIPPED / f"{name}.toml"), read_sequence(SHIPPED / f"{other}.toml")
+    assert own.videos == shared.videos
+    assert (own.size, own.folders, own.scaling) == (shared.size, shared.folders, shared.scaling)
+    assert shared.recipe.values == "shared"
+
+
+def test_sequences_of_own_values_say_what_is_kept_of_which_network() -> None:
+    places = read_sequence(SHIPPED / "uvg8mini_own.toml")
+    assert places.config == read_sequence(SHIPPED / "uvg8mini.toml").config
+    assert (places.recipe.values, places.recipe.density, places.recipe.epochs) == ("places", 0.125, 20)
+    for name in ("uvg8mini_bytes", "davis8_bytes"):
+        coded = read_sequence(SHIPPED / f"{name}.toml")
+        assert coded.config.canvas is not None
+        assert (coded.recipe.values, coded.recipe.rate, coded.recipe.epochs) == ("coded", 4.0, 24)
 
 
 def test_what_a_file_says_is_what_is_read(tmp_path: Path) -> None:
