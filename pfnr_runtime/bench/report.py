@@ -15,6 +15,7 @@ from pfnr_runtime.bench.engines import Asked, engines_to_run, measure
 from pfnr_runtime.decoder import VideoDecoder
 from pfnr_runtime.doctor.machine import system
 from pfnr_runtime.errors import BackendError
+from pfnr_runtime.system.progress import SILENT, Progress
 
 # Decoding the frames for H.264 may take this many times as long as one measurement; beyond that, fewer are used.
 ENCODING = 5
@@ -22,17 +23,17 @@ ENCODING = 5
 Row = tuple[str, Callable[[dict[str, Any]], str]]
 
 
-def run(asked: Asked, backend: str, say: Callable[[str], None]) -> dict[str, Any]:
+def run(asked: Asked, backend: str, progress: Progress = SILENT) -> dict[str, Any]:
     """Measure everything, as plain JSON types. A BackendError where no engine opens the artifact.
 
-    backend: a name, or 'all' for every installed engine. say: called with what is being measured.
+    backend: a name, or 'all' for every installed engine. progress: a stage for each.
     """
     artifact = open_artifact(asked.path, asked.session)
     names, left_out = engines_to_run(backend)
     engines: dict[str, Any] = {}
     failed: dict[str, str] = {}
     for name in names:
-        say(f"measuring {name}")
+        progress.stage(f"measuring {name}")
         try:
             engines[name] = measure(asked, name)
         except BackendError as error:
@@ -41,7 +42,7 @@ def run(asked: Asked, backend: str, say: Callable[[str], None]) -> dict[str, Any
         reasons = "; ".join(f"{name}: {reason}" for name, reason in (left_out | failed).items())
         raise BackendError(f"{asked.path}: no engine can decode it ({reasons})")
     threads = available_cpus() if asked.threads is None else asked.threads
-    say("measuring H.264")
+    progress.stage("measuring H.264")
     with tempfile.TemporaryDirectory(prefix="pfnr-bench-") as folder:
         with VideoDecoder(**asked.arguments(next(iter(engines)))) as decoder:
             encoded = compare.encode(decoder, Path(folder) / "same.mp4", ENCODING * asked.seconds)

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from pfnr_runtime.commands.console import VERBOSE_HELP, make_app, print_json, reports_errors, run_app
+from pfnr_runtime.commands.progress import SaidStages
 from pfnr_runtime.errors import UsageError
-from pfnr_runtime.system.messages import say
+from pfnr_runtime.system.progress import SILENT
 
 app = make_app("Measure how an exported video decodes on this machine, next to the same frames as H.264.")
 
@@ -36,7 +37,7 @@ def bench(
     from pfnr_runtime.bench.report import run
 
     asked = Asked(artifact, session, threads, seconds, _parse_batches(batches), cold_starts)
-    result = run(asked, backend, (lambda text: None) if quiet else say)
+    result = run(asked, backend, SILENT if quiet else SaidStages())
     if as_json:
         print_json(result)
     else:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 import threading
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Any
 
 
 class BuildProgress:
     """Phases and steps reported by the library, from any thread; drawn only on a terminal.
+
+    Nothing is drawn where rich is not installed, which a program without the commands may lack. Phases lie inside
+    one another and run at once, so they are no stages of a `Progress`.
 
     stop: set it to make the library abort the build at its next step.
     """
@@ -22,7 +26,7 @@ class BuildProgress:
         self._tasks: dict[str, tuple[Any, int]] = {}
 
     def __enter__(self) -> BuildProgress:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and find_spec("rich") is not None:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 

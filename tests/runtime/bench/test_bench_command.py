@@ -126,7 +126,7 @@ def test_no_engine_is_exit_code_4(artifact: Path, monkeypatch: pytest.MonkeyPatc
     assert left_out["onnxruntime-cpu"] == "onnxruntime-cpu is not here"
     asked = Asked(str(artifact), None, 1, 0.01, ())
     with pytest.raises(BackendError, match=r"no engine can decode it .*tensorrt is not here") as caught:
-        report.run(asked, "all", lambda text: None)
+        report.run(asked, "all")
     assert caught.value.exit_code == 4
 
 
@@ -142,7 +142,7 @@ def test_an_engine_that_fails_is_told_and_the_others_are_measured(
     monkeypatch.setattr(report, "engines_to_run", lambda backend: (["broken", "onnxruntime-cpu"], {}))
     monkeypatch.setattr(report, "measure", measure)
     monkeypatch.setattr(report.compare, "measure", lambda *a: {"hardware": {}, "hardware_missing": {}})
-    found = report.run(Asked(str(artifact), None, 1, 0.01, ()), "all", lambda text: None)
+    found = report.run(Asked(str(artifact), None, 1, 0.01, ()), "all")
     assert list(found["engines"]) == ["onnxruntime-cpu"]
     assert found["failed"] == {"broken": "the driver is too old"}
 
