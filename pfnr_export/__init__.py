@@ -1,4 +1,4 @@
-"""The exporter: a session of a library becomes an ONNX decoder, and a proof that it is the same."""
+"""The exporter: turns a session of a library into an ONNX decoder, and proves that it is the same."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Artifacts of continuous time: the session's time embedding as their input, in place of a table of N rows."""
+"""Artifacts of continuous time: the session's time embedding is the input, instead of a table of N rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TIME_KINDS = {
 
 
 def session_embedding(library: Library, index: int) -> TimeEmbedding:
-    """The formula behind a session's time table; a UsageError where the session has a table of its own."""
+    """The formula behind a session's time table; a UsageError where the session has a custom table."""
     session, config = library.sessions[index], library.config
     if config.canvas is not None:
         raise UsageError(
@@ -23,8 +23,8 @@ def session_embedding(library: Library, index: int) -> TimeEmbedding:
         )
     if session.values.own_table:
         raise UsageError(
-            f"session {index} ({session.record.video.name}) came with the time table it was trained with, another "
-            f"code's in float32, and our formula is not what lies between its rows; export it with --time {FRAMES}"
+            f"session {index} ({session.record.video.name}) was imported with its own time table, made by other "
+            f"code in float32, so our formula does not hold between its rows; export it with --time {FRAMES}"
         )
     return TimeEmbedding(
         config.embed_base, config.embed_levels, session.record.scalar, session.values.coarse_table

@@ -58,7 +58,7 @@ def _input(source: ArtifactInput) -> onnx.ValueInfoProto:
 
 
 def as_model(proto: onnx.GraphProto, contract: str) -> onnx.ModelProto:
-    """A graph as a model that carries its contract, as JSON text, in the metadata."""
+    """A graph as a model with its contract as JSON in the metadata."""
     model = helper.make_model(
         proto,
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -96,7 +96,7 @@ def _emit_pixels(decoder: Decoder, graph: Graph, source: str) -> str:
 
 
 def serialise(model: onnx.ModelProto) -> bytes:
-    """The file's bytes, the same for the same model; a UsageError past what one ONNX file can hold."""
+    """The file's bytes, deterministic; a UsageError beyond the limit of one ONNX file."""
     size = model.ByteSize()
     if size > MAX_FILE_BYTES:
         raise UsageError(

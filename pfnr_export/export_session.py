@@ -37,12 +37,15 @@ MAX_BUDGET = 20.0
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What an artifact is to be. fourier: a lowering's name or `auto`; output: a key of `OUTPUT_KINDS`.
+    """Options of an artifact.
 
-    spatial_budget: how large the `spatial` lowering may grow. psnr_budget: most PSNR in dB that a frame may
-    lose by its precision, None for the precision's own. calibration_frames: how many frames set int8
-    ranges, None for all. checks: names of `pfnr_export.checks.CHECKS` to run on the finished model besides the
-    static one, which always runs. time: a key of `TIME_KINDS`.
+    - fourier: a lowering's name or `auto`.
+    - output: a key of `OUTPUT_KINDS`.
+    - spatial_budget: limit of the `spatial` lowering.
+    - psnr_budget: most PSNR in dB that the precision may cost a frame, None for the precision's default.
+    - calibration_frames: how many frames set int8 ranges, None for all.
+    - checks: names of `pfnr_export.checks.CHECKS` to run on the finished model, in addition to the static one.
+    - time: a key of `TIME_KINDS`.
     """
 
     fourier: str = "auto"
@@ -64,18 +67,21 @@ class ExportOptions:
         precision = choose_precision(self.precision)
         if self.psnr_budget is not None:
             if precision.budget is None:
-                raise UsageError(f"{precision.name} loses nothing, so --psnr-budget does not go with it")
+                raise UsageError(f"{precision.name} loses nothing, so --psnr-budget does not apply")
             if not 0 < self.psnr_budget <= MAX_BUDGET:
                 raise UsageError(f"--psnr-budget {self.psnr_budget:g} is outside 0 to {MAX_BUDGET:g} dB")
         if self.calibration_frames is not None and self.calibration_frames < 1:
-            raise UsageError(f"{self.calibration_frames} calibration frames: 1 or more are needed")
+            raise UsageError(f"{self.calibration_frames} calibration frames: at least 1 is needed")
 
 
 @dataclass(frozen=True)
 class Exported:
-    """One written artifact. weight_bytes: of all stored tensors; file_bytes: of the whole file.
+    """One written artifact.
 
-    checks: what each check that was asked for saw, by name. golden: the golden file written beside it, if any.
+    - weight_bytes: of all stored tensors.
+    - file_bytes: of the whole file.
+    - checks: the result of each requested check, by name.
+    - golden: the golden file written next to it, if any.
     """
 
     path: Path | None
@@ -94,10 +100,10 @@ def build_model(
     source: NDArray[np.uint8] | None = None,
     progress: Progress = SILENT,
 ) -> tuple[onnx.ModelProto, ArtifactContract]:
-    """The ONNX model of session `index`; depends on nothing of the library but that session and the network.
+    """The ONNX model of session `index`; depends only on that session and the network.
 
-    source: the session's source frames, uint8 [N, H, W, 3], which a lower precision is judged against where
-    they are at hand. progress: of a conversion.
+    source: the session's source frames, uint8 [N, H, W, 3], against which a lower precision is judged, if
+    available. progress: of a conversion.
     """
     session, record = library.session_weights(index), library.sessions[index].record
     lowering = choose_lowering(options.fourier, library.config, options.spatial_budget)
@@ -147,12 +153,12 @@ def export_session(
     golden_frames: int | None = None,
     triton: Path | None = None,
 ) -> Exported:
-    """Write session `index` to `path`, whole or not at all. Same session, options and source, same bytes.
+    """Write session `index` to `path` atomically. The same session, options and source give the same bytes.
 
     A path that ends in .pfnv gets the packed video, any other the .onnx.
 
-    golden_frames: also write a golden file beside it, of what PyTorch decodes, with so many frames whole.
-    triton: a model repository to put the artifact into as well, or instead where `path` is None.
+    golden_frames: also write a golden file of PyTorch's frames next to it, with so many frames whole. triton: a
+    model repository to put the artifact into as well, or instead if `path` is None.
     """
     if triton is not None:
         if options.time == CONTINUOUS:

@@ -1,4 +1,4 @@
-"""Building an ONNX graph: nodes and constants with stable, readable names, in the order they are asked for."""
+"""Building an ONNX graph: nodes and constants with stable, readable names, in the order of the calls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-# Old enough for every engine from TensorRT 10.3 on, new enough for all we emit.
+# Old enough for every engine since TensorRT 10.3, new enough for everything we emit.
 OPSET = 17
 IR_VERSION = 8
 
@@ -18,15 +18,15 @@ IR_VERSION = 8
 class Graph:
     """An ONNX graph under construction.
 
-    `scope` prefixes the names of what is added. Every method that adds a node returns the name of its
-    output. Constants of equal name and content are stored once.
+    `scope` prefixes the names of additions. Every method that adds a node returns the name of its output.
+    Constants of equal name and content are stored once.
     """
 
     def __init__(self) -> None:
         self.scope = ""
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
-        self.inputs: list[onnx.ValueInfoProto] = []  # beside the frame index
+        self.inputs: list[onnx.ValueInfoProto] = []  # in addition to the frame index
         self._taken: set[str] = set()
 
     def node(self, op: str, inputs: Sequence[str], *, name: str = "", **attributes: Any) -> str:
@@ -43,29 +43,29 @@ class Graph:
         return full
 
     def weight(self, name: str, value: NDArray[Any]) -> str:
-        """A weight that sessions share and their masks thin out; here a session's own, masks folded in."""
+        """A weight that sessions share through masks; here the session's, with its mask folded in."""
         return self.constant(name, value)
 
     def own(self, name: str, value: NDArray[Any], rows: str | None = None) -> str:
-        """A tensor that is a session's alone. rows: what the first dimension counts, where sessions differ."""
+        """A session's private tensor. rows: what the first dimension counts, if it differs between sessions."""
         return self.constant(name, value)
 
     def scalar(self, value: float) -> str:
-        """A float32 scalar, stored once for each value."""
+        """A float32 scalar, stored once per value."""
         name = f"scalar/{value:g}"
         if name not in self.initializers:
             self.initializers[name] = numpy_helper.from_array(np.array(value, np.float32), name)
         return name
 
     def integers(self, values: Sequence[int]) -> str:
-        """An int64 vector, such as a shape, stored once for each content."""
+        """An int64 vector, such as a shape, stored once per content."""
         name = "shape/" + "x".join(map(str, values))
         if name not in self.initializers:
             self.initializers[name] = numpy_helper.from_array(np.array(values, np.int64), name)
         return name
 
     def reshape(self, x: str, shape: Sequence[int]) -> str:
-        """Reshape to a shape known now but for at most one −1."""
+        """Reshape to a static shape, with at most one −1."""
         return self.node("Reshape", [x, self.integers(shape)])
 
     def transpose(self, x: str, order: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""What an exported session was made from, as packing needs it: weights by name, time table, Fourier blocks."""
+"""The origin of an exported session, for packing: weights by name, time table, Fourier blocks."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pfnr_runtime.artifact.packed.pack import Origin
 from pfnr_train.library.library import Library
 from pfnr_train.model.network import spectral_plan
 
-HEAD = "head."  # in front of the names of the head's tensors
+HEAD = "head."  # prefix of the head's tensors
 STEM = tuple((f"stem.{i}.weight", f"stem.{i}.bias") for i in (0, 1))
 
 
 def session_origin(library: Library, index: int) -> Origin:
-    """The origin of what session `index` exports to, of any precision."""
+    """The origin of session `index`'s export, at any precision."""
     config, session = library.config, library.session_weights(index)
     tensors = {name: weight.numpy() for name, weight in session.materialised().items()}
     tensors |= {HEAD + name: weight.numpy() for name, weight in session.head.items()}

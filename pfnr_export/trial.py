@@ -1,8 +1,8 @@
 """Makes the artifact that pfnr-doctor decodes, and its golden file: `python -m pfnr_export.trial [FOLDER]`.
 
-A network of random weights: what its pictures show does not matter, that every engine must draw them does. The
-weights are drawn by a seed and the stem's table is computed in float64, so that every machine makes the same
-artifact. Made again whenever the exporter or the contract changes; a test says so.
+A network of random weights: its pictures do not matter, only that every engine reproduces them. The weights come
+from a seed and the stem's table is computed in float64, so that every machine makes the same artifact. A test
+fails when it must be made again, because the exporter or the contract changed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pfnr_train.library.values import SharedValues
 from pfnr_train.model.config import FourierConfig, ModelConfig
 from pfnr_train.session.initialise import weight_bound
 
-# Every kind of layer there is, small: stem, Fourier block, two convolutions, shuffles, head.
+# Every kind of layer, small: stem, Fourier block, two convolutions, shuffles, head.
 CONFIG = ModelConfig((9, 16), (2, 2), channels=4, lower_width=4, stem_width=8, fourier=FourierConfig(block=0))
 FRAMES, SEED, DENSITY, GAIN = 6, 0, 0.5, 1.5
 
@@ -41,7 +41,7 @@ def trial_library() -> Library:
         return (spread * rng.standard_normal(shape)).astype(np.float32)
 
     shapes = CONFIG.tensor_shapes()
-    # A training's starting values would give grey: these keep a signal's strength through the masked layers.
+    # Training's initial values would give grey: these keep the signal's strength through the masked layers.
     spreads = {name: GAIN * weight_bound(name, shape) / math.sqrt(DENSITY) for name, shape in shapes.items()}
     library = Library(CONFIG, {name: drawn_from(shape, spreads[name]) for name, shape in shapes.items()})
     masks = {name: np.packbits(rng.random(shape) < DENSITY) for name, shape in shapes.items()}
@@ -73,7 +73,7 @@ def make_trial(folder: Path) -> tuple[Path, Path]:
 
 
 def main() -> None:
-    """Write them where pfnr-doctor finds them, or into the folder named."""
+    """Write them where pfnr-doctor finds them, or into the given folder."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ARTIFACT.parent
     for path in make_trial(folder):
         print(f"{path}: {path.stat().st_size:,} bytes")

@@ -1,4 +1,4 @@
-"""A model repository for NVIDIA Triton Inference Server, one video a model.
+"""A model repository for NVIDIA Triton Inference Server, one model per video.
 
     DIR/<name>/config.pbtxt     this module's text form of Triton's ModelConfig
     DIR/<name>/1/model.onnx     the artifact; a changed one becomes version 2, 3, ...
@@ -26,19 +26,19 @@ from pfnr_runtime.video.record import VideoRecord
 
 MAX_JOIN = 8  # requests that Triton runs as one batch
 PREFERRED_BATCHES = (4, 8)
-# How long a request may wait for others to be decoded with: an eighth of a frame at 60 a second.
+# How long a request may wait to be batched: an eighth of a frame at 60 fps.
 QUEUE_DELAY_MICROSECONDS = 2000
 _SIGNATURE = "# Written by pfnr-export; its next export replaces this file."
 _TYPES = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32"}
 
 
 class RepositoryError(PfnrError):
-    """A place in a model repository that is not ours to write to."""
+    """A folder in a model repository that pfnr-export must not write to."""
 
 
 @dataclass(frozen=True)
 class TritonModel:
-    """One model as it lies in a repository. written: False where this very artifact was there already."""
+    """One model in a repository. written: False if this exact artifact was already there."""
 
     folder: Path
     name: str
@@ -46,7 +46,7 @@ class TritonModel:
     written: bool
 
     def sentence(self) -> str:
-        """Where it is, for a person."""
+        """Where it is, in words."""
         state = "" if self.written else ", unchanged"
         return f"Triton model {self.name}, version {self.version}{state} -> {self.folder}"
 
@@ -56,16 +56,16 @@ class TritonModel:
 
 
 def model_name(video: str) -> str:
-    """A video's name as a folder's: letters, digits, '.', '_' and '-'; others become '_'."""
+    """A video's name as a folder name: letters, digits, '.', '_' and '-'; others become '_'."""
     name = re.sub(r"[^A-Za-z0-9._-]", "_", video).lstrip(".-")
     return name or "video"
 
 
 def write_model(repository: Path, contract: ArtifactContract, artifact: bytes) -> TritonModel:
-    """Put an artifact into a repository, whole or not at all; makes the repository's folder if need be.
+    """Put an artifact into a repository atomically; creates the repository's folder if needed.
 
-    A folder of that name that this module did not write, or wrote for another video, is a RepositoryError and
-    stays as it is. Raises OSError.
+    A folder of that name that this module did not write, or wrote for another video, is a RepositoryError and is
+    left alone. Raises OSError.
     """
     check_model_folder(repository, contract.video)
     name = model_name(contract.video.name)
@@ -97,7 +97,7 @@ def config_text(name: str, contract: ArtifactContract) -> str:
         "pfnr_precision": contract.precision,
         "pfnr_weights_sha256": contract.weights_sha256,
     }
-    if video.times is not None:  # the rate is the average then
+    if video.times is not None:  # then the rate is the average
         about["pfnr_times"] = json.dumps(video.times.to_json(), sort_keys=True)
     parameters = "\n".join(_parameter(key, value) for key, value in about.items())
     return f"""{_SIGNATURE}
@@ -137,7 +137,7 @@ def _quote(text: str) -> str:
 
 
 def check_model_folder(repository: Path, video: VideoRecord) -> None:
-    """A RepositoryError if a video's folder in a repository is not this module's to write to."""
+    """A RepositoryError if this module must not write to a video's folder in a repository."""
     if repository.exists() and not repository.is_dir():
         raise RepositoryError(f"{repository} is not a folder; name a model repository's folder")
     folder = repository / model_name(video.name)
@@ -151,7 +151,7 @@ def check_model_folder(repository: Path, video: VideoRecord) -> None:
         )
     if _parameter("pfnr_video", video.name) not in text:
         raise RepositoryError(
-            f"{folder} holds another video than {video.name!r}; name another repository, or move it away"
+            f"{folder} holds a video other than {video.name!r}; name another repository, or move it away"
         )
 
 
@@ -164,7 +164,7 @@ def _holds(path: Path, data: bytes) -> bool:
 
 
 def _make_folder(folder: Path, files: dict[str, bytes]) -> None:
-    """A folder with these files, under its name only once it is complete."""
+    """Create a folder with these files, under its name only once it is complete."""
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
     try:
         part.chmod(0o755)

@@ -17,7 +17,7 @@ from pfnr_runtime.system.messages import say
 
 __all__ = ["CHECKS", "check_allow_list", "choose_checks", "run_checks", "say_checks"]
 
-# From a model and its bytes to what was seen, as plain JSON types.
+# From a model and its bytes to the result, as plain JSON types.
 Check = Callable[[onnx.ModelProto, bytes], dict[str, Any]]
 CHECKS: dict[str, Check] = {"tensorrt-rtx": check_tensorrt_rtx}
 
@@ -31,12 +31,12 @@ def choose_checks(names: tuple[str, ...]) -> dict[str, Check]:
 
 
 def run_checks(model: onnx.ModelProto, data: bytes, names: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
-    """The static check, then those asked for; returns what each saw. Raises as they do."""
+    """Run the static check, then the requested ones; returns their results. Raises as they do."""
     check_allow_list(model)
     return {name: check(model, data) for name, check in choose_checks(names).items()}
 
 
 def say_checks(seen: dict[str, dict[str, Any]]) -> None:
-    """Tell the person which checks passed, and for what."""
+    """Report which checks passed, and for which targets."""
     for name, found in seen.items():
-        say(f"check {name} {found['version']}: compiles for {', '.join(found['targets'])} with its own types")
+        say(f"check {name} {found['version']}: compiles for {', '.join(found['targets'])} with the graph's types")

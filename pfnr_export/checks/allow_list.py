@@ -1,9 +1,9 @@
-"""The static check: only what TensorRT 10.3 to 11.4 runs, down to operators, types and attributes.
+"""The static check: only operators, types and attributes that TensorRT 10.3 to 11.4 all run.
 
-An allow-list, so that what nobody has thought of is refused. It is narrower than what some of these versions
-take, since it must hold for all: no custom domains, functions or subgraphs, opset 13 to 20, single- and
-half-precision floats, two sizes of integer, booleans, 8-bit integers only between QuantizeLinear and
-DequantizeLinear with zero points of 0, and unsigned bytes only as what a final Cast gives.
+An allow-list, so that the unforeseen is refused. It is narrower than some of these versions, since it must hold
+for all: no custom domains, functions or subgraphs, opset 13 to 20, single- and half-precision floats, two sizes of
+integer, booleans, 8-bit integers only between QuantizeLinear and DequantizeLinear with zero points of 0, and
+unsigned bytes only as the result of a final Cast.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MOVED = NUMBERS | BOOL
 
 
 class PortabilityError(PfnrError):
-    """A model with something in it that not every engine runs."""
+    """A model that not every engine runs."""
 
 
 Allowed = Callable[[Any], bool]
@@ -41,9 +41,12 @@ Allowed = Callable[[Any], bool]
 
 @dataclass(frozen=True)
 class Rule:
-    """What one operator may be. inputs, outputs: element types. attributes: by name, the values allowed.
+    """Limits of one operator.
 
-    required: attributes that must be written out. ranks: of the second input (a weight), None for any.
+    - inputs, outputs: element types.
+    - attributes: allowed values by name.
+    - required: attributes that must be written out.
+    - weight_rank: rank of the second input (a weight), None for any.
     """
 
     inputs: frozenset[int] = FLOATS
@@ -108,12 +111,12 @@ RULES: dict[str, Rule] = {
     "QuantizeLinear": Rule(FLOATS | INT8, INT8, {"axis": _any, "saturate": _is(1)}),
     "DequantizeLinear": Rule(INT8 | FLOATS, FLOATS, _AXIS),
 }
-# Whose further inputs are shapes, axes, bounds or indices.
+# Operators whose further inputs are shapes, axes, bounds or indices.
 _INDEXED = frozenset(
     {"Expand", "Gather", "GatherElements", "Reshape", "Slice", "Split", "Squeeze", "Tile", "Unsqueeze"}
     | {name for name in RULES if name.startswith("Reduce")}
 )
-# The rest are functions of one float each, without attributes, and the matrix product.
+# The rest: unary float functions without attributes, and the matrix product.
 _PLAIN = Rule()
 
 
@@ -124,7 +127,7 @@ def check_allow_list(model: onnx.ModelProto) -> None:
 
 
 def problems(model: onnx.ModelProto) -> Iterator[str]:
-    """What is outside the allow-list, in words, from the file's header to its outputs."""
+    """Everything outside the allow-list, in words, from the file's header to its outputs."""
     yield from _model_problems(model)
     for node in model.graph.node:
         yield from _structure_problems(node)
@@ -154,7 +157,7 @@ def _model_problems(model: onnx.ModelProto) -> Iterator[str]:
         yield "the model has sparse tensors"
     for tensor in graph.initializer:
         if tensor.data_location == TensorProto.EXTERNAL:
-            yield f"tensor {tensor.name!r} lies outside the file"
+            yield f"tensor {tensor.name!r} is stored outside the file"
         if tensor.data_type not in MOVED | INT8:
             yield f"tensor {tensor.name!r} is {type_name(tensor.data_type)}"
     for value in graph.input:

@@ -7,7 +7,7 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from pfnr_runtime.errors import PfnrError
 
-# Integers up to this size (shapes, axes, bounds) stay, since shapes are worked out from them.
+# Integers up to this size (shapes, axes, bounds) stay, since shape inference needs them.
 _SMALL = 1024
 
 
@@ -33,7 +33,7 @@ def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def value_types(model: onnx.ModelProto) -> dict[str, tuple[int, tuple[int | str | None, ...] | None]]:
-    """By value name: element type (`onnx.TensorProto` number) and shape, None where it is not known.
+    """By value name: element type (`onnx.TensorProto` number) and shape, None where unknown.
 
     A PfnrError where the model's types do not fit together.
     """

@@ -1,9 +1,9 @@
-"""Compiling a model with TensorRT-RTX, on any machine: it builds engines for GPUs that are not there.
+"""Compiling a model with TensorRT-RTX on any machine: it can build engines for absent GPUs.
 
-The model is parsed as a strongly typed network, where every layer has the types of the graph and no other; the
-layers that came out are compared with the graph's nodes, one by one, in kind and in type. Then an engine is
-built for every architecture in `TARGETS` with a batch profile. Without a GPU such an engine can be neither
-opened nor inspected, so that its existence, and the network it was built from, are what is checked.
+The model is parsed as a strongly typed network, where every layer has exactly the graph's types; the resulting
+layers are compared with the graph's nodes, one by one, in kind and type. Then an engine is built for every
+architecture in `TARGETS` with a batch profile. Without a GPU an engine cannot be opened or inspected, so the check
+covers that it builds, and the network it is built from.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from pfnr_runtime.artifact.contract import EMBEDDING_NAME, INPUT_NAME
 from pfnr_runtime.errors import BackendError, PfnrError
 
 TARGETS = ("SM86", "SM89", "SM120")
-BATCHES = (1, 4, 8)  # least, usual, most
-# Sizes other than the batch that a graph leaves open, such as the rows of a table it is given.
+BATCHES = (1, 4, 8)  # minimum, optimum, maximum
+# For dynamic sizes other than the batch, such as the rows of an input table.
 OPEN_SIZES = (1, 128, 4096)
 
-# Kinds of layer each operator may become. Operators not named here may become anything of their type.
+# Layer kinds that each operator may become. Others may become any layer of their type.
 LAYERS = {
     "Conv": ("CONVOLUTION",),
     "ConvTranspose": ("DECONVOLUTION",),
@@ -56,7 +56,7 @@ _TYPES: dict[int, str] = {
 
 
 class CompileError(PfnrError):
-    """A model that TensorRT-RTX does not compile, or compiles to something other than asked for."""
+    """A model that TensorRT-RTX does not compile, or compiles to something else."""
 
 
 def check_tensorrt_rtx(model: onnx.ModelProto, data: bytes, targets: tuple[str, ...] = TARGETS) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def check_tensorrt_rtx(model: onnx.ModelProto, data: bytes, targets: tuple[str, 
 
 
 def compare_layers(model: onnx.ModelProto, network: Any) -> dict[str, int]:
-    """How many layers of each kind and type a network has, as {'CONVOLUTION FLOAT': 5}.
+    """The number of layers of each kind and type, such as {'CONVOLUTION FLOAT': 5}.
 
     A CompileError names the first node whose layer is missing, of another kind, or gives another type.
     """
@@ -167,7 +167,7 @@ def _load() -> Any:
 
 def _make_log(trt: Any) -> Any:
     class Log(trt.ILogger):  # type: ignore[misc]
-        """Keeps the last thing said of an error, prints nothing."""
+        """Keeps the last error, prints nothing."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)

@@ -42,7 +42,7 @@ def export(
     library: LibraryOption,
     packed: Annotated[
         Path | None,
-        typer.Argument(help="A packed video (.pfnv), to be turned back into its .onnx.", show_default=False),
+        typer.Argument(help="A packed video (.pfnv) to unpack into its .onnx.", show_default=False),
     ] = None,
     output: Annotated[
         Path | None,
@@ -55,7 +55,7 @@ def export(
     ] = None,
     shared: Annotated[
         bool,
-        typer.Option("--shared", help="One graph for several sessions, and a sidecar file beside it for each."),
+        typer.Option("--shared", help="One graph for several sessions, with a sidecar file next to it for each."),
     ] = False,
     sessions: Annotated[
         str | None,
@@ -66,7 +66,7 @@ def export(
     ] = _DEFAULT.fourier,
     spatial_budget: Annotated[
         str | None,
-        typer.Option(help="Most the spatial lowering may take.", show_default=str(_DEFAULT.spatial_budget)),
+        typer.Option(help="Limit for the spatial lowering.", show_default=str(_DEFAULT.spatial_budget)),
     ] = None,
     time: Annotated[
         str,
@@ -79,50 +79,50 @@ def export(
     psnr_budget: Annotated[
         float | None,
         typer.Option(
-            help="Most PSNR in dB that any frame may lose by a lower precision.",
+            help="Most PSNR in dB that a lower precision may cost any frame.",
             show_default=", ".join(f"{p.budget:g} for {p.name}" for p in PRECISIONS.values() if p.budget),
         ),
     ] = None,
     source: Annotated[
         Path | None,
         typer.Option(
-            help="The source clip, to measure the loss against.",
-            show_default="as the library knows it",
+            help="Source clip, to measure the loss against.",
+            show_default="the path stored in the library",
             readable=False,
         ),
     ] = None,
     calibration_frames: Annotated[
-        int | None, typer.Option(help="Frames, evenly chosen, that set int8 ranges.", show_default="all")
+        int | None, typer.Option(help="Evenly spaced frames that set int8 ranges.", show_default="all")
     ] = None,
     golden: Annotated[
         bool,
         typer.Option(
-            "--golden", help="Write a .golden file beside each video, for pfnr-verify without the library."
+            "--golden", help="Write a .golden file next to each video, for pfnr-verify without the library."
         ),
     ] = False,
     golden_frames: Annotated[int, typer.Option(help="Whole frames in the golden file.")] = WHOLE_FRAMES,
     check: Annotated[
         list[str] | None,
-        typer.Option(help=f"Check the file before it is written: {', '.join(CHECKS)}; may be given again."),
+        typer.Option(help=f"Check the file before it is written: {', '.join(CHECKS)}; may be repeated."),
     ] = None,
     triton: Annotated[
         Path | None,
-        typer.Option(help="Model repository of NVIDIA Triton to put the session into.", show_default=False),
+        typer.Option(help="NVIDIA Triton model repository to put the session into.", show_default=False),
     ] = None,
     json: JsonOption = False,
 ) -> None:
     """Export a session of a library as an ONNX decoder or a packed video, or several as one shared graph.
 
-    A packed video is turned back into its .onnx by `pfnr-export v5.pfnv -o v5.onnx`, byte for byte.
+    `pfnr-export v5.pfnv -o v5.onnx` unpacks a packed video into its .onnx, byte for byte.
     """
     if packed is not None:
         if shared or session is not None or sessions is not None or output is None:
-            raise UsageError(f"a packed video goes with --output alone: pfnr-export {packed} -o v5.onnx")
+            raise UsageError(f"a packed video takes only --output: pfnr-export {packed} -o v5.onnx")
         _check_output(output, packed)
         run_unpack(packed, output, json)
         return
     if shared and (session is not None or precision != PRECISION or spatial_budget is not None):
-        raise UsageError(f"--shared goes with --sessions, not --session, and with --precision {PRECISION} alone")
+        raise UsageError(f"--shared takes --sessions, not --session, and only --precision {PRECISION}")
     if not shared and (session is None or sessions is not None):
         raise UsageError("name one session with --session, or several with --shared --sessions 0,2,5")
     budget = _DEFAULT.spatial_budget if spatial_budget is None else parse_budget(spatial_budget)
@@ -138,13 +138,13 @@ def export(
     )
     if shared and time != FRAMES:
         raise UsageError(
-            f"--time {time} goes with --session: it would put the stem's first layer into the shared graph, which "
-            "its sessions' tables keep out of it; export the session alone"
+            f"--time {time} needs --session: it would put the stem's first layer into the shared graph, while "
+            "its sessions' tables replace it; export the session alone"
         )
     if shared and output is not None and output.suffix == PACKED:
-        raise UsageError(f"{output}: a packed video holds one session: name it with --session, without --shared")
+        raise UsageError(f"{output}: a packed video holds one session; choose it with --session, without --shared")
     if shared and triton is not None:
-        raise UsageError("--triton takes one session: name it with --session, without --shared")
+        raise UsageError("--triton takes one session; choose it with --session, without --shared")
     if output is not None:
         _check_output(output, library)
     elif triton is None or golden:
@@ -202,7 +202,7 @@ def _check_output(output: Path, source: Path) -> None:
         raise UsageError(f"{output} is a folder; name a file in it, such as {output / 'v.onnx'}")
     if output.suffix == ".pfnr" or (output.exists() and source.exists() and output.samefile(source)):
         raise UsageError(
-            f"{output} is what is exported from, or a library; name the artifact otherwise, such as v.onnx"
+            f"{output} is the input, or a library; choose another name for the artifact, such as v.onnx"
         )
     if not output.parent.is_dir():
         raise PfnrError(
@@ -211,11 +211,11 @@ def _check_output(output: Path, source: Path) -> None:
 
 
 def _source(record: SessionRecord, library: Path, clip: Path | None) -> NDArray[np.uint8] | None:
-    """The session's source frames; None, and a message, where the clip that the library knows is gone."""
+    """The session's source frames; None, with a message, if the clip recorded in the library is gone."""
     try:
         return source_frames(record, library, clip)
     except PfnrError as error:
         if clip is not None:
             raise
-        say(f"the loss is estimated from the fp32 frames alone: {error}")
+        say(f"the loss is estimated from the fp32 frames only: {error}")
         return None

@@ -17,7 +17,7 @@ from pfnr_train.model.decode import decode_frames
 
 
 def find_sessions(library: Library, text: str) -> list[int]:
-    """'all', or indices and names with commas between them, as indices in order without repeats."""
+    """'all', or comma-separated indices and names, as sorted indices without repeats."""
     if text.strip() == "all":
         return list(range(len(library.sessions)))
     parts = [part.strip() for part in text.split(",")]
@@ -29,9 +29,9 @@ def find_sessions(library: Library, text: str) -> list[int]:
 def run_shared(
     library: Library, sessions: str, output: Path, options: SharedOptions, json: bool, golden_frames: int | None
 ) -> None:
-    """Export and tell what was written, and which files somebody with the last export needs.
+    """Export, and report what was written and which files a device with the previous export needs.
 
-    golden_frames: also write a golden file beside each sidecar, with so many frames whole.
+    golden_frames: also write a golden file next to each sidecar, with so many frames whole.
     """
     if output.suffix != ".onnx":
         raise UsageError(f"{output}: a shared graph is named *.onnx, its sidecars after it: library.onnx")
@@ -48,7 +48,7 @@ def run_shared(
 
 
 def _write_golden(library: Library, sidecar: ExportedSidecar, whole: int) -> Path:
-    """What PyTorch decodes of a session, beside its sidecar."""
+    """Write a session's golden file next to its sidecar."""
     contract, path = read_record(sidecar.path).contract, sidecar.path.with_suffix(SUFFIX)
     say(f"golden file of session {sidecar.session}: PyTorch decodes {contract.video.frames} frames")
     pictures = (frame for batch in decode_frames(library.session_weights(sidecar.session)) for frame in batch)

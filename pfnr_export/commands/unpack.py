@@ -1,4 +1,4 @@
-"""`pfnr-export v5.pfnv -o v5.onnx`: a packed video turned back into the .onnx that it was made from."""
+"""`pfnr-export v5.pfnv -o v5.onnx`: unpacks a packed video into the .onnx that it was made from."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pfnr_runtime.system.part_file import write_atomically
 
 
 def run_unpack(packed: Path, output: Path, json: bool) -> None:
-    """Write the .onnx, whole or not at all. An ArtifactError if the packed video is damaged."""
+    """Write the .onnx atomically. An ArtifactError if the packed video is damaged."""
     if output.suffix == SUFFIX:
-        raise UsageError(f"{output}: what comes out of a packed video is an .onnx; name it such as v5.onnx")
+        raise UsageError(f"{output}: a packed video unpacks to an .onnx; choose a name such as v5.onnx")
     opened = examine_artifact(packed)
     if not isinstance(opened, ArtifactFile) or opened.packed is None:
         raise UsageError(

@@ -38,46 +38,50 @@ def verify(
     session: Annotated[
         str | None, typer.Option("--session", "-s", help="Index or name, for a shared graph.", show_default=False)
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every session that lies beside a shared graph.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Verify every session found next to a shared graph.")
+    ] = False,
     golden: Annotated[
         Path | None,
         typer.Option(
             help="Golden file to verify against.",
-            show_default="beside the artifact, if it is there",
+            show_default="next to the artifact, if present",
             readable=False,
         ),
     ] = None,
     source: Annotated[
-        Path | None, typer.Option(help="The source clip, to compare with too.", readable=False)
+        Path | None, typer.Option(help="Source clip, to compare with as well.", readable=False)
     ] = None,
     backend: Annotated[str, typer.Option(help="Engine to verify on.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="all")] = None,
     max_step: Annotated[int | None, typer.Option(help="Largest difference allowed, in steps of 255.")] = None,
-    max_fraction: Annotated[float | None, typer.Option(help="Largest share of samples that may differ.")] = None,
+    max_fraction: Annotated[
+        float | None, typer.Option(help="Largest fraction of samples that may differ.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout.")] = False,
 ) -> None:
-    """Decode every frame of ARTIFACT with PyTorch and with the file, and compare. Exits with 0 or 3.
+    """Decode every frame with PyTorch and with ARTIFACT, and compare. Exits with 0 or 3.
 
-    Where a .golden file lies beside the artifact and no library is named, that file stands for PyTorch: then
-    neither torch nor the library is needed.
+    If a .golden file lies next to the artifact and no library is named, that file replaces PyTorch: neither torch
+    nor the library is needed.
     """
     if golden is None and library is None and source is None and session is None and not every:
         beside = artifact.with_suffix(SUFFIX)
         golden = beside if beside.exists() else None
     if golden is not None:
         if library is not None or source is not None or every:
-            raise UsageError("--golden stands for the library: it goes without --library, --source and --all")
+            raise UsageError("--golden replaces the library: leave out --library, --source and --all")
         with VideoDecoder(artifact, session=session, backend=backend, threads=threads) as decoder:
             run_golden(decoder, artifact, golden, _rule(decoder, max_step, max_fraction), json)
         return
-    # torch takes a second to import: `--help` and usage errors do without it.
+    # torch takes a second to import: `--help` and usage errors avoid it.
     from pfnr_export.parity.verify import verify_artifact
     from pfnr_train.evaluation.sources import source_frames
     from pfnr_train.library.file import default_library_path, read_library
     from pfnr_train.machine.threads import set_threads
 
     if every and (session is not None or source is not None):
-        raise UsageError("--all goes with neither --session nor --source, which name one video")
+        raise UsageError("--all cannot be combined with --session or --source, which name one video")
     set_threads(threads)
     path = library or default_library_path()
     if every:

@@ -1,4 +1,4 @@
-"""`pfnr-verify` with a golden file: no torch, no library, only the runtime and its engine."""
+"""`pfnr-verify` with a golden file: needs only the runtime and an engine, not torch or the library."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _lines(decoder: VideoDecoder, report: GoldenReport, artifact: Path, path: Pa
         ("whole frames", numbers),
         ("largest difference", "unknown" if report.largest is None else f"{report.largest} of 255"),
         ("PSNR between them", "identical" if psnr == float("inf") else between),
-        ("other frames", f"{report.bounded} checked by the sums of their blocks, {len(report.refuted)} refuted"),
+        ("other frames", f"{report.bounded} checked by block sums, {len(report.refuted)} refuted"),
         ("rule", report.rule.sentence()),
         ("verdict", report.rule.claim if report.passed else f"NOT {report.rule.claim}"),
     ]

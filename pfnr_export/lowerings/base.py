@@ -1,4 +1,4 @@
-"""What a lowering of the Fourier block is."""
+"""The interface of lowerings of the Fourier block."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pfnr_train.model.spectral import SpectralPlan
 class Lowering(Layer):
     """The Fourier block as a layer: [B, C, H, W] → [B, O, rH, rW].
 
-    Built from the block's plan and its masked weight [K, C, 2·O], real parts before imaginary ones. Equal
-    to `pfnr_train.model.spectral.mix_by_definition` up to rounding. stores_weights: whether the file holds those
-    weights themselves, so that a mask can be an input of the graph, and not something computed from them.
+    Built from the block's plan and its masked weight [K, C, 2·O], real parts first. Equal to
+    `pfnr_train.model.spectral.mix_by_definition` up to rounding. stores_weights: whether the file holds those
+    weights themselves, not something computed from them, so that a mask can be an input of the graph.
     """
 
     name: ClassVar[str]
@@ -30,9 +30,9 @@ class Lowering(Layer):
     @classmethod
     @abstractmethod
     def cost(cls, plan: SpectralPlan, in_channels: int, out_channels: int) -> LoweringCost:
-        """What one frame takes of memory and arithmetic."""
+        """The memory traffic and arithmetic of one frame."""
 
     @classmethod
     def objection(cls, plan: SpectralPlan) -> str | None:
-        """Why this lowering cannot be exact for a plan, or None where it is."""
+        """Why this lowering is not exact for a plan, or None if it is."""
         return None

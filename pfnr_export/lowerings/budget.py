@@ -1,4 +1,4 @@
-"""How large the `spatial` lowering may grow: its kernels have the map's size squared in arithmetic."""
+"""Limits of the `spatial` lowering, whose arithmetic grows with the square of the map's size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UNITS = {"MB": 10**6, "GB": 10**9, "MMAC": 10**6, "GMAC": 10**9}
 
 @dataclass(frozen=True)
 class SpatialBudget:
-    """Most stored bytes and most multiply-adds per frame that the `spatial` lowering may take."""
+    """The most stored bytes and multiply-adds per frame that the `spatial` lowering may use."""
 
     weight_bytes: int = 64 * 10**6
     macs: int = 4 * 10**9
@@ -44,7 +44,7 @@ DEFAULT_BUDGET = SpatialBudget()
 
 
 def parse_budget(text: str) -> SpatialBudget:
-    """'64MB', '4GMAC' or both with a comma between; what is not said stays at its default."""
+    """'64MB', '4GMAC' or both separated by a comma; the other keeps its default."""
     values = {"weight_bytes": DEFAULT_BUDGET.weight_bytes, "macs": DEFAULT_BUDGET.macs}
     for part in text.split(","):
         match = re.fullmatch(

@@ -1,20 +1,20 @@
-"""What a lowering costs, and how long that takes: the model behind `--fourier auto`.
+"""The cost model behind `--fourier auto`: predicts the time of a lowering.
 
 A lowering states its arithmetic and traffic for one frame at batch 1 as a `LoweringCost`; the time is
 
     nodes · NODE + weight bytes · WEIGHT + moved bytes · MOVE + matrix MACs · MATRIX + convolution MACs · CONV
 
-with one constant for each kind of work. They were fitted by least squares of relative error to ONNX Runtime on
-one core of a server CPU with AVX-512 (`benchmarks/fourier_lowerings.py --fit` prints new ones and how well they
-predict). Other machines differ by a common factor more than in their ratios, and only ratios choose. The choice
-depends on sizes alone, never on the machine, so that an artifact's bytes do not.
+with one constant per kind of work. They were fitted by least squares of relative error to ONNX Runtime on one core
+of a server CPU with AVX-512 (`benchmarks/fourier_lowerings.py --fit` prints new ones and how well they predict).
+Other machines differ more by a common factor than in their ratios, and only ratios matter. The choice depends on
+sizes alone, never on the machine, and so do an artifact's bytes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Seconds for one of each, in the order of `LoweringCost.terms`.
+# Seconds per unit, in the order of `LoweringCost.terms`.
 NODE = 1.9e-6
 WEIGHT = 4.1e-11
 MOVE = 4.0e-11
@@ -26,9 +26,11 @@ CONV = 2.0e-11
 class LoweringCost:
     """One frame of a lowered Fourier block.
 
-    nodes: operators run, without Reshape, which moves nothing. weight_bytes: stored constants, read once a
-    frame. moved_bytes: activations written in another order or place (transpositions, padding, results),
-    counted once. matrix_macs: multiply-adds in matrix products. conv_macs: multiply-adds in convolutions.
+    - nodes: operators run, except Reshape, which moves nothing.
+    - weight_bytes: stored constants, read once per frame.
+    - moved_bytes: activations written in another order or place (transpositions, padding, results), counted once.
+    - matrix_macs: multiply-adds in matrix products.
+    - conv_macs: multiply-adds in convolutions.
     """
 
     nodes: int
@@ -43,11 +45,11 @@ class LoweringCost:
         return self.matrix_macs + self.conv_macs
 
     def terms(self) -> tuple[int, int, int, int, int]:
-        """The amounts that the constants of this module multiply."""
+        """The amounts multiplied by this module's constants."""
         return self.nodes, self.weight_bytes, self.moved_bytes, self.matrix_macs, self.conv_macs
 
     @property
     def seconds(self) -> float:
-        """Predicted time of one frame on the machine the constants are from."""
+        """Predicted time of one frame on the machine that the constants are from."""
         rates = (NODE, WEIGHT, MOVE, MATRIX, CONV)
         return sum(amount * rate for amount, rate in zip(self.terms(), rates, strict=True))

@@ -16,7 +16,7 @@ from pfnr_train.model.spectral import MatmulMixer, SpectralPlan
 class MatmulLowering(Lowering):
     """See `pfnr_train.model.spectral.MatmulMixer`, which it writes out product by product.
 
-    The weights are stored once, [K, C, 2·O]: real and imaginary input rows lie side by side along the batch.
+    The weights are stored once, [K, C, 2·O]: real and imaginary input rows are stacked along the batch.
     """
 
     name: ClassVar[str] = "matmul"

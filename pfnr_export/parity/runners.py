@@ -43,7 +43,7 @@ class MaskedSessionRunner(_FrameRunner):
 
 
 class ArtifactRunner(_FrameRunner):
-    """The artifact under test, through the very decoder that plays it."""
+    """The artifact under test, through the decoder that plays it."""
 
     def __init__(self, decoder: VideoDecoder) -> None:
         super().__init__(name="artifact")

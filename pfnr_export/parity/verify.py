@@ -34,7 +34,9 @@ class SourceParity:
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """The outcome. frames: one entry each. source: where the clip was at hand. problems: empty if it holds."""
+    """The outcome. frames: one entry per frame. source: if the clip was available. problems: empty if the rule
+    holds.
+    """
 
     contract: ArtifactContract
     backend: str
@@ -150,7 +152,7 @@ def check_origin(contract: ArtifactContract, library: Library) -> None:
         )
     if record.video != contract.video:
         raise VerificationError(
-            f"the artifact says it is {_describe(contract.video)}, and session {contract.session} of this library "
+            f"the artifact says it is {_describe(contract.video)}, but session {contract.session} of this library "
             f"is {_describe(record.video)}; export the session again"
         )
 

@@ -1,7 +1,7 @@
 """Closed-world passes over a decoder, in the order they run. Adding one is adding a file and a line here.
 
-A decoder has only N possible inputs and one fixed frame size; each pass uses that to do less at run time and
-returns an equal decoder, or None where it does not apply.
+A decoder has only N possible inputs and one fixed frame size; each pass exploits that to do less at run time and
+returns an equivalent decoder, or None where it does not apply.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ PASSES: dict[str, Pass] = {
 }
 
 
-# What a shared graph can have: its structure must not depend on a session's length, nor fold shared weights
-# into what is a session's own. (The stem's first layer may be: its rows are far smaller than its weights.)
+# Passes for shared graphs: the structure must not depend on a session's length, nor may shared weights be folded
+# into private tensors. (The stem's first layer may be: its rows are far smaller than its weights.)
 SHARED_PASSES: dict[str, Pass] = {name: PASSES[name] for name in PASSES if name != "stem-table"}
 
 

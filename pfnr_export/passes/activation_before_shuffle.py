@@ -1,10 +1,9 @@
-"""The activation in front of the shuffle, and shuffles of whole pixels: see `pfnr_export.passes.subpixel`.
+"""The activation before the shuffle, and shuffles of whole pixels: see `pfnr_export.passes.subpixel`.
 
     conv ─ shuffle ─ SiLU     becomes     conv, sub-pixels first ─ SiLU ─ shuffle of whole pixels
 
-An activation acts on every number alone, so their order does not matter; next to its convolution it runs in
-whatever layout the engine keeps there. In a branch, which is activated after it is combined, only the shuffle
-changes.
+An activation is elementwise, so order does not matter; next to its convolution it runs in the engine's layout. In
+a branch, which is activated after it is combined, only the shuffle changes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The head in front of the last shuffle: activation and 1×1 head act on every position alone.
+"""The head before the last shuffle: activation and 1×1 head act on each position independently.
 
     conv ─ shuffle (C ch) ─ SiLU ─ head     becomes     conv ─ SiLU ─ head on each sub-pixel ─ shuffle (3 ch)
 

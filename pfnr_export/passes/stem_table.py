@@ -1,4 +1,4 @@
-"""The stem as a table: with N inputs in the world, a layer of it is N rows.
+"""The stem as a table: with only N possible inputs, a layer of it is N rows.
 
 Tables are computed in float64 and rounded once, so that every machine makes the same bytes.
 """

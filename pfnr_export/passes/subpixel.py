@@ -1,9 +1,9 @@
-"""Shuffles of whole pixels: sub-pixels before channels, so that neighbouring numbers move as one.
+"""Shuffles of whole pixels: sub-pixels before channels, so that adjacent numbers move together.
 
-PixelShuffle takes channels ordered (C, r²), and its every number goes to a place of its own. Once the
-convolution before it gives them as (r², C), the shuffle moves r·C numbers at a time that lie side by side when
-channels are last. Engines keep the maps of convolutions channels last, or in blocks of channels, and pass from
-one to the other cheaply: measured in ONNX Runtime, a quarter of the time of DepthToSpace.
+PixelShuffle takes channels ordered (C, r²), and moves every number separately. If the convolution before it gives
+them as (r², C), the shuffle moves r·C adjacent numbers at a time when channels are last. Engines keep convolution
+maps channels last, or in blocks of channels, and convert between the two cheaply: measured in ONNX Runtime, a
+quarter of the time of DepthToSpace.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a precision is: a rewrite of the emitted fp32 model, and how much it may lose."""
+"""The interface of precisions: a rewrite of the emitted fp32 model, and how much quality it may lose."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ from pfnr_runtime.system.progress import SILENT, Progress
 
 @dataclass(frozen=True)
 class Subject:
-    """What is to be converted. The inputs are a closed set, frame_index 0 to frames − 1, but for continuous time.
+    """A model to convert. Except for continuous time, its inputs are a closed set: frame_index 0 to frames − 1.
 
-    model: as emitted, fp32. frames: N. output: a key of `OUTPUT_KINDS`. budget: most PSNR that may be lost,
-    in dB, by every frame and on average. source: the clip's frames, uint8 [N, H, W, 3], where at hand.
-    recorded_psnr: of the session against its source when trained, in dB, where known. calibration_frames:
-    how many frames, evenly chosen, set the ranges of activations; None for all. progress: of the
-    conversion. continuous: whether the model decodes any time of the video; the budget is still one for its
-    whole frames, which alone have a source, and ranges are taken half-way between them too.
+    - model: as emitted, fp32.
+    - frames: N.
+    - output: a key of `OUTPUT_KINDS`.
+    - budget: most PSNR that may be lost, in dB, per frame and on average.
+    - source: the clip's frames, uint8 [N, H, W, 3], if available.
+    - recorded_psnr: of the session against its source after training, in dB, if known.
+    - calibration_frames: how many evenly spaced frames set activation ranges; None for all.
+    - progress: of the conversion.
+    - continuous: whether the model decodes any time of the video; the budget still applies to whole frames, which
+      alone have a source, and ranges are also taken half-way between them.
     """
 
     model: onnx.ModelProto
@@ -36,14 +40,14 @@ class Subject:
     continuous: bool = False
 
     def places(self, frames: Iterable[int]) -> list[float]:
-        """Where ranges are taken: at these frames, and behind each where the model decodes any time."""
+        """Where ranges are measured: at these frames, and half-way after each if the model decodes any time."""
         numbers = list(frames)
         return [*numbers, *(k + 0.5 for k in numbers if self.continuous and k + 1 < self.frames)]
 
 
 @dataclass(frozen=True)
 class Converted:
-    """A model of the precision asked for, and the record of what that cost, as plain JSON types."""
+    """A converted model, and a record of its loss as plain JSON types."""
 
     model: onnx.ModelProto
     report: dict[str, Any]
@@ -53,7 +57,7 @@ class Converted:
 class Precision:
     """One precision. convert raises VerificationError where the budget cannot be met.
 
-    budget: the default, in dB; None for a precision that loses nothing and takes no budget.
+    budget: the default, in dB; None for a lossless precision, which takes no budget.
     """
 
     name: str

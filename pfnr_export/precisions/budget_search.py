@@ -1,4 +1,4 @@
-"""Returning layers to higher precision, worst first, until every frame is inside the budget."""
+"""Returning layers to higher precision, worst first, until every frame is within the budget."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pfnr_export.precisions.engine import spread
 from pfnr_export.precisions.judge import Judge, JudgedFrame, worst
 from pfnr_runtime.errors import VerificationError
 
-# Frames that order the layers and screen mixtures before all frames decide.
+# Frames used to rank layers and screen mixtures, before all frames decide.
 SCREEN_FRAMES = 4
 
 Build = Callable[[frozenset[str]], onnx.ModelProto]
@@ -21,8 +21,8 @@ Build = Callable[[frozenset[str]], onnx.ModelProto]
 
 @dataclass(frozen=True)
 class Mixture:
-    """The outcome. low: names of the layers left in the low precision. alone: by layer, the mean loss in dB
-    with only that layer in it. losses: of every frame.
+    """The outcome. low: names of the layers left in low precision. alone: by layer, the mean loss in dB with only
+    that layer low. losses: of every frame.
     """
 
     model: onnx.ModelProto
@@ -32,12 +32,12 @@ class Mixture:
 
 
 def fit_budget(judge: Judge, worth: Mapping[str, int], build: Build, what: str) -> Mixture:
-    """The mixture found by returning layers worst first, by their own measured loss, then trading up.
+    """The mixture found by returning layers, worst first by measured loss, and then trading up.
 
-    worth: by layer, what having it low saves (MACs or bytes). build: the model with the named layers low. A
-    mixture counts only when all frames were decoded and each is inside the budget. Once one is, a returned
-    layer comes back if it still fits, or in exchange for a low one that is worth less. A VerificationError
-    names the best reached if not even one layer can stay low.
+    worth: by layer, what it saves when low (MACs or bytes). build: the model with the named layers low. A mixture
+    is accepted only if all frames were decoded and each is within the budget. Then returned layers are made low
+    again if they still fit, or in exchange for a low one that is worth less. A VerificationError names the best
+    result if not even one layer can stay low.
     """
     search = _Search(judge, build, what)
     alone = {layer: search.mean_loss(layer) for layer in worth}
@@ -68,13 +68,13 @@ class _Search:
         self._screen = spread(judge.subject.frames, SCREEN_FRAMES)
 
     def mean_loss(self, layer: str) -> float:
-        """What one layer costs alone, on the screening frames."""
-        self.judge.subject.progress.stage(f"{self.what}: what {layer} costs alone")
+        """The loss of one layer alone, on the screening frames."""
+        self.judge.subject.progress.stage(f"{self.what}: loss of {layer} alone")
         losses = self.judge.losses(self.build(frozenset([layer])), self._screen)
         return float(np.mean([found.loss for found in losses]))
 
     def attempt(self, low: frozenset[str]) -> Mixture | None:
-        """The mixture with these layers low if it is inside the budget on every frame."""
+        """The mixture with these layers low, if it is within the budget on every frame."""
         subject = self.judge.subject
         subject.progress.stage(f"{self.what}: {len(low)} layers on {subject.frames} frames")
         model = self.build(low)

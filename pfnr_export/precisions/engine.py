@@ -18,9 +18,9 @@ from pfnr_runtime.backends.onnxruntime_cpu import available_cpus
 
 
 class Engine:
-    """A model ready to run, one frame at a time: memory then holds one frame's activations.
+    """A model ready to run, one frame at a time, so that memory holds one frame's activations.
 
-    Frames are numbers, or places between them where the model's contract is of continuous time.
+    Frames are numbers, or positions between them if the model's contract is of continuous time.
     """
 
     def __init__(self, model: onnx.ModelProto, threads: int | None = None) -> None:
@@ -63,7 +63,7 @@ def with_outputs(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], names:
 
 
 def spread(frames: int, count: int) -> list[int]:
-    """At most `count` frame numbers of 0 to frames − 1, evenly spaced, both ends among them."""
+    """At most `count` frame numbers from 0 to frames − 1, evenly spaced and including both ends."""
     if count >= frames:
         return list(range(frames))
     return sorted({round(i * (frames - 1) / max(count - 1, 1)) for i in range(count)})

@@ -1,4 +1,4 @@
-"""Half precision, strongly typed: every node has one type, and each change of type is a Cast in the graph.
+"""Half precision, strongly typed: every node has one type, and each change of type is an explicit Cast.
 
 Stem, convolutions and head run in float16. The time or stem table, or the layer that reads the time embedding,
 the Fourier block (whose transforms overflow in float16) and the output from its activation on stay float32.

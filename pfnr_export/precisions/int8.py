@@ -1,7 +1,7 @@
-"""Int8 convolutions, explicitly quantised, calibrated on every frame there is.
+"""Int8 convolutions, explicitly quantised, calibrated on every frame.
 
-The Fourier block, the stem table, SiLU and the output stay fp32. What runs fast is the convolutions, and
-they are all but a few per cent of the work.
+The Fourier block, the stem table, SiLU and the output stay fp32. The convolutions are all but a few per cent of
+the work.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pfnr_runtime.errors import UsageError
 
 SAMPLE_FRAMES = 8
 CHOICE_FRAMES = 2
-# A channel this much smaller than the largest is as good as silent.
+# A channel this much smaller than the largest is effectively silent.
 LEAST_CHANNEL_GAIN = 1 / 256
 
 
@@ -32,7 +32,9 @@ def _convert(subject: Subject) -> Converted:
     model = subject.model
     convs = [node for node in model.graph.node if node.op_type == "Conv" and FOURIER_SCOPE not in node.name]
     if not convs:
-        raise UsageError("this decoder has no convolution, so nothing to run in int8; choose int8-weights")
+        raise UsageError(
+            "this decoder has no convolution, so there is nothing to run in int8; choose int8-weights"
+        )
     layers = [conv.name for conv in convs]
     tensors, sizes = stored(model), shapes(model)
     macs = {c.name: conv_macs(c, tensors[c.input[1]].dims, sizes[c.output[0]]) for c in convs}

@@ -1,16 +1,16 @@
-"""Int8 convolutions as explicit QuantizeLinear and DequantizeLinear, laid out so that engines run them fast.
+"""Int8 convolutions as explicit QuantizeLinear and DequantizeLinear, in a layout that engines run fast.
 
-The quantising is ONNX Runtime's own quantiser, given the ranges. Before it, an exact rewrite of the float
+ONNX Runtime's quantiser does the quantising, with given ranges. Before it comes an exact rewrite of the float
 graph around each convolution that becomes int8:
 
     conv ─ SiLU     becomes     conv/g ─ ·g ─ SiLU
 
-- g holds a gain for each channel, so that all channels use the whole range of the one scale that a tensor has.
+- g holds a gain for each channel, so that all channels use the full range of the tensor's single scale.
 - A value that is read twice, as by SiLU, makes ONNX Runtime duplicate its DequantizeLinear, and no int8
   convolution is left before it. The product with g is its single reader.
 
 ONNX Runtime keeps int8 convolutions channels last, where the shuffles of whole pixels between them
-(`pfnr_export.passes.subpixel`) move r·C neighbouring bytes at a time and all other transpositions cancel out.
+(`pfnr_export.passes.subpixel`) move r·C adjacent bytes at a time and all other transpositions cancel out.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def quantised(
     _restore_other_readers(result, before, layers)
     sort_nodes(result)
     drop_unused(result)
-    # The quantiser adds domains of its own to the list, and uses none of them.
+    # The quantiser adds domains that it does not use.
     del result.opset_import[:]
     result.opset_import.extend(model.opset_import)
     result.producer_name, result.producer_version = model.producer_name, model.producer_version
@@ -87,7 +87,7 @@ def quantised(
 
 
 def rescaled(model: onnx.ModelProto, limits: Mapping[str, float]) -> onnx.ModelProto:
-    """An already quantised model with other limits for activations: only their scales change."""
+    """A quantised model with different limits for activations: only their scales change."""
     result = copied(model)
     tensors = stored(result)
     for name, limit in limits.items():
@@ -99,7 +99,7 @@ def rescaled(model: onnx.ModelProto, limits: Mapping[str, float]) -> onnx.ModelP
 def equalised(
     model: onnx.ModelProto, layers: frozenset[str], gains: Mapping[str, NDArray[np.float32]]
 ) -> onnx.ModelProto:
-    """The float model with the rewrite that the module describes around each convolution of `layers`."""
+    """The float model with the module's rewrite around each convolution of `layers`."""
     result = copied(model)
     tensors = stored(result)
     gained = {node.output[0] for node in result.graph.node if node.name in layers}

@@ -1,4 +1,4 @@
-"""Ranges of activations: exact from all frames, then narrowed where that measures better."""
+"""Activation ranges: exact over all frames, then narrowed where that measures better."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pfnr_export.precisions.engine import Engine, with_outputs
 from pfnr_export.precisions.int8_graph import INT8_STEPS
 from pfnr_export.precisions.onnx_edit import add_constant, copied
 
-# Share of samples kept, in percent, by each clipping that is tried beside min-max and least squares.
+# Percentage of samples kept by each clipping that is tried in addition to min-max and least squares.
 PERCENTILES = (99.999, 99.99, 99.9, 99.5)
 SAMPLES_PER_FRAME = 200_000  # of one value in one frame, evenly spaced
 LEAST_SQUARES_STEPS = 64
@@ -62,7 +62,7 @@ def samples(
     start = add_constant(probed, "samples/start", np.array([0], np.int64))
     end = add_constant(probed, "samples/end", np.array([np.iinfo(np.int64).max], np.int64))
     for name, size in sizes.items():
-        # An odd stride meets every column and channel of maps with even sizes in turn.
+        # An odd stride visits every column and channel of even-sized maps in turn.
         stride = max(size // SAMPLES_PER_FRAME, 1) | 1
         step = add_constant(probed, f"samples/{stride}", np.array([stride], np.int64))
         nodes.append(helper.make_node("Reshape", [name, flat], [f"{name}/flat"]))
@@ -74,7 +74,7 @@ def samples(
 
 
 def candidates(largest: float, sample: NDArray[np.float32]) -> dict[str, float]:
-    """Limits to try for one value, by the name of their rule; equal ones once, least squares first."""
+    """Limits to try for one value, by rule name; without duplicates, least squares first."""
     if largest == 0:
         return {MINMAX: 1.0}  # a value that is always 0 is exact at any scale
     magnitude = np.abs(sample)
@@ -102,10 +102,10 @@ def _least_squares(largest: float, sample: NDArray[np.float32]) -> float:
 def choose(
     options: dict[str, dict[str, float]], error: Callable[[dict[str, float]], float]
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """For each value in turn, the limit with the least error of whole frames, the others held.
+    """For each value in turn, the limit with the least error on whole frames, the others held fixed.
 
-    options: by value, its candidates. error: of the model with these limits. From the best candidate the
-    limit moves on by `REFINEMENT` up or down while that measures better. Returns limits and rules' names.
+    options: by value, its candidates. error: of the model with these limits. From the best candidate, the limit
+    moves by `REFINEMENT` up or down while that measures better. Returns the limits and their rules' names.
     """
     rules = {name: next(iter(found)) for name, found in options.items()}
     limits = {name: options[name][rule] for name, rule in rules.items()}

@@ -1,8 +1,8 @@
-"""Weights stored as int8 with a scale for each channel, arithmetic in fp32: a file of about a quarter.
+"""Weights stored as int8 with per-channel scales, arithmetic in fp32: about a quarter of the file size.
 
 Each weight of a convolution, of the stem, of a table and of the Fourier mixing becomes int8 and a
-DequantizeLinear. A scale belongs to one position along one axis; the axis is the one whose rounding error
-is least, which for mode mixing [K, C, 2·O] is measured to be the mode.
+DequantizeLinear. Scales run along one axis, the one with the least rounding error; for mode mixing [K, C, 2·O]
+that is the mode axis.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pfnr_export.precisions.onnx_edit import copied, drop_unused, replace_nodes,
 
 # Tensors below this many values stay float32: biases, constants of the output, small DFT matrices.
 LEAST_WEIGHT_VALUES = 1024
-# Transform matrices are exact constants, and their error would touch every mode at once.
+# Transform matrices are exact constants, and their error would affect every mode at once.
 MIXING_SUFFIX = "_fourier/weight"
 WEIGHTED = {"Conv": 1, "Gemm": 1, "Gather": 0}  # operator: which input is its weight
 
@@ -72,11 +72,11 @@ def weight_names(model: onnx.ModelProto) -> list[str]:
 
 
 def quantise(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32], int]:
-    """Symmetric int8 values, scales and their axis: the one with the least squared error, the first of equals."""
+    """Symmetric int8 values, scales and their axis: the one with the least squared error, the first if equal."""
     best: tuple[float, tuple[NDArray[np.int8], NDArray[np.float32], int]] | None = None
     for axis in range(weight.ndim):
         if weight.shape[axis] == 1 or weight.shape[axis] * 16 > weight.size:
-            continue  # scales would be a good part of the weights
+            continue  # scales would be a large part of the weights
         others = tuple(i for i in range(weight.ndim) if i != axis)
         scale = (np.abs(weight).max(axis=others) / INT8_STEPS).astype(np.float32)
         scale[scale == 0] = 1

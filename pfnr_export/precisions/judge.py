@@ -1,4 +1,4 @@
-"""Measuring what a converted model loses, frame by frame, against the source or in its stead."""
+"""Measuring a converted model's loss per frame, against the source or an estimate of it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SOURCE, ESTIMATE = "source", "estimate"
 
 @dataclass(frozen=True)
 class JudgedFrame:
-    """One frame. between: PSNR to the fp32 frame in dB, at most `PSNR_CEILING`. source_psnr: of the
-    converted frame against the source, None where that is not at hand. loss: in dB, see `Judge`.
+    """One frame. between: PSNR to the fp32 frame in dB, at most `PSNR_CEILING`. source_psnr: of the converted
+    frame against the source, None if that is unavailable. loss: in dB, see `Judge`.
     """
 
     frame: int
@@ -33,9 +33,9 @@ class JudgedFrame:
 class Judge:
     """Compares converted models with the fp32 one on any frames of a closed set.
 
-    The loss of a frame is how far its PSNR against the source falls. Without the source it is estimated as
-    if both errors were independent: 10 log10(1 + mse_between / mse_source), with the session's PSNR when
-    trained for the source's, or `ASSUMED_SOURCE_PSNR`.
+    The loss of a frame is the drop of its PSNR against the source. Without the source it is estimated as if both
+    errors were independent: 10 log10(1 + mse_between / mse_source), with the source PSNR recorded in training, or
+    `ASSUMED_SOURCE_PSNR`.
     """
 
     def __init__(self, subject: Subject) -> None:
@@ -50,7 +50,7 @@ class Judge:
             self.source_psnr = [capped_psnr(a, b) for a, b in zip(self.reference, subject.source, strict=True)]
 
     def losses(self, model: onnx.ModelProto, frames: Iterable[int]) -> list[JudgedFrame]:
-        """What the model loses on each of these frames."""
+        """The model's loss on each of these frames."""
         numbers, engine = list(frames), Engine(model)
         return [self._loss(frame, engine.picture(frame)) for frame in numbers]
 
@@ -60,11 +60,11 @@ class Judge:
         return float(np.mean([mse(engine.picture(frame), self.reference[frame]) for frame in frames]))
 
     def inside(self, losses: list[JudgedFrame]) -> bool:
-        """Whether every frame, and so their mean, is inside the budget."""
+        """Whether every frame, and so their mean, is within the budget."""
         return all(found.loss <= self.subject.budget for found in losses)
 
     def report(self, losses: list[JudgedFrame]) -> dict[str, Any]:
-        """What was measured on all frames, for the artifact's contract."""
+        """The measurements on all frames, for the artifact's contract."""
 
         def rounded(values: Iterable[float]) -> list[float]:
             return [round(value, DIGITS) for value in values]

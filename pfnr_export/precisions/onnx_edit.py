@@ -1,4 +1,4 @@
-"""Reading and rewriting ONNX graphs: who makes a value, who uses it, what is stored.
+"""Reading and rewriting ONNX graphs: producers, consumers and stored tensors.
 
 Written by hand on protobuf messages, because an artifact's bytes are part of what is promised: onnx-ir reads and
 writes a model back as different bytes, and ONNX Runtime's quantiser takes and gives messages anyway.
@@ -56,7 +56,7 @@ def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
 
 
 def add_constant(model: onnx.ModelProto, name: str, value: NDArray[Any]) -> str:
-    """Store a tensor under `name`, which is returned, unless it is there."""
+    """Store a tensor under `name`, unless present; returns the name."""
     if all(tensor.name != name for tensor in model.graph.initializer):
         model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
     return name
@@ -71,7 +71,7 @@ def replace_nodes(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> No
 
 
 def sort_nodes(model: onnx.ModelProto) -> None:
-    """Put every node behind those it reads from, and otherwise leave the order as it is."""
+    """Sort every node after those it reads from, otherwise keeping the order."""
     makers = {name: node for node in model.graph.node for name in node.output}
     ordered: list[onnx.NodeProto] = []
     done: set[str] = set()

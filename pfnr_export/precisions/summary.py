@@ -1,4 +1,4 @@
-"""A precision's report as lines for people."""
+"""A precision's report as lines to print."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pfnr_export.precisions.judge import SOURCE
 
 
 def summary(report: dict[str, Any]) -> Iterator[str]:
-    """What was lost, and for each layer its precision and what it costs alone; nothing for an empty report."""
+    """The loss, and for each layer its precision and its loss alone; nothing for an empty report."""
     if not report:
         return
     how = "against the source" if report["judged_by"] == SOURCE else "estimated without the source"

@@ -1,18 +1,18 @@
-"""Building the shared graph of a library, and what each session feeds it.
+"""Building the shared graph of a library and the inputs of each session.
 
-Everything goes through the very layers and passes of the per-video exporter, run on other values:
+Everything goes through the layers and passes of the per-video exporter, run on other values:
 
-- The graph is that of a session which uses every weight that some session uses, and holds zeros elsewhere.
-- A session's masks are what becomes of its weights when all shared weights are 1. So whatever a layer or a
-  pass does to the order of a weight's channels, it does to the mask.
-- A session's own tensors (stem table, head) are those of its per-video decoder.
+- The graph is that of a session that uses every weight used by any session, with zeros elsewhere.
+- A session's masks are its weights when all shared weights are 1, so a layer or pass that reorders a weight's
+  channels reorders the mask too.
+- A session's private tensors (stem table, head) are those of its per-video decoder.
 
 Then the proof: masked, the graph's weights are bit for bit those of the per-video decoder, and nothing else
 in the graph differs from it. A lowering that computes with weights instead of storing them cannot be used.
 
-Generations. The graph of generation k holds the weights that sessions 0 to k use. Frozen weights never
-change, so it depends on those sessions alone: it has the same bytes whenever it is exported. If session k
-uses only weights that earlier ones use, generation k is generation k − 1.
+Generations. The graph of generation k holds the weights that sessions 0 to k use. Frozen weights never change, so
+it depends only on those sessions, and has the same bytes whenever it is exported. If session k uses only weights
+that earlier ones use, generation k is generation k − 1.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ _MASKABLE = {name: lowering for name, lowering in LOWERINGS.items() if lowering.
 
 @dataclass(frozen=True)
 class SharedOptions:
-    """What a shared graph is to be. fourier: a lowering's name or `auto`; output: a key of `OUTPUT_KINDS`.
+    """Options of a shared graph. fourier: a lowering's name or `auto`. output: a key of `OUTPUT_KINDS`.
 
-    checks: names of `pfnr_export.checks.CHECKS` to run on the graph besides the static one.
+    checks: names of `pfnr_export.checks.CHECKS` to run on the graph, in addition to the static one.
     """
 
     fourier: str = AUTO
@@ -68,7 +68,7 @@ class SharedOptions:
         choose_checks(self.checks)
         if not self.lowering.stores_weights:
             raise UsageError(
-                f"the Fourier lowering {self.fourier!r} computes with a session's weights, so masks cannot be "
+                f"the Fourier lowering {self.fourier!r} computes with a session's weights, so its masks cannot be "
                 f"inputs of a shared graph; use --fourier {next(iter(_MASKABLE))}, or export one by one"
             )
 
@@ -82,8 +82,10 @@ class SharedOptions:
 class Generation:
     """The graph after one more session.
 
-    added: weights of the network that no earlier session uses, 0 where the graph stayed the same. digests:
-    of all different graphs so far, oldest first, this one last. passes: by name. weights: of that session.
+    - added: weights of the network that no earlier session uses, 0 where the graph stayed the same.
+    - digests: of all distinct graphs so far, oldest first, including this one.
+    - passes: by name.
+    - weights: of that session.
     """
 
     session: int
@@ -96,8 +98,8 @@ class Generation:
 
 @dataclass(frozen=True)
 class SessionInputs:
-    """What a session feeds the graph, and what its sidecar says. masks: packed bits; tensors: float32; both
-    by the input's name.
+    """A session's inputs to the graph, and its sidecar's record. masks: packed bits; tensors: float32; both by
+    input name.
     """
 
     record: SidecarRecord
@@ -124,7 +126,7 @@ def generations(library: Library, last: int, options: SharedOptions) -> Iterator
             union = replace(session, masks={name: torch.from_numpy(mask) for name, mask in used.items()})
             passes, graph = _write(union, SharedGraph(), options)
             digest = graph_digest(IR_VERSION, OPSET, graph.SerializeToString(deterministic=True))
-            # What a session adds to the stem's first layer alone is in its table, not in the graph.
+            # Weights added only to the stem's first layer are in the session's table, not in the graph.
             if generation is None or digest != generation.digests[-1]:
                 digests = () if generation is None else generation.digests
                 yield (generation := Generation(k, session, added, (*digests, digest), passes, graph))
@@ -167,7 +169,7 @@ def _record(library: Library, generation: Generation, options: SharedOptions) ->
 
 
 def session_inputs(library: Library, generation: Generation, options: SharedOptions) -> SessionInputs:
-    """What the generation's session feeds the graph, proved to give its per-video decoder's weights."""
+    """The inputs of the generation's session, proved to give its per-video decoder's weights."""
     session = generation.weights
     real, kept = Notes(), Notes()
     _write(session, real, options)

@@ -1,4 +1,4 @@
-"""A library to a shared graph and sidecars: what is new is written, what is still right is left alone."""
+"""Exporting a library as a shared graph and sidecars: only what is new or changed is written."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ from pfnr_train.library.library import Library
 
 @dataclass(frozen=True)
 class ExportedSidecar:
-    """One session's file. written: whether it was new or different. added: weights no earlier session uses."""
+    """One session's file. written: whether it was new or different. added: weights that no earlier session
+    uses.
+    """
 
     session: int
     name: str
@@ -45,11 +47,10 @@ class ExportedSidecar:
 class SharedExport:
     """What an export did.
 
-    graph: `new` (nothing was there), `kept` (the graph there serves these sessions too), `extended` (the
-    library uses more weights now; sidecars from before stay valid) or `replaced` (what was there was no
-    graph of this library with these options; its sidecars no longer fit). checks: what each check that was
-    asked for saw, by name. grown: for `extended`, how many weights that were free in the graph that was there
-    each session uses now.
+    graph: `new` (no file existed), `kept` (the existing graph serves these sessions too), `extended` (the library
+    now uses more weights; earlier sidecars stay valid) or `replaced` (the existing file was not a graph of this
+    library with these options; its sidecars no longer fit). checks: the result of each requested check, by name.
+    grown: for `extended`, how many weights free in the existing graph each session now uses.
     """
 
     path: Path
@@ -61,31 +62,31 @@ class SharedExport:
     checks: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def sentence(self) -> str:
-        """Which files a device that had the last export needs now."""
+        """Which files a device with the previous export needs now."""
         fresh = [s for s in self.sidecars if s.written]
         if self.graph == "kept":
             sidecars = ", ".join(s.path.name for s in fresh) or "nothing"
-            return f"the graph is still right, no shared weight changed: send {sidecars}"
+            return f"the graph is unchanged: send {sidecars}"
         names = ", ".join(s.path.name for s in fresh)
         if self.graph == "extended":
             also = f" and {names}" if names else ""
             grown = ", ".join(f"{index} ({added:,})" for index, added in self.grown.items())
             return (
-                f"a new graph is needed, for weights that were free before and are now used by session {grown}: "
-                f"send {self.path.name}{also}; sidecars sent before stay valid"
+                f"a new graph is needed, for weights that were free and are now used by session {grown}: "
+                f"send {self.path.name}{also}; earlier sidecars stay valid"
             )
-        why = "nothing was there" if self.graph == "new" else "what was there was no graph of this library"
-        return f"a whole new export, {why}: send {self.path.name} and {names or 'its sidecars'}"
+        why = "no earlier export" if self.graph == "new" else "what was there was no graph of this library"
+        return f"a full export ({why}): send {self.path.name} and {names or 'its sidecars'}"
 
 
 def export_shared(library: Library, sessions: list[int], path: Path, options: SharedOptions) -> SharedExport:
-    """Write the shared graph of a library at `path`, and a sidecar beside it for each of `sessions`.
+    """Write the shared graph of a library to `path`, and a sidecar next to it for each of `sessions`.
 
     Same library, sessions and options: same bytes. Everything is computed and checked before the first file
     is written, the graph before its sidecars.
     """
     if not sessions:
-        raise UsageError("no sessions to export: name some, such as --sessions 0,2, or all")
+        raise UsageError("no sessions to export: choose some, such as --sessions 0,2, or all")
     last: Generation | None = None
     pending: list[tuple[ExportedSidecar, bytes]] = []
     there, grown = _existing(path), {}
@@ -126,7 +127,7 @@ def _sidecar(graph: Path, inputs: SessionInputs, added: int) -> tuple[ExportedSi
 
 
 def encode_sidecar(inputs: SessionInputs) -> bytes:
-    """The sidecar file of a session, the same bytes for the same session (`pfnr_runtime.artifact.sidecar`)."""
+    """The sidecar file of a session, deterministic (`pfnr_runtime.artifact.sidecar`)."""
     tensors: dict[str, np.ndarray[Any, Any]] = {**inputs.masks, **inputs.tensors}
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     data: bytes = safetensors.numpy.save(tensors, metadata=metadata(inputs.record, tensors))
@@ -134,13 +135,13 @@ def encode_sidecar(inputs: SessionInputs) -> bytes:
 
 
 def _existing(path: Path) -> SharedFile | str | None:
-    """What is at `path` now: a shared graph, something else, or nothing."""
+    """The existing file at `path`: a shared graph, something else, or nothing."""
     if not path.exists():
         return None
     try:
         found = examine_artifact(path)
         if isinstance(found, SharedFile):
-            lift(found)  # which checks its digest: a damaged graph is not kept
+            lift(found)  # checks its digest: a damaged graph is not kept
             return found
     except ArtifactError:
         return "no artifact"

@@ -1,4 +1,4 @@
-"""Two graphs that layers write themselves into: one where masks are inputs, one that only takes notes."""
+"""Two graphs into which layers write themselves: one where masks are inputs, one that only records values."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from pfnr_runtime.artifact.contract import MASK_SUFFIX, MASKED_SUFFIX
 
 
 class SharedGraph(Graph):
-    """A graph in which every shared weight passes a mask, a bool input, and what is a session's own is an input.
+    """A graph in which every shared weight passes through a mask (a bool input), and a session's private tensors
+    are inputs.
 
     weight ─┐
     mask ───┴─ Where(mask, weight, 0) ─▶ the layer
     """
 
     def weight(self, name: str, value: NDArray[Any]) -> str:
-        """Store the weight and a mask of its own; returns the name of the masked weight."""
+        """Store the weight and its mask; returns the name of the masked weight."""
         stored = self.constant(name, value)
         self._input(stored + MASK_SUFFIX, TensorProto.BOOL, value.shape)
         masked = stored + MASKED_SUFFIX
@@ -39,9 +40,9 @@ class SharedGraph(Graph):
 
 
 class Notes(Graph):
-    """A graph that does not store shared weights and a session's own tensors, but notes which values they had.
+    """A graph that records the values of shared weights and private tensors instead of storing them.
 
-    What it does store is structure: it must be the same for every session.
+    What it stores is structure, which must be the same for every session.
     """
 
     def __init__(self) -> None:
@@ -50,13 +51,13 @@ class Notes(Graph):
         self.owned: dict[str, NDArray[np.float32]] = {}
 
     def weight(self, name: str, value: NDArray[Any]) -> str:
-        """Note the weight by its full name."""
+        """Record the weight by its full name."""
         full = self._name(name)
         self.weights[full] = value
         return full
 
     def own(self, name: str, value: NDArray[Any], rows: str | None = None) -> str:
-        """Note the tensor by its full name."""
+        """Record the tensor by its full name."""
         full = self._name(name)
         self.owned[full] = value
         return full

@@ -88,10 +88,10 @@ def test_inspect_says_where_its_bytes_go(both: tuple[Path, Path]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "what"),
     [
-        (("v.pfnv",), 2, "--output alone"),
-        (("v.pfnv", "-s", 0, "-o", "x.onnx"), 2, "--output alone"),
-        (("v.pfnv", "-o", "x.pfnv"), 2, "comes out of a packed video"),
-        (("v.pfnv", "-o", "v.pfnv"), 2, "exported from"),
+        (("v.pfnv",), 2, "takes only --output"),
+        (("v.pfnv", "-s", 0, "-o", "x.onnx"), 2, "takes only --output"),
+        (("v.pfnv", "-o", "x.pfnv"), 2, "a packed video unpacks to an .onnx"),
+        (("v.pfnv", "-o", "v.pfnv"), 2, "is the input"),
         (("v.onnx", "-o", "x.onnx"), 2, "not a packed video"),
         (("none.pfnv", "-o", "x.onnx"), 1, "no such file"),
         (("--shared", "-o", "all.pfnv"), 2, "holds one session"),

@@ -109,7 +109,7 @@ def test_a_session_with_a_table_of_its_own_is_refused(tmp_path: Path) -> None:
     session = library.sessions[1]
     session = replace(session, values=replace(session.values, time_table=library.table(1)))
     library = replace(library, sessions=(library.sessions[0], session))
-    with pytest.raises(UsageError, match=r"session 1 \(video-1\) came with the time table it was trained with"):
+    with pytest.raises(UsageError, match=r"session 1 \(video-1\) was imported with its own time table"):
         export_session(library, 1, tmp_path / "v.onnx", CONTINUOUS)
     assert not list(tmp_path.iterdir())
 
@@ -118,7 +118,7 @@ def test_a_session_with_a_table_of_its_own_is_refused(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (["-s", "0", "--time", "any"], "time 'any' is none of frames, continuous"),
-        (["--shared", "--time", "continuous"], "--time continuous goes with --session"),
+        (["--shared", "--time", "continuous"], "--time continuous needs --session"),
         (
             ["-s", "0", "--time", "continuous", "--triton", "models"],
             "every client would have to compute the time embedding",

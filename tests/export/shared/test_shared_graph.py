@@ -170,7 +170,7 @@ def test_a_session_of_frozen_weights_needs_only_a_sidecar(tmp_path: Path) -> Non
     assert done.graph == "kept"
     assert [s.written for s in done.sidecars] == [False, False, True]
     assert done.sidecars[2].added == 0
-    assert done.sentence() == "the graph is still right, no shared weight changed: send library.2.safetensors"
+    assert done.sentence() == "the graph is unchanged: send library.2.safetensors"
     after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert {name: after[name] for name in before} == before
     assert_same_frames(shared_frames(tmp_path, 2), video_frames(grown, 2, tmp_path))
@@ -189,7 +189,7 @@ def test_a_session_that_trained_free_weights_needs_a_new_graph_and_old_sidecars_
     assert [s.written for s in done.sidecars] == [False, False, True]
     assert done.sidecars[2].added > 0
     assert list(done.grown) == [2]
-    why = f"for weights that were free before and are now used by session 2 ({done.grown[2]:,})"
+    why = f"for weights that were free and are now used by session 2 ({done.grown[2]:,})"
     assert f"a new graph is needed, {why}: send library.onnx and library.2.safetensors" in done.sentence()
     after = {path.name: path.read_bytes() for path in new.iterdir()}
     assert after["library.onnx"] != before["library.onnx"]
