@@ -1,4 +1,4 @@
-"""Packages that only some options need: where one is missing, an error names the extra that has it."""
+"""Packages that only some options need: if one is missing, an error names the extra that installs it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Reading clips: any video file PyAV opens and any folder of images, as RGB frames of one size.
 
-`probe` says what a clip is, `read_clip` gives its frames, `fit_to` plans how a picture is cropped and
-scaled. Everything that can be wrong with a clip is a `ClipError`. PyAV itself is imported on first use.
+`probe` describes a clip, `read_clip` returns its frames, `fit_to` plans how a picture is cropped and scaled. Every
+problem with a clip is a `ClipError`. PyAV itself is imported on first use.
 """
 
 from pfnr_train.clips.fit import SCALINGS, Fit, fit_to

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pfnr_runtime.video.record import Colour
 
-# AVColorSpace codes. 4 (FCC) and 7 (SMPTE 240M) are converted with their own matrices; a record has no
-# name for them, and keeps the nearest it has.
+# AVColorSpace codes. 4 (FCC) and 7 (SMPTE 240M) are converted with their matrices; records have no name for them
+# and keep the nearest one.
 NAMED = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
 NEAREST = {4: "bt601", 7: "bt709"}
 UNSPECIFIED = 2
@@ -18,10 +18,9 @@ def describe_colour(
 ) -> tuple[Colour, tuple[str, ...]]:
     """The Colour of a stream from its AVColorSpace and AVColorRange codes, and notes on what was assumed.
 
-    An untagged YCbCr stream is recorded as BT.601, whatever its size: that is the matrix FFmpeg's
-    converter, and so every frame set made with it, uses for such a stream, and only with that matrix does
-    a YCbCr writer give back the samples that were read. RGB sources have no matrix of their own: players
-    guess by height, so do we.
+    An untagged YCbCr stream is recorded as BT.601, whatever its size: FFmpeg's converter, and so every frame set
+    made with it, uses that matrix for such streams, and only with it does a YCbCr writer reproduce the samples
+    that were read. RGB sources have no matrix: like players, we guess by height.
     """
     full = colour_range == FULL_RANGE or pixel_format.startswith("yuvj")
     if is_rgb:

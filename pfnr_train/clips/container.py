@@ -1,4 +1,4 @@
-"""Opening one file with PyAV, and turning everything it can raise into a ClipError."""
+"""Opening one file with PyAV, with every failure as a ClipError."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-# FFmpeg reads a plain text file as a terminal recording: pictures of the text, not a video.
+# FFmpeg reads plain text files as terminal recordings: pictures of the text, not a video.
 TEXT_ART = {"ansi", "bintext", "xbin", "idf"}
 
 
 def check_readable(path: Path) -> None:
-    """A ClipError unless `path` is an ordinary file that may be opened and has bytes in it."""
+    """A ClipError unless `path` is a readable, non-empty regular file."""
     try:
         if not path.exists():
             raise ClipError(f"{path}: no such file or folder; check the path")
@@ -40,7 +40,7 @@ def check_readable(path: Path) -> None:
 
 @dataclass(frozen=True)
 class OpenVideo:
-    """A container that is open, the stream to read in it, and the indices of the other videos it holds."""
+    """An open container, the stream to read, and the indices of its other video streams."""
 
     container: InputContainer
     stream: VideoStream
@@ -51,7 +51,7 @@ class OpenVideo:
 def open_video(
     path: Path, options: dict[str, str] | None = None, stream: int | None = None
 ) -> Iterator[OpenVideo]:
-    """The file at `path` and the video in it; a ClipError where there is none.
+    """The file at `path` and its video; a ClipError if there is none.
 
     options: FFmpeg's, for the demuxer. stream: index of the stream to read, None for the best one.
     """
@@ -74,8 +74,8 @@ def _open(path: Path, options: dict[str, str] | None) -> InputContainer:
 
     with listening() as heard:
         try:
-            # The prefix keeps a colon in a name from being read as a protocol; the whitelist keeps a playlist
-            # from opening anything that is not a local file.
+            # The prefix keeps a colon in a name from being read as a protocol; the whitelist keeps playlists from
+            # opening anything but local files.
             container = av.open(
                 f"file:{path}",
                 metadata_errors="replace",
@@ -97,17 +97,17 @@ def _open(path: Path, options: dict[str, str] | None) -> InputContainer:
 
 
 def check_supported(heard: Heard, path: Path) -> None:
-    """A ClipError where FFmpeg says that it lacks what this file needs."""
+    """A ClipError where FFmpeg reports a missing feature."""
     if lacking := heard.unsupported():
         raise ClipError(
             f"{path}: this kind of file is not supported ({lacking}); supported are videos that FFmpeg decodes, "
-            "animated GIF, APNG and AVIF, and folders of PNG, JPEG, WebP or TIFF images with 8 or 16 bits a "
+            "animated GIF, APNG and AVIF, and folders of PNG, JPEG, WebP or TIFF images with 8 or 16 bits per "
             "channel: convert it to one of them"
         )
 
 
 def check_decodable(stream: Any, path: Path) -> None:
-    """A ClipError for a stream without a decoder, of pictures of text, or without a sensible size."""
+    """A ClipError for a stream without a decoder, of rendered text, or without a sensible size."""
     context = stream.codec_context
     if context is None:
         raise ClipError(f"{path}: no decoder for its video; convert it to H.264, for example")
@@ -119,9 +119,7 @@ def check_decodable(stream: Any, path: Path) -> None:
 def check_size(width: int, height: int, path: Path) -> None:
     """A ClipError for a frame with no samples or with more than a record can describe."""
     if not width or not height:
-        raise ClipError(
-            f"{path}: its frame size cannot be found; the file is damaged, or its beginning is missing"
-        )
+        raise ClipError(f"{path}: its frame size is unknown; the file is damaged, or its beginning is missing")
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
         raise ClipError(
             f"{path}: its frames are {width}×{height}, outside 1 to {MAX_SIDE} on a side; "

@@ -1,4 +1,4 @@
-"""Which frames of a video are damaged, from the signs that come while it is decoded."""
+"""Which frames of a video are damaged, from signs seen while it is decoded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fractions import Fraction
 class Damage:
     """Frames `first` to `end` - 1 are not as encoded; where `end` is `first`, frames before it are missing.
 
-    end: None while it is not known. reason: FFmpeg's words. seconds: of the first of them, None if unknown.
+    end: None while unknown. reason: FFmpeg's words. seconds: time of the first, None if unknown.
     """
 
     first: int
@@ -19,18 +19,18 @@ class Damage:
     seconds: Fraction | None
 
     def touches(self, start: int, stop: int | None) -> bool:
-        """Whether a clip of frames `start` to `stop` - 1 (None: to the end of the file) suffers."""
+        """Whether a clip of frames `start` to `stop` - 1 (None: to the end of the file) is affected."""
         below = stop is None or self.first < stop
         if self.end == self.first:
             return below and (start < self.first or start == self.first == 0)
         return below and (self.end is None or self.end > start)
 
     def covers(self, frame: int) -> bool:
-        """Whether frame `frame` itself is spoilt."""
+        """Whether frame `frame` itself is damaged."""
         return self.first <= frame and (self.end is None or frame < self.end)
 
     def note(self) -> str:
-        """What a clip that tolerates damage shows there."""
+        """What a clip that tolerates damage shows instead."""
         instead = (
             "what is missing is left out" if self.end == self.first else "whole frames are held in their place"
         )
@@ -47,9 +47,9 @@ class Damage:
 
 
 class DamageTracker:
-    """Turns damaged packets, in decoding order, into damaged frames, in the order shown.
+    """Maps damaged packets, in decoding order, to damaged frames, in display order.
 
-    A damaged packet spoils its own frame and every later one up to the next key frame. Call `packet` for every
+    A damaged packet affects its own frame and every later one up to the next key frame. Call `packet` for every
     packet, `sign` where one shows damage, `frame` for every frame, `close` at the end.
     """
 
@@ -66,7 +66,7 @@ class DamageTracker:
     def sign(self, reason: str, pts: int | None, between: bool = False) -> None:
         """A packet of time `pts` (None if unknown) is damaged.
 
-        between: the file is damaged in front of it, and perhaps in the packet before.
+        between: the damage lies before it, and perhaps in the previous packet.
         """
         if not self._reason:
             self._reason, self._earliest, self._between = reason, pts, between
@@ -86,7 +86,7 @@ class DamageTracker:
         known = pts if self.ordered else None
         later = known is not None and self._latest is not None and known > self._latest
         if self._reason and not (known is not None and self._earliest is not None and known < self._earliest):
-            # Frames of before the damage that were still to be shown are past.
+            # All frames from before the damage have now been shown.
             clean = is_key and later
             if self._open is None:
                 first = self._first_spoilt(number)
@@ -100,7 +100,7 @@ class DamageTracker:
             self._close(number)
 
     def close(self, count: int) -> None:
-        """The file is over after `count` frames."""
+        """The file ended after `count` frames."""
         if self._reason and self._open is None:
             self.found.append(Damage(self._first_spoilt(count), count, self._reason, None))
         self._reason = ""
@@ -117,7 +117,7 @@ class DamageTracker:
 
 
 def good_ranges(damages: list[Damage], start: int, stop: int, least: int) -> list[tuple[int, int]]:
-    """The parts of `start` to `stop` - 1 of at least `least` frames that no damage touches, longest first."""
+    """The parts of `start` to `stop` - 1 of at least `least` frames without damage, longest first."""
     parts, at = [], start
     for damage in sorted(damages, key=lambda d: d.first):
         parts.append((at, min(damage.first, stop)))

@@ -1,7 +1,7 @@
-"""The way up of a photo: the orientation that its EXIF data names.
+"""A photo's orientation from its EXIF data.
 
-FFmpeg hands EXIF over in a form that PyAV has no name for, and loses mirrored orientations on the way; the
-one number is read here from the file itself.
+FFmpeg exposes EXIF in a form that PyAV cannot name, and loses mirrored orientations; the one number is read from
+the file instead.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 ORIENTATION = 0x0112
 BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
-# (transpose, flip rows, flip columns), applied in this order, that show each orientation upright.
+# (transpose, flip rows, flip columns), applied in this order, that turn each orientation upright.
 TURNS = {
     1: (False, False, False),
     2: (False, False, True),
@@ -26,7 +26,7 @@ TURNS = {
 
 
 def exif_turn(path: Path) -> tuple[bool, bool, bool] | None:
-    """How the JPEG, PNG, WebP or TIFF file at `path` is turned upright; None where it does not say."""
+    """How to turn the JPEG, PNG, WebP or TIFF file at `path` upright; None if it does not say."""
     try:
         with path.open("rb") as file:
             return TURNS.get(_orientation(file))

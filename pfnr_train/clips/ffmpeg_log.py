@@ -1,4 +1,4 @@
-"""What FFmpeg says while it reads: the one place where it admits damage, or that it lacks a feature."""
+"""FFmpeg's log while it reads: the only place where it reports damage or a missing feature."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 ERROR, INFO = 16, 32
-# Said of a file that nobody finished as well as of one that was cut: `file_end` tells them apart.
+# Logged for unfinished files as well as truncated ones: `file_end` tells them apart.
 ENDED = "File ended prematurely"
-# Said below the level of an error although the picture is no longer the one that was encoded.
+# Logged below error level although the picture is no longer what was encoded.
 CONCEALED = re.compile(r"concealing|undecodable NALU|[Pp]acket corrupt|[Cc]orrupt (?:input|decoded)")
 UNSUPPORTED = re.compile(
     r"not (?:yet )?(?:supported|implemented)|unsupported (?:chunk|feature|compression|bit)", re.IGNORECASE
 )
 
-# What PyAV raises besides its own errors when a damaged header leads it astray.
+# What PyAV raises, in addition to its own errors, on damaged headers.
 AV_ERRORS = (OSError, ValueError, RuntimeError, ArithmeticError, LookupError, MemoryError, AssertionError)
 
 
@@ -33,20 +33,20 @@ class Heard:
         self._messages = messages
 
     def damage(self) -> str:
-        """The first message that tells of damage, or ''."""
+        """The first message that reports damage, or ''."""
         for level, name, text in self._messages:
             if name != "swscaler" and ENDED not in text and (level <= ERROR or CONCEALED.search(text)):
                 return _plain(text)
         return ""
 
     def unsupported(self) -> str:
-        """The first message that says FFmpeg lacks a feature, or ''."""
+        """The first message that reports a missing feature, or ''."""
         return next((_plain(text) for _, _, text in self._messages if UNSUPPORTED.search(text)), "")
 
 
 @contextmanager
 def listening() -> Iterator[Heard]:
-    """Collects what FFmpeg says in this thread, and keeps it from anyone else's log."""
+    """Collect FFmpeg's messages in this thread, and keep them out of other logs."""
     import av.logging as log
 
     level, skips = log.get_level(), log.get_skip_repeated()

@@ -1,4 +1,4 @@
-"""Whether the end of a video file is missing: what its own structure says, not its counts.
+"""Whether the end of a video file is missing, judged by its structure, not its counts.
 
 MP4's boxes and Matroska's elements are walked by hand, because FFmpeg reports no unread or missing rest of a file.
 """
@@ -14,10 +14,10 @@ from typing import Any, BinaryIO
 
 
 def promised_end(container: Any, stream: Any) -> Fraction | None:
-    """When the last frame ends, in seconds, for MP4 and Matroska files that say so; None for others.
+    """When the last frame ends, in seconds, for MP4 and Matroska files that record it; None for others.
 
-    Matroska's tags are per stream, and copies of older ones may be among them: the earliest counts. Its
-    overall duration counts only where video is all there is.
+    Matroska's tags are per stream, and may include stale copies: the earliest counts. Its overall duration counts
+    only if video is the only stream.
     """
     if "mp4" in container.format.name and stream.duration:
         return ((stream.start_time or 0) + stream.duration) * Fraction(stream.time_base)
@@ -33,7 +33,7 @@ def promised_end(container: Any, stream: Any) -> Fraction | None:
 
 
 def missing_end(path: Path, format_name: str, end_of_data: int) -> str:
-    """Why the file at `path` must have been longer once, or ''; files that nobody finished are no such case.
+    """Why the file at `path` must once have been longer, or ''; unfinished files do not count.
 
     format_name: FFmpeg's. end_of_data: where the last packet ends.
     """
@@ -97,7 +97,7 @@ def _matroska(file: BinaryIO, size: int) -> str:
 
 def _gif(file: BinaryIO, size: int) -> str:
     file.seek(max(0, size - 64))
-    # Some writers pad with zeros behind the trailer.
+    # Some writers pad with zeros after the trailer.
     return "" if file.read().rstrip(b"\0").endswith(b";") else "its end is missing"
 
 

@@ -14,8 +14,8 @@ from pfnr_train.clips.ffmpeg_log import av_errors
 
 # swscale's own flag values, the same in every FFmpeg. The last two make it round alike on every machine.
 LANCZOS, ACCURATE_RND, BITEXACT = 0x200, 0x40000, 0x80000
-# How samples are scaled: Lanczos, or each new one the plain average of the old ones it touches, which is what
-# the authors' trainer does from 1080p to 720p (adaptive average pooling).
+# How samples are scaled: Lanczos, or the plain average of the old samples that a new one overlaps, as the authors'
+# trainer does from 1080p to 720p (adaptive average pooling).
 SCALINGS = ("lanczos", "average")
 
 
@@ -23,10 +23,12 @@ SCALINGS = ("lanczos", "average")
 class Fit:
     """How a picture is brought to a size.
 
-    source: its (width, height). crop: (left, top, width, height) of the part that is kept. size: the
-    (width, height) it is scaled to. sample_aspect: width over height of one sample afterwards.
-    squared: the sample aspect that the scale evens out, 1 where there is nothing to even out. scaling: one
-    of `SCALINGS`.
+    - source: its (width, height).
+    - crop: (left, top, width, height) of the part that is kept.
+    - size: the (width, height) it is scaled to.
+    - sample_aspect: width over height of one sample afterwards.
+    - squared: the sample aspect that the scale evens out, 1 where there is nothing to even out.
+    - scaling: one of `SCALINGS`.
     """
 
     source: tuple[int, int]
@@ -38,7 +40,7 @@ class Fit:
 
     @property
     def is_identity(self) -> bool:
-        """Whether pictures pass untouched."""
+        """Whether pictures pass unchanged."""
         return self.source == self.size and self.crop == (0, 0, *self.source)
 
     def sentence(self) -> str:
@@ -72,9 +74,8 @@ def fit_to(
 ) -> Fit:
     """The Fit of pictures of `source` (width, height), with samples of `sample_aspect`, to `size`.
 
-    None, or the size they have, keeps them as they are, sample aspect included; any other size is taken
-    to have square samples. A ClipError for a size outside 1 to 16384 on a side, a ValueError for a scaling
-    that is none of `SCALINGS`.
+    None, or their own size, keeps them unchanged, sample aspect included; any other size has square samples. A
+    ClipError for a size outside 1 to 16384 on a side, a ValueError for a scaling not in `SCALINGS`.
     """
     if scaling not in SCALINGS:
         raise ValueError(f"scaling {scaling!r} is none of {', '.join(SCALINGS)}")
@@ -94,7 +95,7 @@ def _lanczos(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     from av import VideoFrame
     from av.video.reformatter import VideoReformatter
 
-    # Channel by channel, since swscale would scale RGB by way of YCbCr with halved chroma.
+    # Channel by channel: swscale would scale RGB through YCbCr with subsampled chroma.
     out = np.empty((size[1], size[0], 3), np.uint8)
     reformatter = VideoReformatter()
     try:

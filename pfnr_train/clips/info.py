@@ -1,4 +1,4 @@
-"""What is known of a clip before its frames are read."""
+"""A clip's metadata before its frames are read."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MAX_FPS = Fraction(1000)
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """One clip as it lies on disk.
+    """One clip on disk.
 
     - path: the file, the folder, or the pattern of a numbered sequence.
     - kind: "video" or "images".
-    - width, height: in samples, the way up it is shown.
+    - width, height: in samples, as displayed.
     - frames: how many the file declares, None where it does not (a folder always does); only a guess until
       the frames were read.
     - fps: frames per second; with `times` on average, without the time that the last frame is held.
@@ -27,7 +27,7 @@ class ClipInfo:
     - colour: the YCbCr matrix and range its samples are read with; for RGB sources, what a writer of YCbCr
       should use.
     - duration: seconds, None where unknown.
-    - notes: sentences about what was assumed or left out, for people.
+    - notes: messages about what was assumed or left out.
     - times: of the frames that were read, where they are not evenly spaced; else None.
     - stream: index of the stream in a video file, as ffprobe shows it.
     - others: indices of the other videos in the file.
@@ -49,7 +49,7 @@ class ClipInfo:
 
 
 def choose_fps(given: Fraction | None, found: Fraction | None, where: str) -> tuple[Fraction, tuple[str, ...]]:
-    """The frame rate to use: the one asked for, else the one found, else the default, with a note."""
+    """The frame rate to use: the given one, else the one found, else the default, with a note."""
     if given is not None:
         return given, ()
     if found is None or found == 0:
@@ -60,7 +60,7 @@ def choose_fps(given: Fraction | None, found: Fraction | None, where: str) -> tu
 
 
 def sane_aspect(found: Fraction | None) -> tuple[Fraction, tuple[str, ...]]:
-    """The sample aspect to use: the one found where it is one, else 1."""
+    """The sample aspect to use: the one found if valid, else 1."""
     if not found:
         return Fraction(1), ()
     if not Fraction(1, 100) <= found <= 100:

@@ -1,4 +1,4 @@
-"""From one decoded PyAV frame to a full-range RGB array, the right way up."""
+"""From one decoded PyAV frame to an upright full-range RGB array."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 Turn = tuple[bool, bool, bool]
 
-# How frames become RGB. "exact": the same samples on every processor, rounded to the nearest. "fast": as
-# until November 2026, with the shortcuts that FFmpeg takes on each processor; still here so that libraries of
-# that time know their clips again.
+# How frames become RGB. "exact": the same samples on every processor, rounded to the nearest. "fast": as until
+# November 2026, with FFmpeg's processor-specific shortcuts; kept so that libraries from that time recognise their
+# clips.
 READINGS = ("exact", "fast")
 # swscale's own flag values, the same in every FFmpeg: bilinear, full chroma in and out, accurate rounding,
 # bit-exact. Without them 10-bit pictures come out 1.6 steps too dark and 8-bit ones half a step.
@@ -30,14 +30,14 @@ MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 BT709, BT601 = 1, 5
 LIMITED_RANGE, FULL_RANGE = 1, 2
 TRANSPARENT_NOTE = "transparent parts are shown on black"
-TILTED_NOTE = "its display matrix is no quarter turn or mirror: ignored"
+TILTED_NOTE = "its display matrix is not a quarter turn or mirror: ignored"
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
     """A decoded frame and how it is turned upright.
 
-    turn: (transpose, flip rows, flip columns), applied in this order; None for a display matrix that is no
+    turn: (transpose, flip rows, flip columns), applied in this order; None for a display matrix that is not a
     quarter turn or mirror.
     """
 
@@ -52,15 +52,15 @@ class Picture:
 
 
 def orientation(frame: VideoFrame) -> Turn | None:
-    """The turn that a frame's display matrix asks for; None where it is no quarter turn or mirror."""
+    """The turn that a frame's display matrix specifies; None if it is not a quarter turn or mirror."""
     try:
         side_data: Any = frame.side_data
         matrix = np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), np.int32)
     except KeyError:
         return False, False, False
     except ValueError:
-        # Side data of a kind this PyAV has no name for, such as a photo's EXIF, hides the matrix; the angle
-        # is still to be had, mirroring is not.
+        # Side data unknown to this PyAV, such as a photo's EXIF, hides the matrix; the angle is still available,
+        # mirroring is not.
         turns = round(getattr(frame, "rotation", 0) / 90) % 4
         return [(False, False, False), (True, True, False), (False, True, True), (True, False, True)][turns]
     a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
@@ -133,9 +133,9 @@ def _is_limited_grey(frame: VideoFrame) -> bool:
 
 
 def _expanded_grey(frame: VideoFrame) -> NDArray[np.uint8]:
-    """Limited-range grey as RGB; swscale takes all grey for full range, whatever its tag."""
+    """Limited-range grey as RGB; swscale treats all grey as full range, whatever its tag."""
     step = 1 << (frame.format.components[0].bits - 8)
-    # Native byte order, so that PyAV has an array type for it.
+    # Native byte order, which PyAV can convert to an array.
     samples = frame.to_ndarray().astype(np.float64).reshape(frame.height, frame.width)
     grey = np.clip(np.rint((samples - 16 * step) * 255 / (219 * step)), 0, 255).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)

@@ -1,4 +1,4 @@
-"""What a clip is, from its header and its first frame."""
+"""Describing a clip from its header and first frame."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from pfnr_train.clips.read_video import BARE_STREAMS, first_picture, packet_time
 from pfnr_train.clips.streams import streams_note
 
 MADE_UP_RATE = Fraction(7919, 331)
-# Packets whose times tell the rate of a clip before its frames are read.
+# Packets whose times give a clip's rate before its frames are read.
 PACKETS_TIMED = 500
-# Pictures that are stored in passes; their frames have no fields.
+# Formats stored in passes; their frames have no fields.
 STORED_IN_PASSES = {"png", "apng", "gif"}
 
 
 def probe(path: str | PathLike[str], fps: Fraction | None = None, stream: int | None = None) -> ClipInfo:
-    """What lies at `path`: a video file, a folder of images, or a pattern such as frames/%05d.png.
+    """Describe the clip at `path`: a video file, a folder of images, or a pattern such as frames/%05d.png.
 
     fps, in frames per second, overrides the file's own rate. stream: index of the stream in a video file, as
-    ffprobe shows it, None for the best. A ClipError says why it is no clip.
+    ffprobe shows it, None for the best. A ClipError says why it is not a clip.
     """
     where = Path(path)
     if fps is not None and not 0 < fps <= MAX_FPS:
@@ -84,7 +84,7 @@ def _probe_video(path: Path, fps: Fraction | None, wanted: int | None) -> ClipIn
 
 
 def _describe(info: ClipInfo, picture: Picture, codec: str) -> ClipInfo:
-    """`info` with what its first picture says."""
+    """`info`, completed from its first picture."""
     frame, notes, aspect = picture.frame, info.notes, info.sample_aspect
     width, height = picture.upright_size
     check_size(width, height, info.path)
@@ -96,7 +96,7 @@ def _describe(info: ClipInfo, picture: Picture, codec: str) -> ClipInfo:
     if picture.turn is None:
         notes += (TILTED_NOTE,)
     elif any(picture.turn):
-        notes += ("turned upright as its display matrix says",)
+        notes += ("turned upright by its display matrix",)
         aspect = 1 / aspect if picture.turn[0] else aspect
     if frame.interlaced_frame and codec not in STORED_IN_PASSES:
         notes += ("interlaced: both fields of a frame stay woven together",)
@@ -131,7 +131,7 @@ def _duration(container: Any, stream: Any) -> Fraction | None:
 
 
 def _rate_inside(path: Path) -> Fraction | None:
-    """The rate that a bare stream itself states: what remains when FFmpeg is told to make up another."""
+    """The rate stated in a raw stream: the one that survives when FFmpeg is given a different default."""
     options = {"framerate": f"{MADE_UP_RATE.numerator}/{MADE_UP_RATE.denominator}"}
     with open_video(path, options) as video:
         try:

@@ -26,17 +26,20 @@ from pfnr_train.clips.read_video import VideoReader, count_packets
 from pfnr_train.clips.timing import Timing
 
 MIN_FRAMES = 2
-# Frames that are decoded behind the first damage, to say which range is good.
+# Frames decoded after the first damage, to report which range is good.
 MAX_SCANNED = 2000
 MAX_NOTED = 5
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """Frames of a clip, ready to learn or to compare with.
+    """Frames of a clip, for training or comparison.
 
-    frames: uint8 [N,H,W,3], full-range RGB, N ≥ 2. info: the clip they come from. fit: how they were
-    brought to their size. start: number of the first of them in the clip. sha256: `frames_digest` of them.
+    - frames: uint8 [N,H,W,3], full-range RGB, N ≥ 2.
+    - info: the clip they come from.
+    - fit: how they were brought to their size.
+    - start: number of the first of them in the clip.
+    - sha256: `frames_digest` of them.
     """
 
     frames: NDArray[np.uint8]
@@ -47,12 +50,12 @@ class Clip:
 
     @property
     def fps(self) -> Fraction:
-        """Frames per second; on average where there are `times`."""
+        """Frames per second; the average if there are `times`."""
         return self.info.fps
 
     @property
     def times(self) -> FrameTimes | None:
-        """When each frame is shown, from 0; None where they are evenly spaced."""
+        """When each frame is shown, from 0; None if evenly spaced."""
         return self.info.times
 
     @property
@@ -79,8 +82,8 @@ def read_clip(
     - fps: overrides the clip's own times.
     - scaling: one of `SCALINGS`.
     - stream: index of the stream in a video file, as ffprobe shows it, None for the best.
-    - tolerate_damage: hold the last whole frame in place of damaged ones (in front of all whole ones, the
-      first), with a note. What decoders make of damage is not the same twice.
+    - tolerate_damage: hold the last whole frame in place of damaged ones (in front of all whole ones, the first),
+      with a note. Decoders do not conceal damage the same way twice.
     - reading: one of `READINGS`.
 
     Decoding stops at B, and only frames of the final size are held. A ClipError for a clip that cannot be
@@ -97,7 +100,7 @@ def read_clip(
         if index == stop or scanned > MAX_SCANNED:
             break
         if index >= start and not tolerate_damage and (scanned or source.is_damaged(start, index)):
-            # What follows is only looked at to say which range is good.
+            # Later frames are only read to report which range is good.
             scanned += 1
         elif index >= start and picture is not None and (reading == "fast" or not source.covers(index)):
             rgb, frame_notes = _fitted(picture, index, start, info, fit, reading)
@@ -118,20 +121,20 @@ def read_clip(
         if cut:
             damages.append(Damage(source.whole(index), index, cut, None))
         elif promise:
-            notes.append(f"{promise} and it has {index} frames: all that there are are taken")
+            notes.append(f"{promise} and it has {index} frames: all of these are used")
     if damages and not tolerate_damage:
         raise ClipError(f"{info.path}: {_damage_text(damages, start, index, ended)}")
     notes += [d.note() for d in damages[:MAX_NOTED]]
     if len(damages) > MAX_NOTED:
         notes.append(f"damaged in {len(damages) - MAX_NOTED} more places")
     if damages and not len(store) and index > start:
-        raise ClipError(f"{info.path}: no frame is whole ({damages[0].reason}); get a whole copy")
+        raise ClipError(f"{info.path}: no frame is intact ({damages[0].reason}); get an intact copy")
     if stop is not None and index < stop:
         raise ClipError(f"{info.path}: {_leaves(slice(start, stop), index)}")
     if len(store) < MIN_FRAMES:
         if index <= start:
             raise ClipError(f"{info.path}: {_leaves(slice(start, stop), index)}")
-        what = f"from frame {start} on this has" if start else "this has"
+        what = f"from frame {start} on it has" if start else "this has"
         raise ClipError(
             f"{info.path}: a video needs at least {MIN_FRAMES} frames, and {what} one; "
             "give a longer clip, or a folder of images"
@@ -173,7 +176,7 @@ def check_range(frames: slice | None, info: ClipInfo) -> tuple[int, int | None]:
     if frames is None:
         return 0, None
     if frames.step not in (None, 1):
-        raise ClipError(f"{info.path}: frames are read one after another; leave out the step {frames.step}")
+        raise ClipError(f"{info.path}: frames are read in order; leave out the step {frames.step}")
     start, stop = frames.start or 0, frames.stop
     count = info.frames
     if info.kind == "video" and count is not None and max(start + 1, stop or 0) > count:
@@ -206,7 +209,7 @@ def _advice(start: int, readable: int, otherwise: str) -> str:
 
 
 def _damage_text(damages: list[Damage], start: int, index: int, ended: bool) -> str:
-    """What is damaged in frames `start` to `index` - 1, and the ranges that are not."""
+    """Describes the damage in frames `start` to `index` - 1, and the intact ranges."""
     first = damages[0]
     to_the_end = ended and max(first.first, index if first.end is None else first.end) >= index
     readable = f"{first.first} frame{'s' if first.first != 1 else ''}"
@@ -214,7 +217,9 @@ def _damage_text(damages: list[Damage], start: int, index: int, ended: bool) -> 
     more = f" and in {len(damages) - 1} more places" if len(damages) > 1 and not to_the_end else ""
     good = good_ranges(damages, start, index, MIN_FRAMES) or good_ranges(damages, 0, index, MIN_FRAMES)
     ranges = " or ".join(f"--frames {a}:{b}" for a, b in good[:2])
-    advice = "get a whole copy" + (", " if ranges else " or ") + "hold whole frames over it with --tolerate-damage"
+    advice = (
+        "get an intact copy" + (", " if ranges else " or ") + "hold whole frames over it with --tolerate-damage"
+    )
     return f"damaged {where} ({first.reason}){more}; {advice}" + (
         f", or use what is good with {ranges}" if ranges else ""
     )
@@ -230,7 +235,7 @@ class _VideoSource:
         return self._reader.damage.found
 
     def first(self, start: int) -> int:
-        # A video is decoded from its beginning: seeking is not frame-exact in every format.
+        # Decoded from the beginning: seeking is not frame-exact in every format.
         return 0
 
     def pictures(self, start: int) -> Iterator[Picture]:
@@ -335,7 +340,7 @@ class _FrameStore:
 
 
 def _memory() -> int:
-    """The machine's memory in bytes, 0 where it cannot be told."""
+    """The machine's memory in bytes, 0 if unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

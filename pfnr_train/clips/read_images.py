@@ -33,8 +33,7 @@ def is_pattern(path: Path) -> bool:
 def list_images(path: Path) -> list[Path]:
     """The images of a folder or a pattern, in natural order (frame2 before frame10).
 
-    Hidden files are passed over. A ClipError names whatever else lies in a folder, or says that there
-    are no images.
+    Hidden files are skipped. A ClipError names other files in the folder, or says that there are no images.
     """
     folder = path.parent if is_pattern(path) else path
     try:
@@ -70,7 +69,7 @@ def read_images(images: list[Path]) -> Iterator[Picture]:
 
 
 def gaps_note(images: list[Path]) -> tuple[str, ...]:
-    """A note where numbered images, sorted, leave out numbers; numbers at equal steps leave out none."""
+    """A note if the numbers of sorted images have gaps; equally spaced numbers have none."""
     split = [re.fullmatch(r"(.*?)(\d+)(\D*)", p.name) for p in images]
     if len(images) < 3 or None in split or len({(m[1], m[3].lower()) for m in split if m}) > 1:
         return ()
@@ -83,7 +82,7 @@ def gaps_note(images: list[Path]) -> tuple[str, ...]:
     missing = sum(-(-each // step) - 1 for each in steps)
     return (
         f"{missing} image{'s are' if missing > 1 else ' is'} missing, the first between {images[gap].name} and "
-        f"{images[gap + 1].name}: the others are shown one after another",
+        f"{images[gap + 1].name}: the others are shown in sequence",
     )
 
 
@@ -119,7 +118,7 @@ def _numbered(path: Path, entries: list[Path]) -> list[Path]:
 
 
 def _is_cut_jpeg(path: Path) -> bool:
-    """Whether a JPEG file lacks the end of its picture, which FFmpeg fills with grey without a word."""
+    """Whether a JPEG file is truncated, which FFmpeg silently fills with grey."""
     if path.suffix.lower() not in (".jpg", ".jpeg"):
         return False
     data = path.read_bytes()
@@ -129,8 +128,7 @@ def _is_cut_jpeg(path: Path) -> bool:
 def read_image(path: Path, by_exif: bool = True) -> Picture:
     """The picture in one image file; DamagedError where it cannot be decoded, or is incomplete.
 
-    by_exif: whether EXIF data says which way up it is; without, FFmpeg's reading of it does, which knows no
-    mirrored photos.
+    by_exif: take the orientation from EXIF data; otherwise from FFmpeg, which does not support mirrored photos.
     """
     import av
 
@@ -144,7 +142,7 @@ def read_image(path: Path, by_exif: bool = True) -> Picture:
                 stream = file.streams.video[0]
                 if not stream.codec_context.width:
                     check_supported(heard, path)
-                    raise DamagedError(f"{path.name} is no whole image")
+                    raise DamagedError(f"{path.name} is not a complete image")
                 check_size(stream.codec_context.width, stream.codec_context.height, path)
                 stream.codec_context.thread_count = 1
                 for frame in file.decode(stream):

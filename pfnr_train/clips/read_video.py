@@ -1,4 +1,4 @@
-"""Decoding a video file picture by picture, and telling which of it is damaged or missing."""
+"""Decoding a video file picture by picture, and detecting what is damaged or missing."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from av import VideoFrame
     from av.packet import Packet
 
-# Formats that may begin anywhere in a stream: packets before the first whole picture are no damage.
+# Formats that may start mid-stream: packets before the first whole picture are not damage.
 JOINED_MIDWAY = {"mpegts", "h264", "hevc", "mpeg", "mpegvideo", "m4v"}
 # Streams without a container: FFmpeg makes up 25 frames per second unless the stream itself says otherwise.
 BARE_STREAMS = {"h264", "hevc", "vvc", "m4v", "mjpeg", "mpegvideo", "obu", "cavsvideo", "dirac"}
 # Formats with a duration for every frame and no rate: FFmpeg's average counts how long the last one is held.
 NO_RATE = {"gif", "apng"}
-# Decoders that know transparency where FFmpeg's own leave it out.
+# Decoders that support transparency where FFmpeg's own drop it.
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-# Errors one after another without a packet, after which a file is taken to be over.
+# Consecutive errors without a packet, after which a file counts as ended.
 MAX_ERRORS = 100
 
 
 class VideoReader:
-    """The pictures of one video file, in the order they are shown, damaged ones among them.
+    """The pictures of one video file in display order, including damaged ones.
 
     path: the file. stream: index of its stream, None for the best. with_alpha: whether transparency that
     FFmpeg's own decoders leave out is decoded. Iterate `pictures` once; the rest is known so far as it was read.
@@ -116,8 +116,7 @@ class VideoReader:
     def shortfall(self) -> tuple[str, str]:
         """After the last frame: (why the file must have been longer once, what its header promises in vain).
 
-        Either is '' where there is nothing to say. Only the file's own structure tells of a cut: a promise
-        may be stale.
+        Either is '' if it does not apply. Only the file's structure proves a cut: a promise may be stale.
         """
         kept, promise = True, ""
         starts = [s for s in self._starts if s is not None]
@@ -135,7 +134,7 @@ class VideoReader:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was found while reading, except for times and damage."""
+        """Notes on what was found while reading, except times and damage."""
         if not self.skipped:
             return ()
         return (f"{self.skipped} packets before its first whole picture were skipped: it begins there",)
@@ -153,7 +152,7 @@ class VideoReader:
                 context = alpha
             except av_errors():
                 pass
-        # One thread, so that what FFmpeg says is said in this thread and about the packet at hand.
+        # One thread, so that FFmpeg's messages arrive in this thread and concern the current packet.
         context.thread_count = 1
         return context
 
@@ -198,7 +197,7 @@ class VideoReader:
 
 
 def stated_rates(stream: Any, format_name: str) -> tuple[Fraction, ...]:
-    """The rates that FFmpeg makes of a stream's header, the likeliest first."""
+    """The rates that FFmpeg derives from a stream's header, the likeliest first."""
     rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
     return tuple(Fraction(r) for r in (rates[1:] if format_name in NO_RATE else rates) if r)
 
@@ -217,13 +216,13 @@ def first_picture(path: Path, stream: int | None = None) -> Picture:
         return picture
     if reader.damage.found:
         raise ClipError(
-            f"{path}: its first frame cannot be decoded ({reader.damage.found[0].reason}); get a whole copy of it"
+            f"{path}: its first frame cannot be decoded ({reader.damage.found[0].reason}); get an intact copy"
         )
     raise ClipError(f"{path}: there are no frames in its video; give another file")
 
 
 def count_packets(path: Path, stream: int | None = None) -> int:
-    """How many frames a video file seems to have, without decoding them."""
+    """The apparent number of frames in a video file, without decoding."""
     return len(packet_times(path, stream)[0])
 
 
@@ -231,7 +230,7 @@ def packet_times(path: Path, stream: int | None = None, most: int | None = None)
     """The times of the packets of frames in ticks, in decoding order, as far as the file can be read, and the
     clock that they make.
 
-    most: of how many packets, None for all.
+    most: largest number of packets to read, None for all.
     """
     times: list[Any] = []
     with listening(), open_video(path, stream=stream) as video:
@@ -244,7 +243,7 @@ def packet_times(path: Path, stream: int | None = None, most: int | None = None)
         except av_errors():
             pass
         shown = sorted(times) if None not in times else times
-        # Frames that are shown early may be among the packets that were not looked at.
+        # Frames that are shown early may be among the packets not read.
         shown = shown[: -min(16, len(shown) // 2)] if len(times) == most else shown
         stated = stated_rates(video.stream, video.container.format.name)
         return times, FrameClock(shown, [0] * len(shown), video.stream.time_base, stated)

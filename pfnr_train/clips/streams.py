@@ -1,4 +1,4 @@
-"""Which stream of a file is the video: the one that FFmpeg's rule and players pick."""
+"""Choosing a file's video stream, as FFmpeg and players do."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 DEFAULT, ATTACHED_PICTURE = 0x1, 0x400
-# A cover has one packet; so much is looked at to see whether a stream has a second.
+# A cover has one packet; this many are read to see whether a stream has a second.
 LOOKED_AT = 3000
 
 
 def choose_stream(container: InputContainer, path: Path, wanted: int | None) -> tuple[int, tuple[int, ...]]:
     """The index of the stream to read, and those of the other videos in the file.
 
-    wanted: an index as `ffprobe` shows it, or None for the best: moving pictures before covers and stills,
-    then the default flag, then the most samples, then the first. Reads packets where there is a choice: open
-    the file again afterwards. A ClipError where no stream is a video, or the one wanted is none.
+    wanted: an index as `ffprobe` shows it, or None for the best: moving pictures before covers and stills, then
+    the default flag, then the most samples, then the first. Reads packets where there is a choice: open the file
+    again afterwards. A ClipError if no stream is a video, or the requested one is not.
     """
     every = list(container.streams.video)
     videos = [s for s in every if not disposition(s) & ATTACHED_PICTURE]
     if wanted is not None:
         if wanted not in [s.index for s in every]:
             have = ", ".join(f"{s.index} ({describe(s)})" for s in every) or "none"
-            raise ClipError(f"{path}: stream {wanted} is no video; its video streams: {have}")
+            raise ClipError(f"{path}: stream {wanted} is not a video; its video streams: {have}")
         return wanted, tuple(s.index for s in videos if s.index != wanted)
     if not videos:
         kinds = sorted({"text" if s.type == "subtitle" else s.type for s in container.streams})
@@ -45,12 +45,12 @@ def choose_stream(container: InputContainer, path: Path, wanted: int | None) -> 
 
 
 def streams_note(container: InputContainer, chosen: int, others: Sequence[int]) -> tuple[str, ...]:
-    """The note that names the stream taken and those that are not, where there are any."""
+    """A note that names the chosen stream and the others, if there are any."""
     if not others:
         return ()
     named = {s.index: f"{s.index} ({describe(s)})" for s in container.streams.video}
     rest = ", ".join(named[i] for i in others)
-    return (f"video stream {named[chosen]} is taken; choose another with --stream: {rest}",)
+    return (f"video stream {named[chosen]} is used; choose another with --stream: {rest}",)
 
 
 def describe(stream: VideoStream) -> str:
@@ -71,7 +71,7 @@ def _rank(stream: VideoStream) -> tuple[bool, bool, int, bool, int]:
     context: Any = stream.codec_context
     if context is None:
         return False, False, 0, False, -stream.index
-    # Of equals a stream of grey is most likely the transparency of the other.
+    # All else equal, a grey stream is most likely the other's transparency.
     grey = str(context.pix_fmt or "").startswith("gray")
     return True, bool(disposition(stream) & DEFAULT), context.width * context.height, not grey, -stream.index
 

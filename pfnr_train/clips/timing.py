@@ -1,6 +1,6 @@
 """The rate of a clip, or the time of each of its frames, from the frames' own times.
 
-What a header says is one guess among others: it counts where the frames agree with it.
+A header's rate is one guess among others: it counts if the frames agree with it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ USUAL_RATES = (
     *(Fraction(n * 1000, 1001) for n in (24, 30, 60)),
 )
 MAX_DENOMINATOR = 1001
-# A last frame is shown as long as the one before it, but not for longer than this on no evidence.
+# A last frame is assumed to last as long as the previous one, but no longer than this.
 LONGEST_GUESS = 1.0
 DISORDERED_NOTE = "its timestamps are out of order: frames are shown at a constant rate"
 UNEVEN_NOTE = "its frames come at uneven times: each is shown when the source shows it"
@@ -32,10 +32,10 @@ UNEVEN_NOTE = "its frames come at uneven times: each is shown when the source sh
 
 @dataclass(frozen=True)
 class Timing:
-    """How fast a clip is shown.
+    """The timing of a clip.
 
-    fps: frames per second; with `times` on average, without the time that the last frame is held. None where
-    nothing says it. times: of every frame, None at a constant rate. notes: for people.
+    fps: frames per second; with `times` on average, without the time that the last frame is held. None if unknown.
+    times: of every frame, None at a constant rate. notes: messages.
     """
 
     fps: Fraction | None
@@ -45,12 +45,13 @@ class Timing:
 
 @dataclass(frozen=True)
 class FrameClock:
-    """What a file says about time.
+    """A file's timing information.
 
-    starts, durations: of each frame in the order shown, in ticks of `time_base` seconds; None and 0 where the
-    file does not say. stated: rates that its header gives or suggests, the likeliest first. next_start: of the
-    frame after the last of these, None where there is none. expected: the rate that other frames of the same
-    clip have, None where it is not known.
+    - starts, durations: of each frame in the order shown, in ticks of `time_base` seconds; None and 0 where the
+      file does not say.
+    - stated: rates that its header gives or suggests, the likeliest first.
+    - next_start: of the frame after the last of these, None where there is none.
+    - expected: the rate that other frames of the same clip have, None where it is not known.
     """
 
     starts: Sequence[int | None]
@@ -85,7 +86,7 @@ class FrameClock:
         return Timing(fps, FrameTimes(self.time_base, ticks), (*notes, held if steady else UNEVEN_NOTE))
 
     def _last(self, seconds: Seconds, steady: bool, fps: Fraction) -> tuple[float, int]:
-        """How long the last frame is shown, in seconds and in ticks."""
+        """The duration of the last frame, in seconds and in ticks."""
         assert self.time_base is not None
         tick = float(self.time_base)
         if self.next_start is not None and self.next_start > (self.starts[-1] or 0):
@@ -94,7 +95,7 @@ class FrameClock:
         gaps = np.diff(seconds)
         typical = float(1 / fps) if steady else float(np.median(gaps))
         own = self.durations[-1]
-        # Many files give every frame the duration that the header's rate would have.
+        # Many files give every frame the duration of the header's rate.
         others = np.array(self.durations[:-1]) * tick
         believed = np.mean(np.abs(others - gaps) <= 1.01 * tick + gaps / 10) >= 0.5
         if (
@@ -134,7 +135,7 @@ def _rate(seconds: Seconds, tick: float, stated: tuple[Fraction, ...], length: F
 
 
 def _is_steady(seconds: Seconds, fps: Fraction) -> bool:
-    """Whether frames at `seconds` are as good as evenly spaced, up to the jitter of clocks and rounding."""
+    """Whether frames at `seconds` are evenly spaced, up to clock jitter and rounding."""
     gaps = np.diff(seconds)
     frame = float(1 / fps)
     drift = np.ptp(seconds - np.arange(len(seconds)) * frame)

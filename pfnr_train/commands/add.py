@@ -77,7 +77,7 @@ def add(
     parent: ParentOption = None,
     epochs: EpochsOption = None,
     time_budget: Annotated[
-        str | None, typer.Option(help="Choose the epochs so that all is done in this time, such as 10m.")
+        str | None, typer.Option(help="Choose the epochs to finish within this time, such as 10m.")
     ] = None,
     density: DensityOption = None,
     plan: PlanOption = None,
@@ -88,8 +88,8 @@ def add(
     threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="all")] = None,
     precision: PrecisionOption = None,
     save_every: SaveEveryOption = "5m",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was interrupted.")] = False,
-    discard: Annotated[bool, typer.Option("--discard", help="Drop a training that was interrupted.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted training.")] = False,
+    discard: Annotated[bool, typer.Option("--discard", help="Discard an interrupted training.")] = False,
     tensorboard: TensorBoardOption = None,
     stream: Annotated[
         int | None, typer.Option(help="Index of the video stream, as ffprobe shows it.", show_default="the best")
@@ -99,11 +99,11 @@ def add(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Train CLIP into the library as its next session; makes the library when there is none."""
+    """Train CLIP into the library as its next session; creates the library if there is none."""
     started = time.monotonic()
     budget = None if time_budget is None else Budget(parse_duration(time_budget), started)
     if budget is not None and epochs is not None:
-        raise UsageError("--epochs and --time-budget are two ways to say how long to train; give one of them")
+        raise UsageError("--epochs and --time-budget both set how long to train; give one of them")
     changes = {
         "rate": rate,
         "target_bytes": None if target_size is None else parse_bytes(target_size),
@@ -117,7 +117,7 @@ def add(
         "precision": precision,
         "seed": seed,
     }
-    choose_recipe(recipe or DEFAULT, **changes)  # what is wrong with it is said before anything is read
+    choose_recipe(recipe or DEFAULT, **changes)  # reports mistakes before anything is read
     model = ModelOptions(preset, fourier, fourier_block, fourier_channels, placement, bias)
     wanted = None if size is None else parse_size(size)
     span = None if frames is None else parse_frame_range(frames)

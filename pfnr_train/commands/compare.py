@@ -40,7 +40,7 @@ def compare_methods(
         str, typer.Option(help=f"Comma-separated, of {', '.join(METHODS)}; @0.1 sets a density.")
     ] = ",".join(METHODS),
     out: Annotated[
-        Path | None, typer.Option(help="Folder for a JSON file a method.", show_default="out/compare/NAME")
+        Path | None, typer.Option(help="Folder for one JSON file per method.", show_default="out/compare/NAME")
     ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Write report.html, report.json and table.csv into this folder.")
@@ -51,7 +51,7 @@ def compare_methods(
     epochs: EpochsOption = None,
     density: DensityOption = None,
     frames: FramesOption = None,
-    memory: Annotated[int, typer.Option(help="Frames of old videos that icarl keeps, in all.")] = 16,
+    memory: Annotated[int, typer.Option(help="Total frames of old videos that icarl keeps.")] = 16,
     seed: SeedOption = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="all")] = None,
@@ -59,7 +59,7 @@ def compare_methods(
 ) -> None:
     """Learn SEQUENCE by every method, with one network and one recipe; print one table.
 
-    Methods that were done before with the same settings are not run again.
+    Methods already run with the same settings are not run again.
     """
     wanted = [text.strip() for text in methods.split(",") if text.strip()]
     if not wanted or len(set(wanted)) < len(wanted):
@@ -91,7 +91,7 @@ def compare_methods(
 
 
 def table_rows(results: list[dict[str, Any]]) -> list[list[str]]:
-    """One row a method: what the table prints and the documentation quotes."""
+    """One row per method, as printed and quoted in the documentation."""
     rows = []
     for result in results:
         similarity, transfer = result["mean_ms_ssim"], result["backward_transfer"]
@@ -119,7 +119,7 @@ COLUMNS = (
     "parameters",
     "bytes",
     "bits per pixel",
-    "MACs a frame",
+    "MACs per frame",
     "training",
 )
 

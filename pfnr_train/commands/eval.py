@@ -26,20 +26,21 @@ def evaluate(
     library: LibraryOption,
     clip: Annotated[
         list[str] | None,
-        typer.Option(help="Where a session's clip is now, as SESSION=PATH; may be given again."),
+        typer.Option(help="Current location of a session's clip, as SESSION=PATH; may be repeated."),
     ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Write report.html, report.json and CSV files into this folder.")
     ] = None,
     stages: Annotated[
-        bool, typer.Option(help="For the report, decode each session at every later stage too.")
+        bool, typer.Option(help="For the report, also decode each session at every later stage.")
     ] = True,
     threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="all")] = None,
     json: JsonOption = False,
 ) -> None:
     """Decode every session again; print PSNR, MS-SSIM and backward transfer against the source clips.
 
-    Nothing printed is remembered but the PSNR when trained, which backward transfer subtracts.
+    Everything is measured again; only the PSNR when trained, which backward transfer subtracts, is read from the
+    library.
     """
     if report is not None:
         with needs_extra("--report", "report"):
@@ -60,7 +61,7 @@ def evaluate(
     else:
         _print_table(rows, summary)
     if rows and all(row["psnr"] is None for row in rows):
-        raise PfnrError("no session could be compared; say where the clips are with --clip SESSION=PATH")
+        raise PfnrError("no session could be compared; give the clips' locations with --clip SESSION=PATH")
 
 
 def _report(

@@ -68,14 +68,18 @@ def import_reference(
             help="The library to write; it must not exist.",
         ),
     ],
-    sigmoid: Annotated[bool, typer.Option("--sigmoid", help="It was trained with --sigmoid (else tanh).")] = False,
+    sigmoid: Annotated[
+        bool, typer.Option("--sigmoid", help="Whether it was trained with --sigmoid (otherwise tanh).")
+    ] = False,
     freq: Annotated[
         int | None,
         typer.Option(help="Its --freq: block with the Fourier block, -1 for none.", show_default="found"),
     ] = None,
     cat_size: Annotated[
         int | None,
-        typer.Option("--cat-size", "--cat_size", help="Its --cat_size, -1 without joining.", show_default="found"),
+        typer.Option(
+            "--cat-size", "--cat_size", help="Its --cat_size, -1 if channels are not joined.", show_default="found"
+        ),
     ] = None,
     lower_width: Annotated[
         int | None,
@@ -90,9 +94,9 @@ def import_reference(
     max_bytes: Annotated[int, typer.Option(help="Largest checkpoint to open.", min=1)] = DEFAULT_MAX_BYTES,
     json: JsonOption = False,
 ) -> None:
-    """Turn CHECKPOINT, trained with the reference code, into a library: one session a video, the same frames.
+    """Turn CHECKPOINT, trained with the reference code, into a library: one session per video, the same frames.
 
-    The file does not hold its arguments, so give those it was trained with; they are checked against it.
+    The file does not contain the trainer's arguments, so give those used; they are checked against it.
     """
     grid, channels = parse_fc_hw_dim(fc_hw_dim)
     base, levels = parse_embed(embed)
@@ -128,6 +132,6 @@ def import_reference(
     if json:
         print_json(result)
         return
-    say("the checkpoint holds neither sources nor frame rates: quality is unknown, and --fps is what you say")
+    say("the checkpoint holds neither sources nor frame rates: quality is unknown, and --fps is not checked")
     listed = ", ".join(f"{s.record.video.name}: {s.record.video.frames} frames" for s in library.sessions)
     print(f"{len(library.sessions)} sessions of {width}x{height} ({listed}) -> {output}")

@@ -17,7 +17,7 @@ LibraryOption = Annotated[
         default_factory=default_library_path,
         show_default="$PFNR_LIBRARY or library.pfnr",
         help="The library file.",
-        readable=False,  # checked where it is read, with the message and exit code of any bad file
+        readable=False,  # checked when read, with the usual message and exit code for bad files
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
@@ -25,4 +25,4 @@ TensorBoardOption = Annotated[
     Path | None,
     typer.Option(help="Folder for TensorBoard's scalars and pictures (extra tensorboard).", show_default=False),
 ]
-SaveEveryOption = Annotated[str, typer.Option(help="How often the training's state is saved.")]
+SaveEveryOption = Annotated[str, typer.Option(help="How often to save the training's state.")]

@@ -1,4 +1,4 @@
-"""How sessions are trained, as options of a command: a named recipe and what a person changes in it."""
+"""Training options of a command: a named recipe and the user's changes to it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ RecipeOption = Annotated[
     str | None,
     typer.Option(
         help=f"How to train: one of {', '.join(RECIPES)}.",
-        show_default="default; shared in a library whose sessions share values",
+        show_default="default, or shared in a library whose sessions share values",
     ),
 ]
 RateOption = Annotated[
-    float | None, typer.Option(help="What a bit per pixel costs in ln(RMSE): more for smaller sessions.")
+    float | None, typer.Option(help="Cost of a bit per pixel in ln(RMSE); higher gives smaller sessions.")
 ]
 TargetSizeOption = Annotated[
-    str | None, typer.Option(help="Size the session is to have, such as 40KB; steers --rate.")
+    str | None, typer.Option(help="Target size of the session, such as 40KB; steers --rate.")
 ]
 TargetBppOption = Annotated[float | None, typer.Option(help="The same in bits per pixel.")]
 EpochsOption = Annotated[int | None, typer.Option(help="Passes over the frames.", show_default=_SHOWN)]
@@ -32,7 +32,7 @@ DensityOption = Annotated[float | None, typer.Option(help="Fraction of the weigh
 PlanOption = Annotated[
     int | None,
     typer.Option(
-        help="Videos the library is meant for: they share its weights evenly. 0: as the scores choose.",
+        help="Videos the library is planned for, which share its weights evenly; 0: scores decide.",
         show_default=_SHOWN,
     ),
 ]
@@ -43,7 +43,7 @@ PrecisionOption = Annotated[
     typer.Option(help=f"Of the passes through the network: {' or '.join(PRECISIONS)}.", show_default=_SHOWN),
 ]
 ParentOption = Annotated[
-    str | None, typer.Option(help="Earlier session, by index or name, to start from and be a difference from.")
+    str | None, typer.Option(help="Earlier session (index or name) to start from and store differences to.")
 ]
 SeedOption = Annotated[int, typer.Option(help="Seed of weights, scores and order.")]
 

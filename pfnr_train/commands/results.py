@@ -8,7 +8,7 @@ from rich.console import Console
 
 
 def results_console() -> Console:
-    """A console on stdout that shows names as they are, and folds lines for no file or pipe."""
-    # Names may hold anything, square brackets and colons too, which rich would take for markup and emoji.
+    """A console on stdout that prints names verbatim, and does not wrap lines in files or pipes."""
+    # Names may contain square brackets and colons, which rich would read as markup and emoji.
     width = None if sys.stdout.isatty() else 1000
     return Console(width=width, markup=False, emoji=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`pfnr-train run`: train a sequence of videos into a library, or go on where the library stands."""
+"""`pfnr-train run`: train a sequence of videos into a library, or continue a library."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ def run(
     tensorboard: TensorBoardOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Train every video of SEQUENCE into one library, in order; results go into a JSON file beside it.
+    """Train every video of SEQUENCE into one library, in order; results go into a JSON file next to it.
 
-    Goes on at the first video that the library does not hold, and within it where its training was interrupted;
-    a library that is not the beginning of this sequence is refused.
+    Continues at the first video that the library lacks, and within it where training was interrupted; a library
+    that is not the beginning of this sequence is refused.
     """
     chosen = chosen_sequence(sequence, only, epochs, density, frames, seed, recipe, change)
     path = library or Path(f"{chosen.name}.pfnr")

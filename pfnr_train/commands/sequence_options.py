@@ -21,13 +21,13 @@ DataOption = Annotated[
     Path | None, typer.Option(help="Folder with the clips.", show_default="$PFNR_DATA", envvar=None)
 ]
 OnlyOption = Annotated[
-    list[str] | None, typer.Option(help="Take only this video; may be given again.", show_default="all")
+    list[str] | None, typer.Option(help="Use only this video; may be repeated.", show_default="all")
 ]
 SequenceRecipeOption = Annotated[
     str | None,
     typer.Option(
         "--recipe",
-        help=f"Train by another recipe, one of {', '.join(RECIPES)}; epochs, batch, density stay.",
+        help=f"Use a different recipe, one of {', '.join(RECIPES)}; keeps epochs, batch and density.",
         show_default="the file's",
     ),
 ]
@@ -37,9 +37,11 @@ DensityOption = Annotated[
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="KEY=VALUE of the recipe, such as learning_rate=0.01; may be given again."),
+    typer.Option("--set", help="KEY=VALUE of the recipe, such as learning_rate=0.01; may be repeated."),
 ]
-FramesOption = Annotated[int | None, typer.Option(help="Only the first frames of each video.", show_default="all")]
+FramesOption = Annotated[
+    int | None, typer.Option(help="Use only the first frames of each video.", show_default="all")
+]
 SeedOption = Annotated[int, typer.Option(help="Seed of weights, scores and order.")]
 
 

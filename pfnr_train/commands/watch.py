@@ -1,4 +1,4 @@
-"""What a person sees while a command works: a bar with the running figure and the time left."""
+"""A command's progress display: a bar with a running figure and the time left."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pfnr_runtime.system.messages import say
 
 
 class TerminalProgress:
-    """A `Progress` on stderr: a bar; where that is not a terminal, a line at once and ten more as it goes."""
+    """A `Progress` on stderr: a bar; if that is not a terminal, eleven lines per stage."""
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()

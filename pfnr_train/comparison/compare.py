@@ -1,7 +1,7 @@
 """Running methods over the videos of a sequence, and measuring each by decoding after every video.
 
-One JSON file a method, written when it is done: a comparison that was stopped goes on with the methods that
-have none. A file of other settings is refused, never taken for the same.
+Each method writes one JSON file when done: a stopped comparison continues with the methods that have none. A file
+made with different settings is refused.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def summarise(
 
 
 def describe_setting(setting: Setting, videos: Sequence[NamedClip]) -> dict[str, Any]:
-    """All that decides a method's figures; what makes two results comparable, or a result still valid."""
+    """Everything that determines a method's figures, to tell whether results are comparable or still valid."""
     return {
         "config": setting.config.to_json(),
         "recipe": asdict(setting.recipe),
@@ -107,7 +107,7 @@ def describe_setting(setting: Setting, videos: Sequence[NamedClip]) -> dict[str,
 def compare(
     methods: Sequence[str], setting: Setting, videos: Sequence[NamedClip], folder: Path
 ) -> list[dict[str, Any]]:
-    """The results of all methods in order: read from `folder` where they are done, else run and written there."""
+    """The results of all methods in order: read from `folder` if done, else run and written there."""
     folder.mkdir(parents=True, exist_ok=True)
     expected = describe_setting(setting, videos)
     results = []
@@ -117,10 +117,10 @@ def compare(
             result = _read(path)
             if result.get("settings") != expected:
                 raise UsageError(
-                    f"{path} is of another recipe, network, version or other clips; name another folder with "
+                    f"{path} has a different recipe, network, version or clips; name another folder with "
                     "--out, or delete it"
                 )
-            say(f"{text}: done before, taken from {path}")
+            say(f"{text}: already done, read from {path}")
         else:
             machine = {"threads": torch.get_num_threads(), "cores": len(os.sched_getaffinity(0))}
             result = run_method(text, setting, videos)

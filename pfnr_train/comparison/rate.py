@@ -1,4 +1,4 @@
-"""Rate against quality: what a video costs in bytes and how good it is then, as points, curves and BD-rates."""
+"""Rate against quality: a video's size and quality, as points, curves and BD-rates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pfnr_train.evaluation.quality import measure_quality
 
-# Rec. 709 luma, which the PSNR of Y is measured on, from full-range RGB.
+# Rec. 709 luma from full-range RGB, for the PSNR of Y.
 LUMA = np.array([0.2126, 0.7152, 0.0722])
 
 
@@ -20,13 +20,13 @@ LUMA = np.array([0.2126, 0.7152, 0.0722])
 class RatePoint:
     """One coding of one video.
 
-    setting: what was asked for, such as `crf 23`.
-    size: bytes of all that a decoder needs: the raw stream, or the whole packed file.
-    bpp: bits per pixel of the video.
-    psnr: mean over frames of the PSNR of RGB, dB.
-    psnr_y: the same of luma.
-    ms_ssim: mean over frames, None where frames are too small for it.
-    seconds: how long the encoder took, None where unknown.
+    - setting: what was asked for, such as `crf 23`.
+    - size: bytes of all that a decoder needs: the raw stream, or the whole packed file.
+    - bpp: bits per pixel of the video.
+    - psnr: mean over frames of the PSNR of RGB, dB.
+    - psnr_y: the same of luma.
+    - ms_ssim: mean over frames, None where frames are too small for it.
+    - seconds: how long the encoder took, None where unknown.
     """
 
     setting: str
@@ -75,10 +75,11 @@ def read_points(value: Any) -> list[RatePoint]:
 
 
 def bd_rate(anchor: Sequence[RatePoint], test: Sequence[RatePoint], measure: str = "psnr") -> float | None:
-    """Bjøntegaard's delta rate of `test` against `anchor` in percent: the bytes it needs more (fewer below 0).
+    """Bjøntegaard's delta rate of `test` against `anchor` in percent: the additional bytes it needs (negative:
+    fewer).
 
-    Piecewise cubic (PCHIP) interpolation of log rate over the quality that both curves reach. None where that is
-    nothing, or where a curve has fewer than two rising points.
+    Piecewise cubic (PCHIP) interpolation of log rate over the quality range of both curves. None if there is no
+    overlap, or if a curve has fewer than two rising points.
     """
     import bjontegaard
 
@@ -96,7 +97,7 @@ def bd_rate(anchor: Sequence[RatePoint], test: Sequence[RatePoint], measure: str
 
 
 def _rising(points: Sequence[RatePoint], measure: str) -> list[tuple[float, float]]:
-    """The curve's (bpp, quality) with points that cost more and give no more left out."""
+    """The curve's (bpp, quality) without points that cost more but are no better."""
     curve: list[tuple[float, float]] = []
     for rate, quality in sorted((p.bpp, getattr(p, measure)) for p in points):
         if not curve or (rate > curve[-1][0] and quality > curve[-1][1]):

@@ -1,4 +1,4 @@
-"""Ordinary video codecs on the same frames: what a user would otherwise take.
+"""Ordinary video codecs on the same frames, as the practical alternative.
 
 Frames go through PyAV's x264 and x265 as one stream; the bytes of its packets are counted, without a container.
 RGB is converted to YCbCr (BT.709, full range, accurate rounding, bit-exact) and back, in 4:2:0 as video is
@@ -23,7 +23,9 @@ from pfnr_train.comparison.rate import RatePoint, rate_point
 
 @dataclass(frozen=True)
 class VideoCodec:
-    """One encoder set up one way. encoder: `libx264` or `libx265`. preset: its own. chroma: `420` or `444`."""
+    """One encoder configuration. encoder: `libx264` or `libx265`. preset: the encoder's. chroma: `420` or
+    `444`.
+    """
 
     encoder: str
     preset: str

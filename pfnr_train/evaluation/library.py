@@ -23,10 +23,10 @@ OnSession = Callable[["SessionResult", Frames, Frames], None]
 
 @dataclass(frozen=True)
 class SessionResult:
-    """What decoding one session again gave. quality is None, and problem says why, where its source is missing.
+    """The result of decoding one session again. If its source is missing, quality is None and problem says why.
 
-    stages: mean PSNR in dB when decoded from the library as of each session from its own on, the last one being
-    the library as it is; empty where that was not asked for.
+    stages: mean PSNR in dB when decoded from the library as of this session and every later one, the last being
+    the current library; empty unless requested.
     """
 
     index: int
@@ -62,11 +62,11 @@ def evaluate_library(
     stages: bool = False,
     on_session: OnSession = lambda result, decoded, source: None,
 ) -> list[SessionResult]:
-    """Every session of the library at `path`, decoded again. clips: where a session's clip is now, by index.
+    """Decode every session of the library at `path` again. clips: current locations of clips, by session index.
 
-    stages: decode each session from the library as of every later session too, instead of trusting that frozen
-    weights are frozen. on_session is called with each result and its decoded and source frames, uint8
-    [N, H, W, 3], where there is a source. A LibraryError if a session's weights are not those of its record.
+    stages: also decode each session from the library as of every later session, rather than trusting that frozen
+    weights are frozen. on_session is called with each result and its decoded and source frames, uint8 [N, H, W,
+    3], where there is a source. A LibraryError if a session's weights are not those of its record.
     """
     results = []
     for index, session in enumerate(library.sessions):

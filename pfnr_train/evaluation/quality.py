@@ -1,4 +1,4 @@
-"""How good decoded frames are against the source: PSNR and MS-SSIM, frame by frame."""
+"""The quality of decoded frames against the source: PSNR and MS-SSIM per frame."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pfnr_runtime.video.metrics import capped_psnr
 
-# Five scales of an 11-tap window need a shorter side above this (pytorch-msssim's own rule).
+# Five scales of an 11-tap window need a shorter side above this (pytorch-msssim's rule).
 MS_SSIM_LEAST_SIDE = 160
 
 
@@ -36,7 +36,7 @@ class Quality:
 def measure_quality(decoded: NDArray[np.uint8], source: NDArray[np.uint8], similarity: bool = True) -> Quality:
     """Quality of decoded against source frames, both uint8 [N, H, W, 3] of one shape.
 
-    similarity: whether to measure MS-SSIM too, which takes most of the time.
+    similarity: also measure MS-SSIM, which takes most of the time.
     """
     figures = tuple(capped_psnr(a, b) for a, b in zip(decoded, source, strict=True))
     if not similarity or min(decoded.shape[1:3]) <= MS_SSIM_LEAST_SIDE:

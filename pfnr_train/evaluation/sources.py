@@ -1,4 +1,4 @@
-"""Finding a session's source frames again, and making sure that they are the ones it was trained on."""
+"""Finding a session's source frames again, and verifying that it was trained on them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ from pfnr_train.library.record import SessionRecord
 def source_frames(record: SessionRecord, library_path: Path, clip: Path | None = None) -> NDArray[np.uint8]:
     """The frames a session was trained on: uint8 [N, H, W, 3].
 
-    Read from `clip`, or from where the library remembers it. A ClipError if the clip is gone, unreadable,
-    or gives other frames than the session was trained on; of imported sessions none of this is known, and
-    the clip named is believed.
+    Read from `clip`, or from the path stored in the library. A ClipError if the clip is gone, unreadable, or has
+    different frames; imported sessions record none of this, so the named clip is trusted.
     """
     video = record.video
     if clip is None and not record.source_path:
-        raise ClipError(f"no source known of {video.name!r}; say which clip it is")
+        raise ClipError(f"the source of {video.name!r} is unknown; name its clip")
     path = clip if clip is not None else library_path.resolve().parent / record.source_path
     span, size = slice(video.source_start, video.source_start + video.frames), (video.width, video.height)
     if not record.source_sha256:
@@ -31,7 +30,7 @@ def source_frames(record: SessionRecord, library_path: Path, clip: Path | None =
     for found in _ways_to_read(path, span, size):
         if found.sha256 == record.source_sha256:
             return found.frames
-    read_clip(path, span, size)  # where the clip is damaged by now, this says so
+    read_clip(path, span, size)  # reports it if the clip has been damaged since
     raise ClipError(
         f"{path}: frames {span.start}:{span.stop} are not those that {video.name!r} was trained on; "
         "name the right clip"
@@ -39,10 +38,10 @@ def source_frames(record: SessionRecord, library_path: Path, clip: Path | None =
 
 
 def _ways_to_read(path: Path, span: slice, size: tuple[int, int]) -> Iterator[Clip]:
-    """The frames of a clip in every way that a session may have been given them, the likeliest first.
+    """The frames of a clip, read in every way that a session may have used, the likeliest first.
 
-    A record does not say which stream was taken, how it was scaled, whether damage was tolerated, or that a
-    version before `READINGS` had "exact" read it: the digest of the frames does.
+    A record does not tell the stream, the scaling, whether damage was tolerated, or whether a version before
+    "exact" reading made it: the digest of the frames does.
     """
     failure: ClipError | None = None
     info = probe(path)

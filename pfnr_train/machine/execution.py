@@ -1,4 +1,4 @@
-"""How a training is run, apart from what is trained: settings that should not change its result."""
+"""How a training is run: settings that should not change its result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pfnr_train.machine.ranks import ALONE, Ranks
 
 @dataclass(frozen=True)
 class Execution:
-    """device: of this process, as PyTorch names it. ranks: the processes that train together."""
+    """Where a training runs. device: of this process, as PyTorch names it. ranks: the processes that train
+    together.
+    """
 
     device: str = "cpu"
     ranks: Ranks = ALONE

@@ -1,6 +1,6 @@
-"""Memory that a training step frees and the next one needs again: kept, not handed back to the system.
+"""Keeping memory that one training step frees and the next one needs, instead of returning it to the system.
 
-glibc gives large blocks back at once, so every step of a small network faults some three thousand pages in anew: a
+glibc returns large blocks at once, so every step of a small network faults in some three thousand pages again: a
 sixth of its time.
 """
 
@@ -16,7 +16,7 @@ _MMAP_SIZES = (_GIB, 32 << 20)
 
 
 def keep_freed_memory() -> bool:
-    """Ask this process' C library to keep freed memory; whether it does (glibc only)."""
+    """Make the C library keep freed memory; returns whether it does (glibc only)."""
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt

@@ -1,10 +1,10 @@
-"""Several processes that train one session together, each on its part of every batch.
+"""Processes that train one session together, each on its part of every batch.
 
 Started by `torchrun --nproc-per-node N -m pfnr_train add ...`, they hold the same weights, scores and optimiser
-state; gradients are summed over them before every step, so they stay the same, and so do the masks. Gradients
-are reduced here rather than by DistributedDataParallel, which wraps a module with parameters of its own: the
-network here is a function of weights that are masked first, a batch may not split evenly, and a gradient of a
-frame must then count the same in a small part as in a large one.
+state; gradients are summed over them before every step, so they stay the same, and so do the masks. Gradients are
+reduced here rather than by DistributedDataParallel, which wraps a module and its parameters: here the network is a
+function of masked weights, and a batch may not split evenly, yet each frame's gradient must count the same in a
+small part as in a large one.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from torch import Tensor
 
 from pfnr_runtime.errors import BackendError, PfnrError, TrainingError
 
-# The others wait while the leading process measures and writes.
+# Other processes wait while the leading one measures and writes.
 TIMEOUT = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that train together: number `rank` of `size`. The default one is alone."""
+    """This process among those that train together: number `rank` of `size`. The default is a single process."""
 
     rank: int = 0
     size: int = 1
@@ -35,14 +35,14 @@ class Ranks:
 
     @property
     def leads(self) -> bool:
-        """Whether this is the process that writes files and talks."""
+        """Whether this process writes files and prints messages."""
         return self.rank == 0
 
     def part(self, batch: Tensor) -> tuple[Tensor, float]:
         """This process's frames of a batch, int64 [b], and how much its mean counts in the batch's mean.
 
-        A process that a small batch leaves without a frame takes the first one, and it counts nothing: every
-        process must have every gradient.
+        A process left without a frame by a small batch takes the first one with weight 0, since every process must
+        have every gradient.
         """
         own = batch.tensor_split(self.size)[self.rank]
         return (own, len(own) / len(batch)) if len(own) else (batch[:1], 0.0)
@@ -66,11 +66,11 @@ class Ranks:
         return max(self._gather(int(flag))) > 0
 
     def first(self, number: int) -> int:
-        """The number that the leading process gave."""
+        """The leading process's number."""
         return self._gather(number)[0]
 
     def wait(self) -> None:
-        """Wait until all processes are here."""
+        """Wait for all processes."""
         self._gather(0)
 
     def check_same(self, digest: bytes, what: str) -> None:
@@ -114,7 +114,7 @@ def join_ranks(device: str) -> Iterator[Ranks]:
     if device == "cuda":
         if local >= torch.cuda.device_count():
             raise BackendError(
-                f"process {local} of this machine has no CUDA device of its own: there are "
+                f"process {local} of this machine has no CUDA device to itself: there are "
                 f"{torch.cuda.device_count()}; start at most so many with --nproc-per-node"
             )
         torch.cuda.set_device(local)
@@ -123,7 +123,7 @@ def join_ranks(device: str) -> Iterator[Ranks]:
         dist.init_process_group("gloo" if device == "cpu" else "nccl", timeout=TIMEOUT)
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise BackendError(f"process {rank} of {size} does not reach the others: {reason}") from None
+        raise BackendError(f"process {rank} of {size} cannot reach the others: {reason}") from None
     try:
         if rank == 0:
             yield Ranks(rank, size, device)
@@ -145,4 +145,4 @@ def _together() -> Iterator[None]:
     try:
         yield
     except RuntimeError:
-        raise TrainingError("another of the processes stopped, and its own message says why") from None
+        raise TrainingError("another process stopped; its message says why") from None

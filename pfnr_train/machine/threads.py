@@ -13,7 +13,7 @@ DEVICES = ("auto", "cpu", "cuda")
 
 
 def set_threads(count: int | None) -> int:
-    """Use `count` CPU threads, else `$OMP_NUM_THREADS`, else all this process may run on; returns how many."""
+    """Use `count` CPU threads, else `$OMP_NUM_THREADS`, else all available to this process; returns the number."""
     if count is not None and not 1 <= count <= 1024:
         raise UsageError(f"--threads {count} is outside 1 to 1024")
     wanted = os.environ.get("OMP_NUM_THREADS", "")

@@ -1,8 +1,7 @@
-"""A checkpoint file of the reference implementation, loaded without running anything that is in it.
+"""A checkpoint file of the reference implementation, loaded without running any code in it.
 
-Such a file is a PyTorch zip archive. It is mapped rather than read, unpickled with `weights_only`, and
-nothing is copied before its shape has been compared with what the person said: a file that claims huge
-tensors costs nothing.
+Such a file is a PyTorch zip archive. It is mapped rather than read, unpickled with `weights_only`, and nothing is
+copied before its shape has been checked against the user's flags: a file that claims huge tensors costs nothing.
 """
 
 from __future__ import annotations
@@ -37,9 +36,11 @@ class CheckpointError(PfnrError):
 class ReferenceCheckpoint:
     """What is taken from a file. Tensors are views of the mapped file: check shapes before copying.
 
-    path: the file. state: the network's tensors by name. masks: by task, then by name; a list of two for
-    the bands of a Fourier block, absent where the file has None. names: of the tasks, where the file says.
-    epochs: how long the last task was trained, 0 if not said.
+    - path: the file.
+    - state: the network's tensors by name.
+    - masks: by task, then by name; a list of two for the bands of a Fourier block, absent where the file has None.
+    - names: of the tasks, where the file says.
+    - epochs: how long the last task was trained, 0 if not said.
     """
 
     path: Path
@@ -84,9 +85,9 @@ def _check_archive(path: Path, max_bytes: int) -> None:
             "torch.save it again with a newer PyTorch"
         ) from None
     if len(entries) > MAX_ENTRIES:
-        raise CheckpointError(f"{path}: an archive of {len(entries):,} parts is no checkpoint")
+        raise CheckpointError(f"{path}: an archive of {len(entries):,} parts is not a checkpoint")
     for entry in entries:
-        # PyTorch stores parts as they are; a compressed one may be of any size once it is unpacked.
+        # PyTorch stores parts uncompressed; a compressed one may unpack to any size.
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > size:
             raise CheckpointError(
                 f"{path}: its part {entry.filename[:100]!r} is compressed, which PyTorch never does; get the "

@@ -1,4 +1,4 @@
-"""From a reference checkpoint to a library: the same numbers in our layout, every task a session."""
+"""From a reference checkpoint to a library: the same numbers in our layout, one session per task."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def import_checkpoint(
     names: tuple[str, ...] | None = None,
     fps: Fraction = Fraction(25),
 ) -> Library:
-    """The library of a checkpoint, one session a task it holds masks of.
+    """The library of a checkpoint, with one session for each task that has masks.
 
-    frames: how many each session has. names: of the sessions, None for the checkpoint's own. A
-    CheckpointError or UsageError names what cannot be right.
+    frames: how many each session has. names: of the sessions, None for the checkpoint's. A CheckpointError or
+    UsageError names what is wrong.
     """
     layout = find_layout(checkpoint, flags)
     sessions = _session_count(checkpoint, layout, frames)
@@ -180,7 +180,7 @@ def _mixing_matrices(block: BlockShape, modes: tuple[int, int], find: Find) -> A
 
 
 def _weight(tensor: Tensor, name: str) -> Tensor:
-    """A float32 tensor of the file as a copy of its own; only for shapes already checked."""
+    """A copy of a float32 tensor of the file; only for shapes already checked."""
     _check_plain(tensor, name)
     if tensor.dtype != torch.float32:
         raise CheckpointError(f"{name} is {tensor.dtype}, not float32; import the checkpoint as it was saved")
@@ -190,7 +190,7 @@ def _weight(tensor: Tensor, name: str) -> Tensor:
 
 
 def _check_plain(tensor: Tensor, name: str) -> None:
-    # A tensor may claim a large shape over a small store (stride 0): real ones never do.
+    # A tensor may claim a large shape over a small storage (stride 0): real ones never do.
     if (
         tensor.layout != torch.strided
         or tensor.is_quantized
@@ -226,7 +226,7 @@ def _find_mask(masks: dict[str, Mask], name: str) -> Tensor | None:
 
 def _mask(masks: dict[str, Mask], name: str, task: int) -> Tensor:
     mask = _find_mask(masks, name)
-    assert mask is not None  # `_check_masks` has seen it
+    assert mask is not None  # checked by `_check_masks`
     _check_plain(mask, f"task {task}'s mask of {name}")
     if mask.is_complex() or not bool(((mask == 0) | (mask == 1)).all()):
         raise CheckpointError(f"task {task}'s mask of {name} has values other than 0 and 1")

@@ -1,4 +1,4 @@
-"""The reference code's input embedding, bit for bit as it evaluates it: in float32, in its order."""
+"""The reference code's input embedding, bit for bit: in float32, in the same order of operations."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def reference_scalar(task: int, tasks: int) -> float:
 def reference_time_table(frames: int, task: int, tasks: int, base: float, levels: int) -> NDArray[np.float32]:
     """The network's input for every frame of a task: float32 [N, 4L], [PE(k/N), PE(s)].
 
-    Its angles reach 19,000, where float32 has steps of 0.002: evaluated in another order or precision they
-    are other inputs than the network was trained with.
+    Its angles reach 19,000, where float32 has steps of 0.002: a different order or precision gives different
+    inputs from those the network was trained with.
     """
     times = _embed(torch.tensor([k / frames for k in range(frames)], dtype=torch.float32), base, levels)
     session = _embed(torch.tensor([reference_scalar(task, tasks)], dtype=torch.float32), base, levels)

@@ -1,4 +1,4 @@
-"""The arguments a reference checkpoint was trained with, which the file itself does not hold."""
+"""The arguments that a reference checkpoint was trained with, which the file does not contain."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from pfnr_runtime.errors import UsageError
 class ReferenceFlags:
     """Flags of the reference code's trainer, under its own names.
 
-    grid, channels: --fc_hw_dim h_w_c. strides: --strides. embed_base, embed_levels: --embed b_L.
-    sigmoid: --sigmoid. reduction: --reduction. freq (block with the Fourier block, −1: none), cat_size
-    (its channels when joined along channels, 0 or less: in place of the convolution) and lower_width can be
-    read off the tensors; where given (not None), they must agree with them.
+    - grid, channels: --fc_hw_dim h_w_c.
+    - strides: --strides.
+    - embed_base, embed_levels: --embed b_L.
+    - sigmoid: --sigmoid.
+    - reduction: --reduction. freq (block with the Fourier block, −1: none), cat_size (its channels when joined
+      along channels, 0 or less: in place of the convolution) and lower_width can be read off the tensors; where
+      given (not None), they must agree with them.
     """
 
     grid: tuple[int, int]

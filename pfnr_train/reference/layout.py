@@ -1,4 +1,4 @@
-"""Which network a reference checkpoint holds: its flags and its tensors' shapes, held against one another."""
+"""The network of a reference checkpoint, from its flags and its tensors' shapes, which must agree."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pfnr_train.reference.checkpoint import CheckpointError, ReferenceCheckpoint
 from pfnr_train.reference.flags import ReferenceFlags
 
 FC = ("stem.mlp_fc1", "stem.mlp_fc2")
-# Scores and constants, which decide nothing once the masks are known.
+# Scores and constants, irrelevant once the masks are known.
 _TWINS = re.compile(r"\.(w_m|b_m|w_m_real\.\d|w_m_imag\.\d|ones_weight\.\d|zeros_weight\.\d)$")
 
 
@@ -30,7 +30,7 @@ def fourier_name(block: int) -> str:
 
 @dataclass(frozen=True)
 class ReferenceLayout:
-    """A checkpoint's network in our terms. tasks: how many it was planned for, so how many heads it has.
+    """A checkpoint's network in our terms. tasks: the planned number, and so the number of heads.
 
     modes: (m1, m2) its Fourier block keeps, which may be fewer than ours; (0, 0) without one.
     """
@@ -67,7 +67,7 @@ def find_layout(checkpoint: ReferenceCheckpoint, flags: ReferenceFlags) -> Refer
             embed_levels=flags.embed_levels,
         )
     except UsageError as error:
-        raise CheckpointError(f"the checkpoint and its flags make no network: {error}") from None
+        raise CheckpointError(f"the checkpoint and its flags do not make a network: {error}") from None
     modes = (0, 0)
     if fourier is not None:
         modes = _modes(state, config.blocks()[fourier.block])
@@ -191,10 +191,10 @@ def _check_shapes(state: dict[str, Tensor], layout: ReferenceLayout) -> None:
             expected[f"head_layers.{task}.bias"] = head["bias"]
     for name, shape in expected.items():
         if name not in state:
-            raise CheckpointError(f"the checkpoint lacks {name}, which the flags call for")
+            raise CheckpointError(f"the checkpoint lacks {name}, which the flags require")
         if tuple(state[name].shape) != shape:
             raise CheckpointError(
-                f"{name} has shape {_text(tuple(state[name].shape))}, and the flags call for {_text(shape)}; "
+                f"{name} has shape {_text(tuple(state[name].shape))}, but the flags require {_text(shape)}; "
                 "check --fc-hw-dim, --strides and --embed"
             )
     for name in state:

@@ -1,1 +1,1 @@
-"""Reports of what a library or a comparison holds: one HTML page that needs nothing else, CSV and JSON."""
+"""Reports on a library or a comparison: a self-contained HTML page, CSV and JSON."""

@@ -1,4 +1,4 @@
-"""The pictures of a report, as SVG files that look alike everywhere: text is drawn as shapes, no date inside."""
+"""The charts of a report, as SVG files that look the same everywhere: text is drawn as shapes, without dates."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STYLE: Any = {
 BLUE, ORANGE, GREEN, GREY = "#2b6cb0", "#c05621", "#2f855a", "#718096"
 COLOURS = (BLUE, ORANGE, GREEN, "#805ad5", "#b83280", "#0e7490", "#975a16", GREY, "#1a202c", "#9f1239", "#4d7c0f")
 MARKERS = "osD^vP*X<>h"
-NUMBERS_UP_TO = 20  # sessions for which a heat map has room for figures
+NUMBERS_UP_TO = 20  # most sessions for which a heat map can show figures
 
 
 def figure_svg(figure: Figure) -> bytes:
@@ -92,7 +92,7 @@ def _write_figures(axis: Axes, matrix: NDArray[np.float64], low: float, high: fl
 
 
 def frame_curves(curves: Mapping[str, Sequence[float]]) -> bytes:
-    """PSNR (dB) of every frame, a small panel a video, all on one scale; the dashed line is the mean."""
+    """PSNR (dB) of every frame, one small panel per video, all on one scale; the dashed line is the mean."""
     across = min(4, len(curves))
     down = -(-len(curves) // across)
     with plt.rc_context(STYLE):
@@ -116,8 +116,8 @@ def frame_curves(curves: Mapping[str, Sequence[float]]) -> bytes:
 def rate_distortion(series: Mapping[str, Sequence[tuple[str, float, float]]], joined: bool = False) -> bytes:
     """PSNR against bits per pixel (logarithmic). series: by kind of bytes, points (label, bits per pixel, dB).
 
-    Labels are written at the first series where all have the same ones, else at every point. joined: draw a
-    line through the points of a series, for one method at several rates.
+    Labels are drawn at the first series if all share the same ones, else at every point. joined: draw a line
+    through the points of a series, for one method at several rates.
     """
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7.6, 4.3), layout="constrained")
@@ -149,7 +149,7 @@ def rate_distortion(series: Mapping[str, Sequence[tuple[str, float, float]]], jo
 
 
 def library_growth(parts: Mapping[str, Sequence[int]], names: Sequence[str]) -> bytes:
-    """Bytes of the library's file after each session, stacked by what they are."""
+    """Bytes of the library's file after each session, stacked by kind."""
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7.6, 3.6), layout="constrained")
         bottom = np.zeros(len(names))
@@ -169,7 +169,7 @@ def library_growth(parts: Mapping[str, Sequence[int]], names: Sequence[str]) -> 
 
 
 def fullness(used: Mapping[str, Sequence[float]], names: Sequence[str]) -> bytes:
-    """Which part of each tensor some session uses, after each session."""
+    """The part of each tensor in use, after each session."""
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7.6, 3.8), layout="constrained")
         for k, (tensor, parts) in enumerate(used.items()):
@@ -188,7 +188,7 @@ def fullness(used: Mapping[str, Sequence[float]], names: Sequence[str]) -> bytes
 
 
 def bars(values: Mapping[str, float], unit: str) -> bytes:
-    """One horizontal bar a name, with its figure."""
+    """One horizontal bar per name, with its figure."""
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7.0, 0.34 * len(values) + 0.8), layout="constrained")
         places = np.arange(len(values))

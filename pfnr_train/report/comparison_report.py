@@ -36,8 +36,8 @@ def write_comparison(
     page = Page(
         f"{name}: {len(results)} methods",
         f"{len(frames)} videos of {shown} frames, {recipe['epochs']} epochs, seed {recipe['seed']}, one recipe "
-        "for all. Every figure is from decoding; bytes are all that must be kept to decode every video and to "
-        "learn on.",
+        "for all. Every figure comes from decoding; bytes are what must be kept to decode every video and to "
+        "continue learning.",
     )
     page.section("Table")
     page.table(columns, rows)

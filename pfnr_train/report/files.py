@@ -1,4 +1,4 @@
-"""Writing a report's files: JSON for programs, CSV for spreadsheets, one HTML page for people."""
+"""Writing a report's files: JSON for programs, CSV for spreadsheets, one HTML page to read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-    """A table with a head; None is an empty cell. Raises OSError."""
+    """A table with a header; None is an empty cell. Raises OSError."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)

@@ -1,4 +1,4 @@
-"""The report of one library: quality, forgetting, size and room, all from decoding and weighing it again."""
+"""The report of one library: quality, forgetting, size and free capacity, all measured again."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Strips:
 
 @dataclass(frozen=True)
 class LibraryReport:
-    """What a report says of a library. artifacts: bytes of each session's export, or why there are none."""
+    """The contents of a library's report. artifacts: bytes of each session's export, or why there are none."""
 
     path: Path
     library: Library
@@ -83,7 +83,7 @@ class LibraryReport:
 
     @cached_property
     def sizes(self) -> list[LibrarySize]:
-        """What the library's file weighed after each session."""
+        """The size of the library's file after each session."""
         sessions = self.library.sessions
         return [library_size(replace(self.library, sessions=sessions[: k + 1])) for k in range(len(sessions))]
 
@@ -271,9 +271,9 @@ class LibraryReport:
         rates = self.rates()
         if rates:
             text = (
-                "Bits a pixel of each session by what is counted: the values, masks and head that only it needs; "
-                "those and an equal part of the shared weights, which is the library's file divided; and the ONNX "
-                "file it exports to, which holds all of its weights as 32-bit floats."
+                "Bits per pixel of each session, counted in three ways: the values, masks and head that only it "
+                "needs; those and an equal part of the shared weights (the library file divided); and the "
+                "ONNX file it exports to, which holds all of its weights as 32-bit floats."
             )
             if isinstance(self.artifacts, str):
                 text += f" No artifacts: {self.artifacts}."

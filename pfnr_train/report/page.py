@@ -1,4 +1,4 @@
-"""An HTML page in one file: text, tables, and pictures inside it; nothing is fetched from anywhere."""
+"""A self-contained HTML page: text, tables and embedded pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ figcaption { font-size: .85rem; color: #4a5568; margin-bottom: .2rem; }
 
 
 class Page:
-    """Grows from top to bottom. Every text given is plain text."""
+    """Grows from top to bottom. All texts are plain text."""
 
     def __init__(self, title: str, lead: str) -> None:
         self._title = title
@@ -47,7 +47,7 @@ class Page:
         )
 
     def picture(self, data: bytes, kind: str, words: str) -> None:
-        """A picture. kind: its media type. words: what it shows, for those who cannot see it."""
+        """A picture. kind: its media type. words: its alternative text."""
         self._parts.append(f'<div class="scroll">{self._image(data, kind, words)}</div>')
 
     def strip(self, data: bytes, caption: str) -> None:

@@ -1,4 +1,4 @@
-"""PSNR against bits per pixel, one panel for each clip, one line for each way of coding it."""
+"""PSNR against bits per pixel, one panel per clip, one line per coding method."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real bytes: of a library's file after each session, by what they are, and of exported artifacts."""
+"""Actual sizes: of a library's file after each session, by kind, and of exported artifacts."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from pfnr_train.library.library import Library
 
 @dataclass(frozen=True)
 class LibrarySize:
-    """Bytes of a library's file. weights: of the pool. values: that sessions have of their own.
+    """Bytes of a library's file.
 
-    header: names, records and the format's own; tables: of imported sessions.
+    - weights: of the pool.
+    - values: private to sessions.
+    - header: names, records and the format's own;
+    - tables: of imported sessions.
     """
 
     weights: int
@@ -34,7 +37,7 @@ class LibrarySize:
 
 
 def library_size(library: Library) -> LibrarySize:
-    """What a library's file weighs."""
+    """The size of a library's file."""
     parts = [session.values.sizes() for session in library.sessions]
     masks, values, heads, tables = (sum(p[kind] for p in parts) for kind in ("masks", "values", "head", "table"))
     weights = sum(w.nbytes for w in library.weights.values()) if library.shares or not library.sessions else 0
@@ -44,9 +47,9 @@ def library_size(library: Library) -> LibrarySize:
 
 
 def artifact_bytes(library: Path, sessions: int) -> list[int] | str:
-    """Bytes of each session's artifact, exported to a folder that goes away; or why it cannot be exported.
+    """Bytes of each session's artifact, exported to a temporary folder; or why it cannot be exported.
 
-    The exporter is another program: the trainer does not import it.
+    Runs the exporter as a separate program: the trainer does not import it.
     """
     sizes = []
     with tempfile.TemporaryDirectory() as folder:

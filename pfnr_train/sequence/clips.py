@@ -1,4 +1,4 @@
-"""Where the clips of a sequence lie: all of them found and looked at before the first is trained on."""
+"""Finding the clips of a sequence: all are located and probed before training starts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pfnr_train.sequence.sequence import SequenceVideo, VideoSequence
 
 @dataclass(frozen=True)
 class FoundVideo:
-    """A video of a sequence and the clip it is taken from."""
+    """A video of a sequence and its clip."""
 
     video: SequenceVideo
     info: ClipInfo
@@ -35,10 +35,10 @@ class FoundVideo:
 
 
 def data_folder(given: Path | None) -> Path:
-    """The folder given, else `$PFNR_DATA`; a ClipError where there is none."""
+    """The given folder, else `$PFNR_DATA`; a ClipError if neither exists."""
     folder = given or (Path(os.environ["PFNR_DATA"]) if os.environ.get("PFNR_DATA") else None)
     if folder is None:
-        raise ClipError("no data folder: say where the clips are with --data FOLDER or $PFNR_DATA")
+        raise ClipError("no data folder: name the clips' folder with --data FOLDER or $PFNR_DATA")
     if not folder.is_dir():
         raise ClipError(f"data folder {folder} does not exist; give the folder that holds the clips")
     return folder
@@ -47,8 +47,8 @@ def data_folder(given: Path | None) -> Path:
 def find_clips(sequence: VideoSequence, data: Path) -> list[FoundVideo]:
     """Every video of `sequence` below the folder `data`, in order.
 
-    A ClipError lists all that are missing, cannot be read or are shorter than asked for, so that nothing is
-    trained before everything is there.
+    A ClipError lists all that are missing, unreadable or too short, so that training starts only when everything
+    is there.
     """
     found, missing, problems = [], [], []
     for video in sequence.videos:
@@ -75,7 +75,7 @@ def find_clips(sequence: VideoSequence, data: Path) -> list[FoundVideo]:
 
 
 def describe_differences(sequence: VideoSequence, found: list[FoundVideo]) -> None:
-    """Say how clips of other sizes are brought to the sequence's, and that their rates differ, if they do."""
+    """Report how clips of other sizes are scaled, and whether their rates differ."""
     groups: dict[str, list[str]] = {}
     for each in found:
         info = each.info
@@ -102,11 +102,11 @@ def _too_short(video: SequenceVideo, info: ClipInfo) -> str | None:
     count = info.frames
     if count is None or (info.kind == "video" and stop > count):
         count = count_packets(info.path, info.stream)  # a header may be stale
-    return f"{info.path} has {count} frames, and frames up to {stop} are asked for" if stop > count else None
+    return f"{info.path} has {count} frames, but frames up to {stop} are requested" if stop > count else None
 
 
 def _find(clip: str, folders: tuple[str, ...], data: Path) -> Path | None:
-    """The file or folder called `clip`, exactly so or a file with that name and any suffix; None if missing."""
+    """The file or folder called `clip`, or a file of that name with any suffix; None if missing."""
     for folder in folders:
         path = data / folder / clip
         if path.exists():
@@ -114,7 +114,7 @@ def _find(clip: str, folders: tuple[str, ...], data: Path) -> Path | None:
         if path.parent.is_dir():
             same = sorted(p for p in path.parent.iterdir() if p.is_file() and p.stem == path.name)
             if len(same) > 1:
-                raise ClipError(f"{', '.join(map(str, same))}: which of these? leave only one of them there")
+                raise ClipError(f"{', '.join(map(str, same))}: ambiguous; keep only one of them")
             if same:
                 return same[0]
     return None

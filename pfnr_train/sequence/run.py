@@ -1,4 +1,4 @@
-"""Training a whole sequence into one library, from wherever the library stands."""
+"""Training a whole sequence into one library, continuing where the library left off."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from pfnr_train.session.initialise import new_library
 
 @dataclass
 class SequenceRun:
-    """A sequence, the library it goes into and the results file beside that.
+    """A sequence, its library, and the results file next to that.
 
-    found: the sequence's videos on disk, in its order.
-    path: of the library, whose lock the caller holds.
-    execution, saving, tensorboard: of every session's job.
+    - found: the sequence's videos on disk, in its order.
+    - path: of the library, whose lock the caller holds.
+    - execution, saving, tensorboard: of every session's job.
 
-    Raises LibraryError where the library there is not the beginning of this very sequence.
+    Raises LibraryError if the existing library is not the beginning of this sequence.
     """
 
     sequence: VideoSequence
@@ -56,11 +56,11 @@ class SequenceRun:
 
     @property
     def done(self) -> int:
-        """How many sessions the library holds already."""
+        """The number of sessions already in the library."""
         return len(self.library.sessions)
 
     def train(self, progress: Progress = SILENT) -> None:
-        """Train every video that the library does not hold yet, and write the results after each."""
+        """Train every video that the library lacks, and write the results after each."""
         if self.done:
             say(f"{self.path} holds {self.done} of {len(self.found)} sessions")
         overall = SequenceProgress([each.video.name for each in self.found], self.done)
@@ -71,7 +71,7 @@ class SequenceRun:
         self.write_results()
 
     def _train_next(self, progress: Progress) -> None:
-        """Train the first video the library does not hold, and write the results.
+        """Train the first video that the library lacks, and write the results.
 
         A LibraryError if any session no longer has the weights its record says.
         """
@@ -97,7 +97,7 @@ class SequenceRun:
         self.write_results()
 
     def results(self) -> dict[str, Any]:
-        """What the results file holds, as plain JSON types. seconds: None where another run trained it."""
+        """The contents of the results file, as plain JSON types. seconds: None if another run trained it."""
         sessions = [
             {
                 "session": index,
@@ -178,6 +178,6 @@ class SequenceRun:
 
     def _refuse(self, reason: str) -> None:
         raise LibraryError(
-            f"{self.path} is not the beginning of {self.sequence.name} as asked for: {reason}; name another "
-            "library with --library, or ask for what it has"
+            f"{self.path} is not the beginning of {self.sequence.name} as requested: {reason}; name another "
+            "library with --library, or request matching options"
         )

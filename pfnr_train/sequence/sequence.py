@@ -1,10 +1,9 @@
-"""A sequence: videos in the order they are learnt, one network and one recipe for all, from a TOML file.
+"""A sequence: videos in training order, with one network and one recipe for all, from a TOML file.
 
-    name = "uvg8mini"
-    size = "320x180"              # of every frame; clips are cropped and scaled to it
-    scaling = "lanczos"           # or "average", the average pooling of the authors' 1080p to 720p step
-    folders = ["uvg8mini", "."]   # where below the data folder the clips may lie; the first that has one counts
-    fps = "120"                   # for folders of images, which have no rate of their own; may be left out
+    name = "uvg8mini" size = "320x180"              # of every frame; clips are cropped and scaled to it scaling =
+    "lanczos"           # or "average", the average pooling of the authors' 1080p to 720p step folders =
+    ["uvg8mini", "."]   # where below the data folder the clips may lie; the first that has one counts fps = "120"
+    # for folders of images, which record no rate; optional
 
     [network]                     # as the options of `pfnr-train add`
     preset = "tiny"
@@ -17,7 +16,7 @@
     clip = "0_bunny"              # file, file without suffix, or folder of images; `name` where left out
     frames = "0:48"               # half-open range; all where left out
 
-Whatever is not known is an error that names what is: a misspelt key would otherwise train for days in vain.
+Unknown keys are errors that list the known ones: a misspelt key could otherwise waste days of training.
 """
 
 from __future__ import annotations
@@ -51,10 +50,13 @@ MAX_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class SequenceVideo:
-    """One video of a sequence. clip: its path below a folder. frames: the range of it, None for all.
+    """One video of a sequence.
 
-    fps: frames per second, None for the clip's own. stream: index of the stream in a video file, as ffprobe
-    shows it, None for the best. tolerate_damage: whether whole frames are held in place of damaged ones.
+    - clip: its path below a folder.
+    - frames: the range of it, None for all.
+    - fps: frames per second, None for the clip's.
+    - stream: index of the stream in a video file, as ffprobe shows it, None for the best.
+    - tolerate_damage: whether whole frames are held in place of damaged ones.
     """
 
     name: str
@@ -67,7 +69,7 @@ class SequenceVideo:
 
 @dataclass(frozen=True)
 class VideoSequence:
-    """A sequence as its file says. size: (width, height) of every frame. recipe: its seed is the caller's."""
+    """A sequence as read from its file. size: (width, height) of every frame. recipe: with the caller's seed."""
 
     name: str
     size: tuple[int, int]
@@ -102,7 +104,7 @@ def read_sequence(path: Path) -> VideoSequence:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
-            raise UsageError(f"{path}: larger than a mebibyte: not a sequence file")
+            raise UsageError(f"{path}: larger than 1 MiB, so not a sequence file")
         document = tomllib.loads(data.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path}: not a valid TOML file ({error})") from None
@@ -144,7 +146,7 @@ def _sequence(document: Mapping[str, Any]) -> VideoSequence:
     parsed = tuple(_video(video, k, rate) for k, video in enumerate(videos))
     names = [video.name for video in parsed]
     if twice := sorted({n for n in names if names.count(n) > 1}):
-        raise UsageError(f"two videos are called {', '.join(twice)}; every session needs a name of its own")
+        raise UsageError(f"two videos are called {', '.join(twice)}; session names must be unique")
     recipe = _recipe(document.get("recipe", {}))
     return VideoSequence(
         name,

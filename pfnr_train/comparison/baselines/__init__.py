@@ -1,6 +1,6 @@
-"""The methods the paper compares (arXiv 2306.11305, section 4), each in a file, by name.
+"""The methods that the paper compares (arXiv 2306.11305, section 4), one file each, by name.
 
-`make_method("pfnr-f3@0.1", setting)`: a density after @ overrides the recipe's, where a method has one.
+`make_method("pfnr-f3@0.1", setting)`: a density after @ overrides the recipe's, for methods that have one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = ["METHODS", "DenseNetwork", "Method", "Setting", "make_method", "split
 
 
 def split_method(text: str) -> tuple[str, float | None]:
-    """'pfnr-f3@0.1' as (name, density), 'stl' as (name, None); a UsageError names the methods there are."""
+    """'pfnr-f3@0.1' as (name, density), 'stl' as (name, None); a UsageError lists the methods."""
     name, at, density = text.partition("@")
     if name not in METHODS:
         raise UsageError(f"method {name!r} is none of {', '.join(METHODS)}")

@@ -1,4 +1,4 @@
-"""Training a whole network, without masks, on frames of one or several videos: what the baselines share.
+"""Shared by the baselines: training a whole network, without masks, on frames of one or more videos.
 
 Network, loss, learning rates, order and optimiser are those of a session's training; all weights are trained.
 """
@@ -37,8 +37,8 @@ class Part:
 class DenseTraining:
     """`network` trained on all frames of `parts` for the recipe's epochs.
 
-    An epoch passes over every frame of every part once. penalty: added to the loss, of the shared weights. The
-    network given is left as it was. A TrainingError if the loss stops being a number.
+    An epoch passes over every frame of every part once. penalty: of the shared weights, added to the loss. The
+    given network is not changed. A TrainingError if the loss stops being a number.
     """
 
     def __init__(

@@ -1,12 +1,12 @@
 """Elastic weight consolidation (Kirkpatrick et al. 2017, arXiv 1612.00796).
 
-Weights that mattered to old videos are held by springs: λ/2 Σ_k Σ_i F_k,i (θ_i − θ*_k,i)² is added to the loss,
-θ*_k the weights after video k and F_k the diagonal of its Fisher information there. For a decoder whose frames
-are means of Gaussians of unit variance, F = E[(∂ log p(y)/∂θ)²] = Σ_outputs (∂frame/∂θ)²; it is taken per
-output sample here, so that λ is in units of loss per mean squared change of a frame.
+Springs hold the weights that mattered to old videos: λ/2 Σ_k Σ_i F_k,i (θ_i − θ*_k,i)² is added to the loss, θ*_k
+the weights after video k and F_k the diagonal of its Fisher information there. For a decoder whose frames are
+means of Gaussians of unit variance, F = E[(∂ log p(y)/∂θ)²] = Σ_outputs (∂frame/∂θ)²; it is taken per output
+sample here, so that λ is in units of loss per mean squared change of a frame.
 
-All springs of a weight add up to one: Σ_k F_k (θ − θ*_k)² = F (θ − m)² + constant, with F = Σ F_k and
-m = Σ F_k θ*_k / F. So the memory does not grow with the videos, and no information is lost by it.
+All springs of a weight add up to one: Σ_k F_k (θ − θ*_k)² = F (θ − m)² + constant, with F = Σ F_k and m = Σ F_k
+θ*_k / F. So memory does not grow with the number of videos, and no information is lost.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def fisher_diagonal(
 ) -> dict[str, Tensor]:
     """The Fisher information's diagonal per output sample, averaged over frames 0..frames−1.
 
-    decode: one frame by index, of any shape, as a function of `weights` (leaves that require gradients). For
-    noise ε of unit variance the squared gradient of ⟨ε, frame⟩ has Σ_outputs (∂frame/∂θ)² as its mean: one
-    backward pass a draw instead of one an output.
+    decode: one frame by index, of any shape, as a function of `weights` (leaves that require gradients). For noise
+    ε of unit variance the squared gradient of ⟨ε, frame⟩ has Σ_outputs (∂frame/∂θ)² as its mean: one backward pass
+    per draw instead of one per output.
     """
     total = {name: torch.zeros_like(w) for name, w in weights.items()}
     for index in range(frames):
@@ -57,7 +57,7 @@ def fisher_diagonal(
 
 
 class Springs:
-    """The sum of all videos' penalties, as one spring a weight."""
+    """The sum of all videos' penalties, as one spring per weight."""
 
     def __init__(self, strength: float) -> None:
         self.strength = strength
@@ -65,7 +65,7 @@ class Springs:
         self.rest: dict[str, Tensor] = {}
 
     def add(self, fisher: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
-        """Hold `weights` as they are now with `fisher`, on top of what holds them already."""
+        """Add springs of stiffness `fisher` at the current `weights`."""
         for name, new in fisher.items():
             at = weights[name].detach()
             if name not in self.stiffness:
@@ -82,7 +82,7 @@ class Springs:
 
 
 class ElasticWeightConsolidation(FineTuning):
-    """Fine-tuning with springs on the shared weights; heads are each video's own and need none.
+    """Fine-tuning with springs on the shared weights; each video has its own head, which needs none.
 
     Always by Adam: a spring holds single weights, and steps in a turned basis overshoot the stiff ones.
     """
@@ -109,6 +109,6 @@ class ElasticWeightConsolidation(FineTuning):
         return perf_counter() - start
 
     def stored_bytes(self) -> dict[str, int]:
-        """See `Method`: to learn on, a stiffness and a rest position for every weight are needed."""
+        """See `Method`: further learning needs a stiffness and a rest position for every weight."""
         kept = sum(t.numel() * np.dtype(np.float32).itemsize for t in self.springs.stiffness.values())
         return super().stored_bytes() | {"springs": 2 * kept}

@@ -1,4 +1,4 @@
-"""MTL: all videos at once in one network. No sequence at all: what sequential methods give up to be sequential."""
+"""MTL: all videos at once in one network. Shows what sequential methods give up."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pfnr_train.session.training import session_generator
 
 
 class MultiTask(Method):
-    """Videos are collected as they come; with the last one, the network is trained on all of their frames.
+    """Collects videos; when the last one arrives, trains the network on all frames.
 
     Every frame is seen as often as in the other methods.
     """

@@ -1,4 +1,4 @@
-"""What every method of the comparison does: learn one video after another, decode any learnt one, count itself."""
+"""The interface of compared methods: learn videos in order, decode any learnt one, report size."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Frames = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Setting:
-    """What all methods of one comparison share. videos: how many there will be; device: 'cpu' or 'cuda'.
+    """Shared settings of one comparison. videos: their total number. device: 'cpu' or 'cuda'.
 
-    memory: frames of old videos that a method with replay may keep, in all.
+    memory: total frames of old videos that a method with replay may keep.
     """
 
     config: ModelConfig
@@ -46,7 +46,7 @@ class Method(ABC):
 
     @abstractmethod
     def learn(self, index: int, frames: Frames) -> float:
-        """Learn video `index` (they come in order) from frames uint8 [N, H, W, 3]; seconds of training."""
+        """Learn video `index` (in order) from frames uint8 [N, H, W, 3]; returns seconds of training."""
 
     @abstractmethod
     def decode(self, index: int) -> Frames | None:
@@ -54,11 +54,11 @@ class Method(ABC):
 
     @abstractmethod
     def stored_bytes(self) -> dict[str, int]:
-        """Bytes of everything that must be kept to decode all videos learnt, and to learn on, by part."""
+        """Bytes that must be kept to decode all learnt videos and to continue learning, by part."""
 
     @abstractmethod
     def parameters(self) -> int:
-        """How many trained numbers that is, without masks and exemplars."""
+        """The number of trained values, without masks and exemplars."""
 
     def table(self, index: int, frames: int) -> Array:
         """The time table of video `index`: float32 [N, 4L]; what a session of a library has."""
@@ -81,7 +81,7 @@ class DenseNetwork:
         return decode_all(SessionWeights(self.config, weights, masks, head, table))
 
     def stored_bytes(self, lengths: Mapping[int, int]) -> int:
-        """Bytes of a safetensors file with all of it and the videos' lengths (frames, by index)."""
+        """Bytes of a safetensors file with all of this and the videos' lengths (frames, by index)."""
         tensors = {f"weights/{name}": w for name, w in self.weights.items()}
         for index, head in self.heads.items():
             tensors |= {f"heads/{index}/{name}": w for name, w in head.items()}

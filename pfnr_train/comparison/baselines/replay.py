@@ -1,9 +1,9 @@
 """Replay of exemplars in the manner of iCaRL (Rebuffi et al. 2017, arXiv 1611.07725).
 
-A memory of fixed size holds frames of old videos, as many of each; every later video is trained on together
-with them. Which frames: herding, the ones whose running mean stays nearest to the video's mean. iCaRL's other
-half, distilling old outputs for new inputs, has no meaning here: a frame of a new video is no input of an old
-one. What stands in for it is that exemplars keep their own video's head and time.
+A memory of fixed size holds frames of old videos, equally many of each; later videos are trained together with
+them. Frames are chosen by herding: their running mean stays nearest to the video's mean. iCaRL's other half,
+distilling old outputs for new inputs, has no meaning here: a frame of a new video is not an input of an old one.
+Instead, exemplars keep their own video's head and time.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pfnr_train.comparison.baselines.dense_training import Part
 from pfnr_train.comparison.baselines.method import Frames, Setting
 from pfnr_train.comparison.baselines.sequential import FineTuning
 
-FEATURE_STEP = 8  # herding compares pictures reduced to their averages over squares of this side
+FEATURE_STEP = 8  # herding compares averages over squares of this side
 
 
 def herd(features: NDArray[np.float64], count: int) -> list[int]:
-    """`count` rows of [n, d], in the order chosen: each brings the mean of those chosen nearest to the whole's."""
+    """`count` rows of [n, d], in order: each brings the mean of the chosen rows nearest to the overall mean."""
     mean = features.mean(0)
     chosen: list[int] = []
     total = np.zeros_like(mean)

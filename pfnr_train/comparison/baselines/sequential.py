@@ -1,4 +1,4 @@
-"""Fine-tuning: one network, one video after another, nothing protected. Shows what forgetting is."""
+"""Fine-tuning: one network, one video after another, nothing protected. Shows forgetting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pfnr_train.session.training import session_generator
 
 
 class FineTuning(Method):
-    """Each video goes on from the weights the one before left. Others derive from it and protect something."""
+    """Each video continues from the previous one's weights. Subclasses protect something."""
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
@@ -43,7 +43,7 @@ class FineTuning(Method):
         return None
 
     def remember(self, part: Part) -> float:
-        """Keep what protects the video just learnt; seconds it took."""
+        """Store what protects the video just learnt; returns the seconds it took."""
         return 0.0
 
     def decode(self, index: int) -> Frames | None:

@@ -1,4 +1,4 @@
-"""STL: a network of its own for every video. Nothing is shared, nothing forgotten, and it costs n networks."""
+"""STL: a separate network for every video. Nothing is shared or forgotten, at the cost of n networks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pfnr_train.session.training import session_generator
 
 
 class SingleTask(Method):
-    """One whole network a video (NeRV, arXiv 2110.13903)."""
+    """One whole network per video (NeRV, arXiv 2110.13903)."""
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)

@@ -147,7 +147,7 @@ def test_a_clip_without_a_whole_frame_is_refused_even_so(tmp_path: Path) -> None
     path = write_video(tmp_path / "a.avi", noisy(3), "mjpeg", "yuvj420p")
     for number in range(3):
         spoil_packet(path, number)
-    with pytest.raises(ClipError, match="no frame is whole"):
+    with pytest.raises(ClipError, match="no frame is intact"):
         read_clip(path, tolerate_damage=True)
 
 

@@ -28,8 +28,7 @@ def test_a_gap_in_the_numbers_of_a_folder_is_noted(tmp_path):
     clip = read_clip(tmp_path)
     assert np.array_equal(clip.frames, made)
     assert clip.info.notes[1] == (
-        "3 images are missing, the first between frame002.png and frame005.png: "
-        "the others are shown one after another"
+        "3 images are missing, the first between frame002.png and frame005.png: the others are shown in sequence"
     )
 
 

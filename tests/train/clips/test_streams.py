@@ -44,7 +44,7 @@ def test_the_default_flag_comes_first_and_the_larger_picture_second(tmp_path, pa
     assert clip.info.others == (other,)
     size = {"s": "64×48", "l": "96×72"}
     assert clip.info.notes == (
-        f"video stream {taken} ({size[order[taken]]} ffv1) is taken; choose another with --stream: "
+        f"video stream {taken} ({size[order[taken]]} ffv1) is used; choose another with --stream: "
         f"{other} ({size[order[other]]} ffv1)",
     )
     again = read_clip(path, stream=other)
@@ -67,7 +67,7 @@ def test_a_cover_is_never_the_video(tmp_path, parts):
 def test_a_stream_that_is_not_there_is_refused_with_those_that_are(tmp_path, parts):
     path = join_streams(tmp_path / "both.mkv", [(parts[0], True), (parts[1], False)])
     with pytest.raises(
-        ClipError, match=r"stream 7 is no video; its video streams: 0 \(64×48 ffv1\), 1 \(96×72 ffv1\)"
+        ClipError, match=r"stream 7 is not a video; its video streams: 0 \(64×48 ffv1\), 1 \(96×72 ffv1\)"
     ):
         read_clip(path, stream=7)
     with pytest.raises(ClipError, match="its video streams: none"):

@@ -138,7 +138,7 @@ def test_a_stream_is_chosen_by_its_index(tmp_path: Path, monkeypatch: pytest.Mon
     assert run_here("pfnr-train", "eval").code == 0
     wrong = run_here("pfnr-train", "add", "both.mkv", "--stream", 2, *TRAIN)
     assert wrong.code == 1
-    assert "stream 2 is no video; its video streams: 0 (40×24 ffv1), 1 (40×24 ffv1)" in wrong.error
+    assert "stream 2 is not a video; its video streams: 0 (40×24 ffv1), 1 (40×24 ffv1)" in wrong.error
 
 
 def test_damage_is_refused_or_tolerated_aloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

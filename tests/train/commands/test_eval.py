@@ -92,7 +92,7 @@ def test_nothing_to_compare_at_all_is_an_error(folder: Path) -> None:
     done = run_here("pfnr-train", "eval", "--threads", 1)
     assert done.code == 1
     assert done.stderr.splitlines()[-1] == (
-        "error: no session could be compared; say where the clips are with --clip SESSION=PATH"
+        "error: no session could be compared; give the clips' locations with --clip SESSION=PATH"
     )
 
 

@@ -129,7 +129,7 @@ def test_a_library_that_differs_is_refused_and_left_alone(
     before = Path("three.pfnr").read_bytes()
     code, error = refusal(*arguments)
     assert code == 1
-    assert f"three.pfnr is not the beginning of three as asked for: {reason}; name another library" in error
+    assert f"three.pfnr is not the beginning of three as requested: {reason}; name another library" in error
     assert Path("three.pfnr").read_bytes() == before
 
 
@@ -206,12 +206,12 @@ def test_a_comparison_is_one_table_and_goes_on_where_it_stopped(folder: Path) ->
         assert result["mean_psnr"] == pytest.approx(sum(result["psnr"]) / 2)
         assert len(result["seconds"]) == 2
     more = run_here(*arguments, "--methods", "wsn@0.2,fine-tuning,mtl")
-    assert "wsn@0.2: done before" in more.stderr
+    assert "wsn@0.2: already done" in more.stderr
     lines = [line for line in more.stdout.splitlines() if "│" in line]
     assert [line.split("│")[1].strip() for line in lines] == ["wsn@0.2", "fine-tuning", "mtl"]
     other = run_here(*arguments, "--methods", "stl", "--epochs", 2)
     assert other.code == 2
-    assert "stl.json is of another recipe, network, version or other clips" in other.error
+    assert "stl.json has a different recipe, network, version or clips" in other.error
 
 
 def test_a_comparison_of_unknown_methods_trains_nothing(folder: Path) -> None:

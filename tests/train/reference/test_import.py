@@ -207,7 +207,7 @@ def test_eval_says_that_no_source_is_known_and_takes_one_that_is_named(imported:
 
     done = CliRunner().invoke(app, ["eval", "-l", str(imported), "--threads", "1"])
     assert done.exit_code == 1
-    assert "no source known" in done.output
+    assert "is unknown; name its clip" in done.output
     width, height = read_library(imported).config.size
     clip = tmp_path / "clip"
     clip.mkdir()

@@ -109,7 +109,7 @@ def test_a_process_that_fails_ends_the_others(folder: Path) -> None:
     assert codes(start_pair(folder, *ADD, apart={1: "missing.mkv"})) == [1, 1]
     assert "error: process 1 of 2: missing.mkv: no such file" in log(folder, "log1")
     assert log(folder, "log0").splitlines()[-1] == (
-        "error: process 0 of 2: another of the processes stopped, and its own message says why"
+        "error: process 0 of 2: another process stopped; its message says why"
     )
     assert (folder / "library.pfnr").read_bytes() == before
 

@@ -113,7 +113,7 @@ def test_epochs_and_a_time_budget_exclude_one_another(folder: Path) -> None:
     code, said = add("--epochs", 3, "--time-budget", "1m")
     assert (code, said) == (
         2,
-        "error: --epochs and --time-budget are two ways to say how long to train; give one of them\n",
+        "error: --epochs and --time-budget both set how long to train; give one of them\n",
     )
 
 

@@ -54,7 +54,7 @@ def test_all_that_is_wrong_is_one_error(tmp_path: Path) -> None:
     text = str(caught.value)
     assert text.startswith("4 of the 4 videos of three cannot be used: missing in ")
     assert "lost, far/gone; name another folder with --data" in text
-    assert "short.mkv has 4 frames, and frames up to 5 are asked for" in text
+    assert "short.mkv has 4 frames, but frames up to 5 are requested" in text
     assert "broken.mkv: not a video" in text
     assert "\n" not in text
 
@@ -62,7 +62,7 @@ def test_all_that_is_wrong_is_one_error(tmp_path: Path) -> None:
 def test_two_files_of_one_name_are_not_guessed_between(tmp_path: Path) -> None:
     for suffix in ("mkv", "avi"):
         write_lossless(tmp_path / f"a.{suffix}", moving_pattern(3, 40, 24, 0))
-    with pytest.raises(ClipError, match=r"a\.avi, .*a\.mkv: which of these"):
+    with pytest.raises(ClipError, match=r"a\.avi, .*a\.mkv: ambiguous"):
         find_clips(made_sequence(tmp_path, 'name = "a"'), tmp_path)
 
 
