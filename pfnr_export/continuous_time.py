@@ -19,12 +19,12 @@ def session_embedding(library: Library, index: int) -> TimeEmbedding:
     if config.canvas is not None:
         raise UsageError(
             "a canvas network decodes whole frames only, by cosines of time that belong to its frames; export it "
-            f"with --time {FRAMES}"
+            f"with the time {FRAMES}"
         )
     if session.values.own_table:
         raise UsageError(
             f"session {index} ({session.record.video.name}) was imported with its own time table, made by other "
-            f"code in float32, so our formula does not hold between its rows; export it with --time {FRAMES}"
+            f"code in float32, so our formula does not hold between its rows; export it with the time {FRAMES}"
         )
     return TimeEmbedding(
         config.embed_base, config.embed_levels, session.record.scalar, session.values.coarse_table

@@ -26,7 +26,7 @@ from pfnr_runtime.artifact.contract import METADATA_KEY, OUTPUT_KINDS, ArtifactC
 from pfnr_runtime.artifact.golden import SUFFIX, make_golden, write_golden
 from pfnr_runtime.artifact.packed.pack import pack
 from pfnr_runtime.artifact.packed.signature import SUFFIX as PACKED
-from pfnr_runtime.errors import UsageError
+from pfnr_runtime.errors import ParameterError, UsageError
 from pfnr_runtime.system.part_file import write_atomically
 from pfnr_runtime.system.progress import SILENT, Progress
 from pfnr_train.library.library import Library
@@ -67,11 +67,11 @@ class ExportOptions:
         precision = choose_precision(self.precision)
         if self.psnr_budget is not None:
             if precision.budget is None:
-                raise UsageError(f"{precision.name} loses nothing, so --psnr-budget does not apply")
+                raise UsageError(f"{precision.name} loses nothing, so a PSNR budget does not apply")
             if not 0 < self.psnr_budget <= MAX_BUDGET:
-                raise UsageError(f"--psnr-budget {self.psnr_budget:g} is outside 0 to {MAX_BUDGET:g} dB")
+                raise ParameterError("psnr_budget", f"{self.psnr_budget:g} is outside 0 to {MAX_BUDGET:g} dB")
         if self.calibration_frames is not None and self.calibration_frames < 1:
-            raise UsageError(f"{self.calibration_frames} calibration frames: at least 1 is needed")
+            raise ParameterError("calibration_frames", f"{self.calibration_frames} must be 1 or more")
 
 
 @dataclass(frozen=True)
@@ -163,8 +163,8 @@ def export_session(
     if triton is not None:
         if options.time == CONTINUOUS:
             raise UsageError(
-                "--triton serves frame numbers: with --time continuous every client would have to compute the "
-                f"time embedding itself; use --time {FRAMES}"
+                f"Triton serves frame numbers: with the time {CONTINUOUS} every client would have to compute "
+                f"the time embedding itself; use the time {FRAMES}"
             )
         check_model_folder(triton, library.sessions[index].record.video)
     model, contract = build_model(library, index, options, source, progress)

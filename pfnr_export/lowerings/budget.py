@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pfnr_export.lowerings.base import Lowering
 from pfnr_export.lowerings.spatial import SpatialLowering
-from pfnr_runtime.errors import UsageError
+from pfnr_runtime.errors import ParameterError
 from pfnr_train.model.spectral import SpectralPlan
 
 _UNITS = {"MB": 10**6, "GB": 10**9, "MMAC": 10**6, "GMAC": 10**9}
@@ -32,7 +32,7 @@ class SpatialBudget:
         return (
             f"the spatial lowering of {in_channels} to {out_channels} channels at {plan.rows}x{plan.columns} "
             f"takes {cost.weight_bytes / 1e6:.1f} MB and {cost.macs / 1e9:.2f} GMAC per frame, over the budget of "
-            f"{self}; use --fourier matmul, or allow it with --spatial-budget "
+            f"{self}; use the lowering matmul, or allow it with a spatial budget of "
             f"{-(-cost.weight_bytes // 10**6)}MB,{-(-cost.macs // 10**6)}MMAC"
         )
 
@@ -51,9 +51,9 @@ def parse_budget(text: str) -> SpatialBudget:
             r"(\d{1,9})(?:\.(\d{1,6}))?\s*([MG]B|[MG]MAC)", part.strip(), re.ASCII | re.IGNORECASE
         )
         if match is None:
-            raise UsageError(
-                f"--spatial-budget {text!r} is not sizes such as 64MB, 4GMAC or 64MB,4GMAC "
-                f"(units {', '.join(_UNITS)})"
+            raise ParameterError(
+                "spatial_budget",
+                f"{text!r} is not sizes such as 64MB, 4GMAC or 64MB,4GMAC (units {', '.join(_UNITS)})",
             )
         unit = match[3].upper()
         amount = float(f"{match[1]}.{match[2] or 0}") * _UNITS[unit]

@@ -60,8 +60,8 @@ class SpatialLowering(Lowering):
         if plan.placement == "centered":
             return None
         return (
-            f"--fourier spatial is exact for centered placement only, and this network's Fourier block has "
-            f"{plan.placement} placement; use --fourier matmul"
+            "the lowering spatial is exact for centered placement only, and this network's Fourier block has "
+            f"{plan.placement} placement; use matmul"
         )
 
     @classmethod

@@ -49,8 +49,8 @@ def fit_budget(judge: Judge, worth: Mapping[str, int], build: Build, what: str) 
     if found is None:
         raise VerificationError(
             f"no mixture of {what} and fp32 stays within {judge.subject.budget:g} dB on every frame; the best of "
-            f"{len(order)} tried loses {search.best:.4f} dB; allow more with --psnr-budget, or choose a higher "
-            "precision"
+            f"{len(order)} tried loses {search.best:.4f} dB; allow more with a larger PSNR budget, or choose a "
+            "higher precision"
         )
     for layer in sorted(set(order) - found.low, key=lambda name: -worth[name]):
         cheaper = sorted((name for name in found.low if worth[name] < worth[layer]), key=lambda name: worth[name])

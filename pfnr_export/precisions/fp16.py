@@ -35,7 +35,7 @@ def _convert(subject: Subject) -> Converted:
     if not judge.inside(losses):
         raise VerificationError(
             f"fp16 loses {worst(losses):.4f} dB on its worst frame; the budget is {subject.budget:g} dB: allow "
-            "more with --psnr-budget, or export fp32"
+            "more with a larger PSNR budget, or export fp32"
         )
     types = {"fp16": len(half), "fp32": len(subject.model.graph.node) - len(half)}
     return Converted(model, judge.report(losses) | {"nodes": types})

@@ -69,7 +69,7 @@ class SharedOptions:
         if not self.lowering.stores_weights:
             raise UsageError(
                 f"the Fourier lowering {self.fourier!r} computes with a session's weights, so its masks cannot be "
-                f"inputs of a shared graph; use --fourier {next(iter(_MASKABLE))}, or export one by one"
+                f"inputs of a shared graph; use the lowering {next(iter(_MASKABLE))}, or export one by one"
             )
 
     @property

@@ -86,7 +86,7 @@ def export_shared(library: Library, sessions: list[int], path: Path, options: Sh
     is written, the graph before its sidecars.
     """
     if not sessions:
-        raise UsageError("no sessions to export: choose some, such as --sessions 0,2, or all")
+        raise UsageError("no sessions to export: choose some, such as 0,2, or all")
     last: Generation | None = None
     pending: list[tuple[ExportedSidecar, bytes]] = []
     there, grown = _existing(path), {}

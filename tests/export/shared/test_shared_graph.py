@@ -264,7 +264,7 @@ def test_a_shared_graph_can_put_out_floats(tmp_path: Path) -> None:
 
 
 def test_a_lowering_that_computes_with_weights_is_refused() -> None:
-    with pytest.raises(UsageError, match="use --fourier matmul"):
+    with pytest.raises(UsageError, match="use the lowering matmul"):
         SharedOptions(fourier="spatial")
     with pytest.raises(UsageError, match="uint9"):
         SharedOptions(output="uint9")

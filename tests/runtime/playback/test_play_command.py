@@ -163,7 +163,7 @@ def test_a_pipe_can_loop_until_its_reader_has_enough(tmp_path: Path) -> None:
         (["null:", "--end", "x"], 2, "write seconds"),
         (["null:", "--speed", "0"], 2, "--speed 0.0 is outside 0.01 to 100"),
         (["null:", "--speed", "nan"], 2, "is outside 0.01 to 100"),
-        (["null:", "--fps", "0"], 2, "not a rate above 0"),
+        (["null:", "--fps", "0"], 2, "frame rate '0' is not between 0 and 1000"),
         (["out.mp4", "--fps", "1000", "--speed", "2"], 2, "2000 frames per second is outside 0 to 1000"),
         (["null:", "--session", "3"], 2, "session"),
         (["null:", "--codec", "av1"], 2, "null: takes no --codec"),
