@@ -16,7 +16,7 @@ from pfnr_runtime.coding.laplace import ESCAPE, SYMBOLS, largest, symbol_bits
 from pfnr_runtime.coding.numbers import Bytes
 from pfnr_runtime.coding.places import Integers
 from pfnr_runtime.coding.quantised import LARGEST, Quantised, Shapes, Tensor
-from pfnr_runtime.coding.rans import Decoder
+from pfnr_runtime.coding.rans import RunDecoder
 from pfnr_runtime.coding.scale_model import ScaleModel
 from pfnr_runtime.errors import CodingError
 
@@ -65,7 +65,7 @@ class _Reader:
         if not coded and source.left():
             raise CodingError(f"{source.left()} bytes after the last coded weight")
         self._symbols = (
-            Decoder(source.take(source.left()), sum(tensor.size for tensor in coded)) if coded else None
+            RunDecoder(source.take(source.left()), sum(tensor.size for tensor in coded)) if coded else None
         )
         self.sizes: dict[str, float] = {}
 

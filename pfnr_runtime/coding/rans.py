@@ -50,7 +50,7 @@ def encode(runs: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> bytes
     return state.astype("<u4").tobytes() + words.astype("<u2").tobytes()
 
 
-class Decoder:
+class RunDecoder:
     """Reads the runs of one stream in the order they were given to `encode`.
 
     data: the stream. symbols: of all runs together. A CodingError where the stream is cut or damaged.

@@ -22,7 +22,7 @@ from pfnr_train.comparison.rate import RatePoint, rate_point
 
 
 @dataclass(frozen=True)
-class VideoCodec:
+class EncoderSetting:
     """One encoder configuration. encoder: `libx264` or `libx265`. preset: the encoder's. chroma: `420` or
     `444`.
     """
@@ -38,7 +38,7 @@ class VideoCodec:
 
 
 CODECS = tuple(
-    VideoCodec(encoder, preset, chroma)
+    EncoderSetting(encoder, preset, chroma)
     for encoder in ("libx264", "libx265")
     for preset in ("medium", "veryslow")
     for chroma in ("420", "444")
@@ -47,7 +47,7 @@ CRFS = (18, 23, 28, 33, 38, 43)
 
 
 def code(
-    codec: VideoCodec, frames: NDArray[np.uint8], fps: Fraction, crf: int, threads: int = 1
+    codec: EncoderSetting, frames: NDArray[np.uint8], fps: Fraction, crf: int, threads: int = 1
 ) -> tuple[int, NDArray[np.uint8]]:
     """Encode frames uint8 [N, H, W, 3] and decode them again: the stream's bytes, and the frames."""
     count, height, width, _ = frames.shape
@@ -103,7 +103,7 @@ _ACCURATE = 0x2000 | 0x4000 | 0x40000 | 0x80000
 
 
 def codec_curve(
-    codec: VideoCodec, frames: NDArray[np.uint8], fps: Fraction, crfs: Sequence[int] = CRFS, threads: int = 1
+    codec: EncoderSetting, frames: NDArray[np.uint8], fps: Fraction, crfs: Sequence[int] = CRFS, threads: int = 1
 ) -> list[RatePoint]:
     """A codec's points for one clip, one for each constant rate factor."""
     points = []

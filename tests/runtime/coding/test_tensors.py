@@ -15,7 +15,7 @@ from pfnr_runtime.coding.decode import MOST_WEIGHTS, coded_sizes, decode_tensors
 from pfnr_runtime.coding.encode import coded_bits, encode_tensors
 from pfnr_runtime.coding.laplace import CLASSES, SYMBOLS, TOTAL, tables
 from pfnr_runtime.coding.quantised import LARGEST, Quantised, Shapes, Tensor, Tensors
-from pfnr_runtime.coding.rans import Decoder, encode
+from pfnr_runtime.coding.rans import RunDecoder, encode
 from pfnr_runtime.errors import CodingError
 
 SHAPES = st.lists(st.integers(0, 9), min_size=0, max_size=5).map(tuple)
@@ -154,7 +154,7 @@ def test_a_stream_of_any_length_comes_back(symbols: int) -> None:
     stream = encode(
         [(classes[: symbols // 3], wanted[: symbols // 3]), (classes[symbols // 3 :], wanted[symbols // 3 :])]
     )
-    decoder = Decoder(stream, symbols)
+    decoder = RunDecoder(stream, symbols)
     got = [decoder.run(classes[: symbols // 3]), decoder.run(classes[symbols // 3 :])]
     decoder.finish()
     np.testing.assert_array_equal(np.concatenate(got), wanted)

@@ -10,7 +10,7 @@ import pytest
 from helpers.synthetic import moving_pattern
 
 from pfnr_train.comparison.rate import RatePoint, bd_rate, gain_at_equal_bytes, rate_point, read_points
-from pfnr_train.comparison.video_codecs import CODECS, VideoCodec, code, codec_curve
+from pfnr_train.comparison.video_codecs import CODECS, EncoderSetting, code, codec_curve
 
 
 def curve(factor: float, gain: float = 0.0) -> list[RatePoint]:
@@ -62,7 +62,7 @@ def test_points_survive_json_and_bad_ones_are_named() -> None:
 
 
 @pytest.mark.parametrize("codec", [c for c in CODECS if c.preset == "medium"], ids=lambda c: c.name)
-def test_a_codec_gives_all_frames_back_and_improves_with_bytes(codec: VideoCodec) -> None:
+def test_a_codec_gives_all_frames_back_and_improves_with_bytes(codec: EncoderSetting) -> None:
     frames = moving_pattern(6, 64, 48, 1)
     fine, coarse = codec_curve(codec, frames, Fraction(25), crfs=(10, 40))
     assert fine.size > coarse.size > 0
@@ -74,6 +74,6 @@ def test_full_chroma_beats_halved_chroma_on_sharp_colours() -> None:
     frames[:, ::2, :, 0], frames[:, 1::2, :, 2] = 255, 255  # lines of red and blue
     quality = {}
     for chroma in ("420", "444"):
-        _, decoded = code(VideoCodec("libx264", "medium", chroma), frames, Fraction(25), 10)
+        _, decoded = code(EncoderSetting("libx264", "medium", chroma), frames, Fraction(25), 10)
         quality[chroma] = rate_point("x", 1, decoded, frames).psnr
     assert quality["444"] > quality["420"] + 10
