@@ -11,6 +11,7 @@ import importlib
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +27,9 @@ from pfnr_runtime.system.os_errors import describe_os_error
 VERBOSE_HELP = "Show what runs, and why other engines do not."
 
 # Parameters of the Python API whose flag has a different name.
-FLAGS = {"factor": "--interpolate"}
+FLAGS = {"factor": "--interpolate", "planned": "--plan", "folder": "--out"}
+# How a message names a parameter: `frames`, or with a value `frames=0:8`.
+PARAMETER = re.compile(r"`([a-z][a-z_]*)(?:=([^`]*))?`")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -88,8 +91,19 @@ def shows_messages() -> Iterator[None]:
         LOGGER.removeHandler(_HANDLER)
 
 
+def in_flags(message: str) -> str:
+    """A message of the Python API as a command says it: `frames=0:8` is --frames 0:8."""
+
+    def flag(found: re.Match[str]) -> str:
+        name, value = found[1], found[2]
+        given = FLAGS.get(name, "--" + name.replace("_", "-"))
+        return given if value is None else f"{given} {value}"
+
+    return PARAMETER.sub(flag, message)
+
+
 def _print_error(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+    print(in_flags(message), file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:
@@ -106,8 +120,7 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             with shows_messages():
                 return command(*args, **kwargs)
         except ParameterError as error:
-            flag = FLAGS.get(error.parameter, "--" + error.parameter.replace("_", "-"))
-            _print_error(f"error: {flag} {error.rest}")
+            _print_error(f"error: `{error.parameter}` {error.rest}")
             raise typer.Exit(error.exit_code) from None
         except PfnrError as error:
             _print_error(f"error: {error}")

@@ -37,7 +37,7 @@ def probe(path: str | PathLike[str], fps: Fraction | None = None, stream: int | 
     if not holds_images(where):
         return _probe_video(where, fps, stream)
     if stream is not None:
-        raise ClipError(f"{where}: a folder of images has no stream {stream}; leave out --stream")
+        raise ClipError(f"{where}: a folder of images has no stream {stream}; leave out `stream`")
     return _probe_images(where, fps)
 
 

@@ -202,9 +202,9 @@ def _leaves(frames: slice, count: int) -> str:
 
 def _advice(start: int, readable: int, otherwise: str) -> str:
     if readable - start >= MIN_FRAMES:
-        return f"{otherwise}, or use what is good with --frames {start}:{readable}"
+        return f"{otherwise}, or use what is good with `frames={start}:{readable}`"
     if readable >= MIN_FRAMES:
-        return f"{otherwise}, or use what is good with --frames 0:{readable}"
+        return f"{otherwise}, or use what is good with `frames=0:{readable}`"
     return otherwise
 
 
@@ -216,9 +216,9 @@ def _damage_text(damages: list[Damage], start: int, index: int, ended: bool) -> 
     where = f"or cut short after {readable}" if to_the_end else first.place()
     more = f" and in {len(damages) - 1} more places" if len(damages) > 1 and not to_the_end else ""
     good = good_ranges(damages, start, index, MIN_FRAMES) or good_ranges(damages, 0, index, MIN_FRAMES)
-    ranges = " or ".join(f"--frames {a}:{b}" for a, b in good[:2])
+    ranges = " or ".join(f"`frames={a}:{b}`" for a, b in good[:2])
     advice = (
-        "get an intact copy" + (", " if ranges else " or ") + "hold whole frames over it with --tolerate-damage"
+        "get an intact copy" + (", " if ranges else " or ") + "hold whole frames over it with `tolerate_damage`"
     )
     return f"damaged {where} ({first.reason}){more}; {advice}" + (
         f", or use what is good with {ranges}" if ranges else ""
@@ -328,14 +328,14 @@ class _FrameStore:
 
     def _check(self, count: int) -> None:
         if count > MAX_FRAMES:
-            raise ClipError(f"{self._path}: more than {MAX_FRAMES} frames; take a part of it with --frames A:B")
+            raise ClipError(f"{self._path}: more than {MAX_FRAMES} frames; take a part of it with `frames=A:B`")
         if self._limit and count * self._shape[0] * self._shape[1] * 3 > self._limit:
             self._refuse(count)
 
     def _refuse(self, count: int) -> None:
         raise ClipError(
             f"{self._path}: {count} frames of {self._shape[1]}×{self._shape[0]} do not fit into memory; "
-            "take fewer with --frames A:B, or smaller ones with --size WxH"
+            "take fewer with `frames=A:B`, or smaller ones with `size=WxH`"
         )
 
 

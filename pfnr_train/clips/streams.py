@@ -50,7 +50,7 @@ def streams_note(container: InputContainer, chosen: int, others: Sequence[int]) 
         return ()
     named = {s.index: f"{s.index} ({describe(s)})" for s in container.streams.video}
     rest = ", ".join(named[i] for i in others)
-    return (f"video stream {named[chosen]} is used; choose another with --stream: {rest}",)
+    return (f"video stream {named[chosen]} is used; choose another with `stream`: {rest}",)
 
 
 def describe(stream: VideoStream) -> str:

@@ -118,7 +118,7 @@ def compare(
             if result.get("settings") != expected:
                 raise UsageError(
                     f"{path} has a different recipe, network, version or clips; name another folder with "
-                    "--out, or delete it"
+                    "`folder`, or delete it"
                 )
             say(f"{text}: already done, read from {path}")
         else:
@@ -136,5 +136,5 @@ def _read(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise PfnrError(f"{path} is not a result of this command; delete it or name another folder with --out")
+        raise PfnrError(f"{path} is not a result of this command; delete it or name another folder with `folder`")
     return value

@@ -68,6 +68,6 @@ def parse_overrides(library: Library, texts: list[str]) -> dict[int, Path]:
     for text in texts:
         session, equals, path = text.partition("=")
         if not equals or not path:
-            raise UsageError(f"--clip {text!r} is not SESSION=PATH, such as 0=clips/bunny.mp4")
+            raise UsageError(f"`clip={text!r}` is not SESSION=PATH, such as 0=clips/bunny.mp4")
         overrides[library.find(session)] = Path(path)
     return overrides

@@ -31,7 +31,7 @@ def lack_of_free_weights(library: Library) -> str | None:
         return (
             f"warning: none of this library's {total:,} weights is free, {sessions} froze them all: this one "
             f"trains only its masks over them and the {head} weights of its head. Sessions trained with a larger "
-            "--plan, or with a lower --density, would have left it some; another library has all of its own"
+            "`planned`, or with a lower `density`, would have left it some; another library has all of its own"
         )
     free = total - sum(int(mask.sum()) for mask in used.values())
     return f"{sessions} froze all weights of {', '.join(full)}; {free:,} of the library's {total:,} are free"

@@ -129,7 +129,7 @@ def read_library(path: Path) -> Library:
     if not path.exists():
         raise LibraryError(
             f"{path} does not exist; make it with `pfnr-train add CLIP --library {path}`, or name another with "
-            "--library or $PFNR_LIBRARY"
+            "`library` or $PFNR_LIBRARY"
         )
     if path.is_dir():
         raise LibraryError(f"{path} is a folder; name the library file in it")
@@ -150,7 +150,7 @@ def read_library(path: Path) -> Library:
 def _header(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
     text = (metadata or {}).get(METADATA_KEY)
     if text is None:
-        raise LibraryError(f"{path} is a safetensors file but not a pfnr library; name another with --library")
+        raise LibraryError(f"{path} is a safetensors file but not a pfnr library; name another with `library`")
     try:
         header = json.loads(text)
     except (ValueError, RecursionError):

@@ -15,7 +15,7 @@ DEVICES = ("auto", "cpu", "cuda")
 def set_threads(count: int | None) -> int:
     """Use `count` CPU threads, else `$OMP_NUM_THREADS`, else all available to this process; returns the number."""
     if count is not None and not 1 <= count <= 1024:
-        raise UsageError(f"--threads {count} is outside 1 to 1024")
+        raise UsageError(f"`threads={count}` is outside 1 to 1024")
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     chosen = count or (int(wanted) if wanted.isdecimal() and int(wanted) else len(os.sched_getaffinity(0)))
     torch.set_num_threads(chosen)
@@ -28,7 +28,7 @@ def choose_device(name: str) -> str:
     if name not in DEVICES:
         raise UsageError(f"device {name!r} is none of {', '.join(DEVICES)}")
     if name == "cuda" and not torch.cuda.is_available():
-        raise BackendError("no CUDA device is available to PyTorch; use --device cpu")
+        raise BackendError("no CUDA device is available to PyTorch; use `device=cpu`")
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return name

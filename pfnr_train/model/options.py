@@ -41,15 +41,15 @@ def model_config(
     config = _fitting(library, values)
     if size is not None and size != config.size:
         raise UsageError(
-            f"--size {size[0]}x{size[1]}: this library's frames are {config.size[0]}x{config.size[1]}; leave "
-            "--size out (clips are cropped and scaled to it), or start another library"
+            f"`size={size[0]}x{size[1]}`: this library's frames are {config.size[0]}x{config.size[1]}; leave "
+            "`size` out (clips are cropped and scaled to it), or start another library"
         )
     given = {name: value for name, value in asdict(options).items() if value is not None}
     if given:
         asked = _new_config(options, *config.size, values) if "preset" in given else _adjust(config, options)
         if asked != config:
-            flags = ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in given.items())
-            raise UsageError(f"{flags} asks for another network than this library has; start another library")
+            named = ", ".join(f"`{name}={value}`" for name, value in given.items())
+            raise UsageError(f"{named} asks for another network than this library has; start another library")
     return config
 
 
@@ -78,7 +78,7 @@ def _adjust(config: ModelConfig, options: ModelOptions) -> ModelConfig:
     fourier = config.fourier
     if options.fourier == "none":
         if any(v is not None for v in (options.fourier_block, options.fourier_channels, options.placement)):
-            raise UsageError("--fourier none leaves nothing for --fourier-block, --fourier-channels, --placement")
+            raise UsageError("`fourier=none` leaves nothing for `fourier_block`, `fourier_channels`, `placement`")
         fourier = None
     elif fourier is not None or options.fourier is not None:
         fourier = fourier or FourierConfig()
@@ -88,10 +88,10 @@ def _adjust(config: ModelConfig, options: ModelOptions) -> ModelConfig:
         if combine == "concat" and channels is None:
             shapes = config.blocks()
             if not 0 <= block < len(shapes):
-                raise UsageError(f"--fourier-block {block}: this network has blocks 0 to {len(shapes) - 1}")
+                raise UsageError(f"`fourier_block={block}`: this network has blocks 0 to {len(shapes) - 1}")
             channels = fourier.concat_channels or shapes[block].out_channels // 2
         if combine != "concat" and options.fourier_channels is not None:
-            raise UsageError("--fourier-channels needs --fourier concat")
+            raise UsageError("`fourier_channels` needs `fourier=concat`")
         fourier = FourierConfig(block, combine, options.placement or fourier.placement, channels or 0)
     bias = config.bias if options.bias is None else options.bias
     return replace(config, fourier=fourier, bias=bias)

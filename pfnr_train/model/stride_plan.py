@@ -40,7 +40,7 @@ def plan_strides(width: int, height: int) -> StridePlan:
         near = ", ".join(f"{w}x{h}" for w, h in nearest_sizes(width, height))
         raise UsageError(
             f"frame size {width}x{height} has no stride plan: both sides must share a factor made of "
-            f"2, 3 and 5 that leaves a grid of about 9x16; choose --size {near or '320x180'}"
+            f"2, 3 and 5 that leaves a grid of about 9x16; choose `size` {near or '320x180'}"
         )
     return plan
 

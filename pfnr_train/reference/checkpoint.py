@@ -74,7 +74,7 @@ def _check_archive(path: Path, max_bytes: int) -> None:
     if size > max_bytes:
         raise CheckpointError(
             f"{path} has {size:,} bytes, over the limit of {max_bytes:,}; if you trust it, allow more with "
-            f"--max-bytes {size}"
+            f"`max_bytes={size}`"
         )
     try:
         with zipfile.ZipFile(path) as archive:

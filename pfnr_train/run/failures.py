@@ -21,8 +21,8 @@ def explains_failures(batch: int, device: str) -> Iterator[None]:
         on_cpu = isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
         if not on_cpu and not isinstance(error, torch.OutOfMemoryError):
             raise
-        fewer = f"a smaller --batch than {batch}, " if batch > 1 else ""
+        fewer = f"a smaller `batch` than {batch}, " if batch > 1 else ""
         raise TrainingError(
             f"{'this machine' if on_cpu else device} has not enough memory for this training: take {fewer}fewer "
-            f"--frames or, in a new library, a smaller --size or --preset ({', '.join(PRESETS)})"
+            f"`frames` or, in a new library, a smaller `size` or `preset` ({', '.join(PRESETS)})"
         ) from None

@@ -109,7 +109,7 @@ class SessionJob:
             say_lack_of_free_weights(library)
         if recipe.batch < ranks.size:
             raise UsageError(
-                f"--batch {recipe.batch} cannot be shared by {ranks.size} processes; give --batch "
+                f"`batch={recipe.batch}` cannot be shared by {ranks.size} processes; give "
                 f"{ranks.size} or more, the frames that all of them see in a step"
             )
         grown = self._train(library, path, name, recipe, saved)

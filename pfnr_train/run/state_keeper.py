@@ -46,7 +46,7 @@ def find_state(path: Path, saving: Saving, ranks: Ranks = ALONE) -> SavedState |
     if not path.exists():
         return None
     if not saving.resume:
-        raise LibraryError(f"{path} holds a training that was interrupted; go on with --resume, or {RESTART}")
+        raise LibraryError(f"{path} holds a training that was interrupted; go on with `resume`, or {RESTART}")
     return read_state(path)
 
 
@@ -138,6 +138,6 @@ class StateKeeper:
             self._save()
         if self._training is not None and self._saved_step:
             # What stopped a TrainingError would stop it again: only another recipe helps, and that starts anew.
-            then = RESTART if isinstance(error, TrainingError) else "go on with --resume"
+            then = RESTART if isinstance(error, TrainingError) else "go on with `resume`"
             total = self._training.total_steps
             say(f"{self.path} holds the training after step {self._saved_step} of {total}: {then}")

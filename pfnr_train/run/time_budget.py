@@ -52,7 +52,7 @@ def epochs_in(
         needed = seconds - left + epoch
         raise UsageError(
             f"a time budget of {seconds:.0f} s is too short: one epoch takes {epoch:.1f} s here, with start and "
-            f"measuring {math.ceil(needed)} s; give so much, or take fewer --frames or a smaller network"
+            f"measuring {math.ceil(needed)} s; give so much, or take fewer `frames` or a smaller network"
         )
     say(f"time budget {seconds:.0f} s: a step takes {step * 1e3:.1f} ms, so {epochs} epochs")
     return epochs

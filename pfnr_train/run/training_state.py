@@ -35,7 +35,7 @@ from pfnr_train.session.recipe import Recipe
 
 FORMAT_VERSION = 1
 METADATA_KEY = "pfnr_training"
-RESTART = "start again with --discard"
+RESTART = "start again with `discard`"
 
 
 @dataclass(frozen=True)

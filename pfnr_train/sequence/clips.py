@@ -38,7 +38,7 @@ def data_folder(given: Path | None) -> Path:
     """The given folder, else `$PFNR_DATA`; a ClipError if neither exists."""
     folder = given or (Path(os.environ["PFNR_DATA"]) if os.environ.get("PFNR_DATA") else None)
     if folder is None:
-        raise ClipError("no data folder: name the clips' folder with --data FOLDER or $PFNR_DATA")
+        raise ClipError("no data folder: name the clips' folder with `data=FOLDER` or $PFNR_DATA")
     if not folder.is_dir():
         raise ClipError(f"data folder {folder} does not exist; give the folder that holds the clips")
     return folder
@@ -65,7 +65,7 @@ def find_clips(sequence: VideoSequence, data: Path) -> list[FoundVideo]:
             problems.append(str(error))
     if missing:
         looked = ", ".join(str(data / folder) for folder in sequence.folders)
-        problems.insert(0, f"missing in {looked}: {', '.join(missing)}; name another folder with --data")
+        problems.insert(0, f"missing in {looked}: {', '.join(missing)}; name another folder with `data`")
     if problems:
         bad = len(sequence.videos) - len(found)
         raise ClipError(

@@ -179,5 +179,5 @@ class SequenceRun:
     def _refuse(self, reason: str) -> None:
         raise LibraryError(
             f"{self.path} is not the beginning of {self.sequence.name} as requested: {reason}; name another "
-            "library with --library, or request matching options"
+            "library with `library`, or request matching options"
         )

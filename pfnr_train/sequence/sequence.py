@@ -122,8 +122,8 @@ def recipe_setting(text: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError:
         given = {key.strip(): value.strip()}  # a text without its quotes
     if not equals or len(given) != 1:
-        raise UsageError(f"--set {text!r} is not KEY=VALUE, such as learning_rate=0.01")
-    return _checked(given, Recipe, "--set", without=("seed",))
+        raise UsageError(f"`set={text!r}` is not KEY=VALUE, such as learning_rate=0.01")
+    return _checked(given, Recipe, "`set`", without=("seed",))
 
 
 def _sequence(document: Mapping[str, Any]) -> VideoSequence:

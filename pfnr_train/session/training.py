@@ -138,7 +138,7 @@ class SessionTraining:
 
     @property
     def _advice(self) -> str:
-        return f"the library is left as it was. Try a lower --learning-rate than {self.recipe.learning_rate:g}"
+        return f"the library is left as it was. Try a lower `learning_rate` than {self.recipe.learning_rate:g}"
 
     def state_dict(self) -> dict[str, Any]:
         """All that training changes, as nested dicts of tensors and plain values, not copied.

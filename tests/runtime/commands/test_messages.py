@@ -6,7 +6,7 @@ import pytest
 import typer
 
 from pfnr_runtime.commands.console import reports_errors
-from pfnr_runtime.errors import ParameterError
+from pfnr_runtime.errors import ParameterError, PfnrError
 from pfnr_runtime.system.messages import LOGGER, say
 
 
@@ -54,3 +54,25 @@ def test_a_command_names_the_flag_and_the_api_the_parameter(
         failing()
     assert caught.value.exit_code == 2
     assert capsys.readouterr().err == f"error: {flag} 999 is outside 0 to 255\n"
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("use what is good with `frames=0:8`", "use what is good with --frames 0:8"),
+        ("hold them with `tolerate_damage`", "hold them with --tolerate-damage"),
+        ("a larger `planned`, or `fourier=none`", "a larger --plan, or --fourier none"),
+        ("make it with `pfnr-train add CLIP`", "make it with `pfnr-train add CLIP`"),
+    ],
+)
+def test_parameters_that_a_message_names_are_flags_on_a_command_line(
+    message: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @reports_errors
+    def failing() -> None:
+        say(message)
+        raise PfnrError(message)
+
+    with pytest.raises(typer.Exit):
+        failing()
+    assert capsys.readouterr().err == f"{said}\nerror: {said}\n"

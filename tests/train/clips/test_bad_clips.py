@@ -93,7 +93,7 @@ def test_frames_that_change_size_midway_are_named(tmp_path):
     text = error_of(joined)
     assert "frame 5 is 80×60" in text
     assert "64×48" in text
-    assert "--frames 0:5" in text
+    assert "`frames=0:5`" in text
     assert len(read_clip(joined, slice(0, 5)).frames) == 5
 
 
@@ -123,7 +123,7 @@ def test_a_truncated_clip_says_what_is_readable_and_gives_it(tmp_path, name, mor
     whole = read_clip(path).frames
     text = error_of(cut(path, 0.75))
     assert "damaged or cut short after" in text
-    readable = int(text.split("--frames 0:")[1])
+    readable = int(text.split("`frames=0:")[1].rstrip("`"))
     assert 2 <= readable < 24
     assert np.array_equal(read_clip(path, slice(0, readable)).frames, whole[:readable])
 
@@ -149,7 +149,7 @@ def test_a_truncated_image_is_named(tmp_path, suffix):
     cut(tmp_path / f"2{suffix}", 0.6)
     text = error_of(tmp_path)
     assert f"2{suffix}" in text
-    assert "--frames 0:2" in text
+    assert "`frames=0:2`" in text
     assert len(read_clip(tmp_path, slice(0, 2)).frames) == 2
 
 

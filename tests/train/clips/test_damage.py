@@ -44,8 +44,8 @@ def test_a_spoilt_packet_is_placed_and_avoided_or_tolerated(tmp_path: Path, name
     text = str(caught.value)
     assert "\n" not in text
     assert "damaged " in text
-    assert "--tolerate-damage" in text
-    ranges = [part.split()[0].split(":") for part in text.split("--frames ")[1:]]
+    assert "`tolerate_damage`" in text
+    ranges = [part.split("`")[0].split(":") for part in text.split("`frames=")[1:]]
     assert ranges
     assert sum(int(b) - int(a) for a, b in ranges) >= 12
     tolerated = read_clip(path, tolerate_damage=True)
@@ -73,7 +73,7 @@ def test_a_hole_in_a_matroska_file_is_placed(tmp_path: Path) -> None:
     overwrite(path, at - 4, bytes(200))
     with pytest.raises(ClipError) as caught:
         read_clip(path)
-    end = int(str(caught.value).split("--frames 0:")[1].split()[0])
+    end = int(str(caught.value).split("`frames=0:")[1].split("`")[0])
     assert 2 <= end <= 10
     assert np.array_equal(read_clip(path, slice(0, end)).frames, whole[:end])
 
@@ -81,7 +81,7 @@ def test_a_hole_in_a_matroska_file_is_placed(tmp_path: Path) -> None:
 def test_a_clip_without_its_first_key_frame_is_good_from_the_next_one_on(tmp_path: Path) -> None:
     made = write_video(tmp_path / "made.mkv", noisy(24), codec="mpeg4", options={"g": "8"})
     path = remux(made, tmp_path / "a.mkv", lambda n, packet: n >= 3)
-    with pytest.raises(ClipError, match=r"damaged from frame 0 .* --frames 5:21$"):
+    with pytest.raises(ClipError, match=r"damaged from frame 0 .* `frames=5:21`$"):
         read_clip(path)
     assert np.array_equal(read_clip(path, slice(5, 21)).frames, read_clip(made, slice(8, 24)).frames)
 
@@ -110,7 +110,7 @@ def test_a_spoilt_image_is_held_over_where_damage_is_tolerated(tmp_path: Path) -
     for i, picture in enumerate(made):
         write_image(tmp_path / f"{i}.png", picture)
     (tmp_path / "3.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"nothing" * 20)
-    with pytest.raises(ClipError, match=r"damaged at frame 3 \(3\.png.*--frames 0:3$"):
+    with pytest.raises(ClipError, match=r"damaged at frame 3 \(3\.png.*`frames=0:3`$"):
         read_clip(tmp_path)
     clip = read_clip(tmp_path, tolerate_damage=True)
     assert np.array_equal(clip.frames, made[[0, 1, 2, 2, 4]])

@@ -67,9 +67,9 @@ def test_damage_is_named_with_the_ranges_that_avoid_it_or_tolerated_in_a_note(sh
     with pytest.raises(ClipError) as caught:
         read_clip(path, size=(32, 18))
     assert place in str(caught.value)
-    assert "--tolerate-damage" in str(caught.value)
+    assert "`tolerate_damage`" in str(caught.value)
     for span in good:
-        assert f"--frames {span.start}:{span.stop}" in str(caught.value)
+        assert f"`frames={span.start}:{span.stop}`" in str(caught.value)
         clip = read_clip(path, span, size=(32, 18))
         assert len(clip.frames) == span.stop - span.start
         assert not [note for note in clip.info.notes if "damaged" in note]

@@ -44,7 +44,7 @@ def test_the_default_flag_comes_first_and_the_larger_picture_second(tmp_path, pa
     assert clip.info.others == (other,)
     size = {"s": "64×48", "l": "96×72"}
     assert clip.info.notes == (
-        f"video stream {taken} ({size[order[taken]]} ffv1) is used; choose another with --stream: "
+        f"video stream {taken} ({size[order[taken]]} ffv1) is used; choose another with `stream`: "
         f"{other} ({size[order[other]]} ffv1)",
     )
     again = read_clip(path, stream=other)

@@ -32,7 +32,7 @@ def test_every_plan_multiplies_out_and_every_refusal_names_sizes_that_work(width
     except UsageError as error:
         text = str(error)
         assert text.startswith(f"frame size {width}x{height} has no stride plan")
-        for size in text.split("--size ")[1].split(", "):
+        for size in text.split("`size` ")[1].split(", "):
             w, h = map(int, size.split("x"))
             assert plan_strides(w, h).size == (w, h)
     else:
@@ -48,7 +48,7 @@ def test_every_plan_multiplies_out_and_every_refusal_names_sizes_that_work(width
 def test_absurd_sizes_are_answered_with_sizes_that_work(size: tuple[int, int]) -> None:
     with pytest.raises(UsageError, match="has no stride plan") as caught:
         plan_strides(*size)
-    offered = str(caught.value).split("--size ")[1].split(", ")
+    offered = str(caught.value).split("`size` ")[1].split(", ")
     assert offered
     for text in offered:
         plan_strides(*map(int, text.split("x")))  # type: ignore[arg-type]

@@ -108,7 +108,7 @@ def test_a_lack_of_memory_names_what_needs_less(
     assert code == 1
     assert said.splitlines()[-1] == (
         f"error: {what} has not enough memory for this training: take a smaller --batch than 2, fewer --frames "
-        "or, in a new library, a smaller --size or --preset (tiny, s, m, l, edge-s, edge-m, edge-l)"
+        "or, in a new library, a smaller --size or --preset (tiny, s, m, l, canvas, edge-s, edge-m, edge-l)"
     )
     assert (folder / "library.pfnr").read_bytes() == before
 
@@ -202,7 +202,7 @@ def test_a_disk_that_fills_up_stops_no_training_and_loses_none(
     assert said == [
         f"the training's state was not saved, and training goes on: {state}: the disk is full; free some space "
         "and run the command again",
-        f"{state} holds the training after step 7 of 12: go on with --resume",
+        f"{state} holds the training after step 7 of 12: go on with `resume`",
     ]
     assert path.read_bytes() == before
     filler.unlink()

@@ -144,7 +144,7 @@ def test_a_state_of_anything_else_is_refused_with_the_reason(saved: tuple[Librar
         with pytest.raises(LibraryError) as caught:
             attempt()
         assert says in str(caught.value)
-        assert str(caught.value).endswith("Repeat the command that was interrupted, or start again with --discard")
+        assert str(caught.value).endswith("Repeat the command that was interrupted, or start again with `discard`")
         assert state_path(path, 2).read_bytes() == before
         assert not path.exists()
 
@@ -159,7 +159,7 @@ def test_a_state_of_another_version_is_refused(saved: tuple[Library, Path]) -> N
 
 def test_a_state_is_neither_used_nor_dropped_unasked(saved: tuple[Library, Path]) -> None:
     path = state_path(saved[1], 2)
-    with pytest.raises(LibraryError, match=r"interrupted; go on with --resume, or start again with --discard"):
+    with pytest.raises(LibraryError, match=r"interrupted; go on with `resume`, or start again with `discard`"):
         find_state(path, Saving())
     assert path.exists()
     assert find_state(path, Saving(discard=True)) is None
@@ -200,14 +200,14 @@ def test_a_damaged_state_is_one_line_wherever_the_damage_is(saved: tuple[Library
         try:
             found = find_state(path, Saving(resume=True))
         except LibraryError as error:
-            assert "--discard" in str(error) and "\n" not in str(error)  # noqa: PT017, PT018
+            assert "`discard`" in str(error) and "\n" not in str(error)  # noqa: PT017, PT018
         else:
             # Of the header's own text: another identity, position or machine; never other tensors.
             assert found is not None
             assert place < length
     for cut in (0, 7, 8, length - 1, length, len(whole) - 1):
         path.write_bytes(whole[:cut])
-        with pytest.raises(LibraryError, match="--discard"):
+        with pytest.raises(LibraryError, match="`discard`"):
             find_state(path, Saving(resume=True))
 
 
@@ -216,7 +216,7 @@ def test_a_state_whose_tree_does_not_fit_is_one_line(saved: tuple[Library, Path]
     state = read_state(state_path(path, 2))
     for spoil in ({"optimiser": {}}, {"leaves": None}, {"generator": torch.zeros(3)}, {"step_count": "five"}):
         write_state(replace(state, tree={**state.tree, **spoil}), state_path(path, 2))
-        with pytest.raises(LibraryError, match=r"does not fit this training .* start again with --discard"):
+        with pytest.raises(LibraryError, match=r"does not fit this training .* start again with `discard`"):
             resume(library, path)
 
 

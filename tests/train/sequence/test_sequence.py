@@ -172,10 +172,10 @@ def test_a_recipes_value_can_be_set_by_a_text(text: str, setting: dict[str, obje
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("epochs", "--set 'epochs' is not KEY=VALUE"),
-        ("epoch=3", "--set has unknown epoch; allowed: values, .*epochs, batch"),
-        ("epochs=many", "--set epochs = 'many' is not a whole number"),
-        ("seed=1", "--set has unknown seed"),
+        ("epochs", "`set='epochs'` is not KEY=VALUE"),
+        ("epoch=3", "`set` has unknown epoch; allowed: values, .*epochs, batch"),
+        ("epochs=many", "`set` epochs = 'many' is not a whole number"),
+        ("seed=1", "`set` has unknown seed"),
     ],
 )
 def test_a_wrong_setting_is_named(text: str, says: str) -> None:

@@ -53,7 +53,7 @@ def test_all_that_is_wrong_is_one_error(tmp_path: Path) -> None:
         find_clips(sequence, tmp_path)
     text = str(caught.value)
     assert text.startswith("4 of the 4 videos of three cannot be used: missing in ")
-    assert "lost, far/gone; name another folder with --data" in text
+    assert "lost, far/gone; name another folder with `data`" in text
     assert "short.mkv has 4 frames, but frames up to 5 are requested" in text
     assert "broken.mkv: not a video" in text
     assert "\n" not in text
@@ -82,7 +82,7 @@ def test_other_sizes_and_rates_are_said(tmp_path: Path, caplog: pytest.LogCaptur
 
 def test_the_data_folder_is_an_option_or_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PFNR_DATA", raising=False)
-    with pytest.raises(ClipError, match=r"--data FOLDER or \$PFNR_DATA"):
+    with pytest.raises(ClipError, match=r"`data=FOLDER` or \$PFNR_DATA"):
         data_folder(None)
     monkeypatch.setenv("PFNR_DATA", str(tmp_path))
     assert data_folder(None) == tmp_path

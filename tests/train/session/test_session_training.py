@@ -129,7 +129,7 @@ def test_a_loss_that_is_no_number_stops_training_and_says_what_to_do() -> None:
     run = training(Recipe(epochs=2, learning_rate=0.01))
     with torch.no_grad():
         run.form.head["weight"].fill_(math.nan)
-    with pytest.raises(TrainingError, match=r"the loss became nan .* lower --learning-rate than 0\.01$"):
+    with pytest.raises(TrainingError, match=r"the loss became nan .* lower `learning_rate` than 0\.01$"):
         list(run.run())
 
 
