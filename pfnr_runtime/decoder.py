@@ -236,8 +236,8 @@ class VideoDecoder:
         if self.contract.time_embedding is None:
             again = "export it again" if self.artifact.graph is None else "export the session alone"
             raise UsageError(
-                f"{self.artifact.path}: decodes whole frames only; {again} with --time continuous to decode "
-                "between frames"
+                f"{self.artifact.path}: decodes whole frames only; {again} with pfnr-export --time continuous "
+                "to decode between frames"
             )
         places, last = np.array([float(position) for position in positions], np.float64), len(self) - 1
         if len(outside := places[~((places >= 0) & (places <= last))]):

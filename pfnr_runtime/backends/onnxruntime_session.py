@@ -121,7 +121,7 @@ def one_line(error: Exception) -> str:
 def _advice(error: Exception) -> str:
     text = str(error).lower()
     if "out of memory" in text or "failed to allocate memory" in text:
-        return "; out of memory: close other programs, or decode fewer frames at a time (--batch)"
+        return "; out of memory: close other programs, or decode fewer frames at a time"
     if "driver version is insufficient" in text:
         return "; the NVIDIA driver is older than this onnxruntime-gpu needs: update the driver"
     return ""

@@ -67,7 +67,7 @@ def test_there_is_nothing_outside_the_video(between_file: Path, position: float)
 
 
 def test_an_artifact_of_whole_frames_says_how_to_get_the_rest(table_file: Path) -> None:
-    says = "decodes whole frames only; export it again with --time continuous"
+    says = "decodes whole frames only; export it again with pfnr-export --time continuous"
     with VideoDecoder(table_file) as decoder:
         for ask in (decoder.get_frame_at_position, lambda p: SlowMotion(decoder, 2)):
             with pytest.raises(UsageError, match=says):
@@ -180,7 +180,7 @@ def test_play_is_slow_motion_unless_told_otherwise(between_file: Path, tmp_path:
 def test_play_of_whole_frames_alone_is_one_line(table_file: Path) -> None:
     done = run(play, table_file, "null:", "--interpolate", "2", "--quiet")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "export it again with --time continuous" in done.stderr
+    assert "export it again with pfnr-export --time continuous" in done.stderr
 
 
 def test_inspect_tells_which_times_there_are(between_file: Path, table_file: Path) -> None:
