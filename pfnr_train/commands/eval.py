@@ -18,6 +18,7 @@ from pfnr_train.evaluation.sources import parse_overrides
 from pfnr_train.extras import needs_extra
 from pfnr_train.library.file import read_library
 from pfnr_train.library.library import Library
+from pfnr_train.library.values import CodedValues
 from pfnr_train.machine.threads import set_threads
 
 
@@ -34,6 +35,9 @@ def evaluate(
     stages: Annotated[
         bool, typer.Option(help="For the report, also decode each session at every later stage.")
     ] = True,
+    codecs: Annotated[
+        bool, typer.Option(help="For the report, code the sources of coded sessions with x264 and x265 too.")
+    ] = True,
     threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="all")] = None,
     json: JsonOption = False,
 ) -> None:
@@ -45,13 +49,14 @@ def evaluate(
     if report is not None:
         with needs_extra("--report", "report"):
             import matplotlib  # noqa: F401 - found missing before an hour of decoding, not after
+            import scipy  # noqa: F401
     set_threads(threads)
     opened = read_library(library)
     overrides = parse_overrides(opened, clip or [])
     if report is None:
         results = evaluate_library(opened, library, overrides)
     else:
-        results = _report(opened, library, overrides, report, stages)
+        results = _report(opened, library, overrides, report, stages, codecs)
     for result in results:
         if result.problem is not None:
             say(f"session {result.index} ({result.record.video.name}) not compared: {result.problem}")
@@ -65,24 +70,32 @@ def evaluate(
 
 
 def _report(
-    opened: Library, library: Path, overrides: dict[int, Path], folder: Path, stages: bool
+    opened: Library, library: Path, overrides: dict[int, Path], folder: Path, stages: bool, codecs: bool
 ) -> list[SessionResult]:
+    from pfnr_train.report.codec_rates import CodecRates
     from pfnr_train.report.library_report import LibraryReport, Strips
-    from pfnr_train.report.sizes import artifact_bytes
+    from pfnr_train.report.sizes import artifact_bytes, packed_bytes
 
     if not opened.sessions:
         raise PfnrError(f"{library} has no sessions to report on; train one with `pfnr-train add`")
     strips, count = Strips(), len(opened.sessions)
+    coded = [k for k, session in enumerate(opened.sessions) if session.values.kind == CodedValues.kind]
+    packed = packed_bytes(library, coded) if codecs else {}
+    if isinstance(packed, str):
+        say(f"no comparison with video codecs in the report: {packed}")
+        packed = {}
+    rates = CodecRates(packed)
 
     def on_session(result: SessionResult, decoded: Frames, source: Frames) -> None:
         say(f"decoded session {result.index + 1} of {count}: {result.record.video.name}")
         strips.add(result, decoded, source)
+        rates.add(result, decoded, source)
 
     results = evaluate_library(opened, library, overrides, stages, on_session)
     artifacts = artifact_bytes(library, count)
     if isinstance(artifacts, str):
         say(f"no artifacts in the report: {artifacts}")
-    for path in LibraryReport(library, opened, results, artifacts).write(folder, strips)[:1]:
+    for path in LibraryReport(library, opened, results, artifacts, rates).write(folder, strips)[:1]:
         say(f"written: {path}")
     return results
 

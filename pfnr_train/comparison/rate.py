@@ -48,9 +48,13 @@ def rate_point(
     decoded: NDArray[np.uint8],
     source: NDArray[np.uint8],
     seconds: float | None = None,
+    similarity: bool = True,
 ) -> RatePoint:
-    """Measure decoded against source frames, both uint8 [N, H, W, 3], that take `size` bytes."""
-    quality = measure_quality(decoded, source)
+    """Measure decoded against source frames, both uint8 [N, H, W, 3], that take `size` bytes.
+
+    similarity: whether to measure MS-SSIM too, which takes most of the time.
+    """
+    quality = measure_quality(decoded, source, similarity)
     pixels = math.prod(source.shape[:3])
     luma = float(np.mean([_psnr_y(a, b) for a, b in zip(decoded, source, strict=True)]))
     return RatePoint(setting, size, 8 * size / pixels, quality.psnr, luma, quality.ms_ssim, seconds)

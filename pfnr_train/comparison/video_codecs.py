@@ -103,12 +103,18 @@ _ACCURATE = 0x2000 | 0x4000 | 0x40000 | 0x80000
 
 
 def codec_curve(
-    codec: EncoderSetting, frames: NDArray[np.uint8], fps: Fraction, crfs: Sequence[int] = CRFS, threads: int = 1
+    codec: EncoderSetting,
+    frames: NDArray[np.uint8],
+    fps: Fraction,
+    crfs: Sequence[int] = CRFS,
+    threads: int = 1,
+    similarity: bool = True,
 ) -> list[RatePoint]:
-    """A codec's points for one clip, one for each constant rate factor."""
+    """A codec's points for one clip, one for each constant rate factor. similarity: with MS-SSIM."""
     points = []
     for crf in crfs:
         started = time.perf_counter()
         size, decoded = code(codec, frames, fps, crf, threads)
-        points.append(rate_point(f"crf {crf}", size, decoded, frames, time.perf_counter() - started))
+        seconds = time.perf_counter() - started
+        points.append(rate_point(f"crf {crf}", size, decoded, frames, seconds, similarity))
     return points

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pfnr_train.evaluation.library import Frames, SessionResult, summarise
 from pfnr_train.library.library import Library
 from pfnr_train.report import charts
+from pfnr_train.report.codec_rates import CodecRates
 from pfnr_train.report.files import write_csv, write_json, write_text
 from pfnr_train.report.page import Page
 from pfnr_train.report.sizes import LibrarySize, library_size
@@ -47,12 +48,17 @@ class Strips:
 
 @dataclass(frozen=True)
 class LibraryReport:
-    """The contents of a library's report. artifacts: bytes of each session's export, or why there are none."""
+    """The contents of a library's report.
+
+    artifacts: bytes of each session's export, or why there are none.
+    codecs: coded sessions beside video codecs; None or empty where there is nothing to compare.
+    """
 
     path: Path
     library: Library
     results: Sequence[SessionResult]
     artifacts: list[int] | str
+    codecs: CodecRates | None = None
 
     @property
     def names(self) -> list[str]:
@@ -146,15 +152,20 @@ class LibraryReport:
             "library_bytes": [asdict(size) | {"total": size.total} for size in self.sizes],
             "used": self.used,
             "artifacts": "exported" if not isinstance(self.artifacts, str) else self.artifacts,
+            "codec_rates": {} if self.codecs is None else self.codecs.to_json(),
+            "gain_db_at_equal_bytes": {} if self.codecs is None else self.codecs.gains(),
         } | summarise(list(self.results))
 
     def write(self, folder: Path, strips: Strips) -> list[Path]:
-        """Write report.html, report.json and four CSV files into `folder`; their paths. Raises OSError."""
+        """Write report.html, report.json and CSV files into `folder`; their paths. Raises OSError."""
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "report.json", self.to_json())
         self._write_tables(folder)
         write_text(folder / "report.html", self._page(strips).render())
-        names = ("report.html", "report.json", "sessions.csv", "frames.csv", "matrix.csv", "tensors.csv")
+        names = ["report.html", "report.json", "sessions.csv", "frames.csv", "matrix.csv", "tensors.csv"]
+        if self.codecs is not None and self.codecs.curves:
+            self.codecs.write_csv(folder / "rates.csv")
+            names.append("rates.csv")
         return [folder / name for name in names]
 
     def _write_tables(self, folder: Path) -> None:
@@ -279,6 +290,8 @@ class LibraryReport:
                 text += f" No artifacts: {self.artifacts}."
             page.section("Rate and distortion", text)
             page.picture(charts.rate_distortion(rates), SVG, "PSNR against bits per pixel")
+        if self.codecs is not None and self.codecs.curves:
+            self.codecs.show(page)
         sizes = self.sizes
         parts = {
             "shared weights": [s.weights for s in sizes],

@@ -35,7 +35,7 @@ def rate_curves(
                     continue
                 (lines[method],) = axis.plot(
                     [p.bpp for p in points], [getattr(p, measure) for p in points],
-                    marker=MARKERS[k % len(MARKERS)], markersize=5 if k == 0 else 3,
+                    marker=MARKERS[k % len(MARKERS)], markersize=3 if k else 5 if len(points) > 1 else 7,
                     color=COLOURS[k % len(COLOURS)] if k < len(COLOURS) else GREY,
                     linewidth=2.2 if k == 0 else 1.0, zorder=3 if k == 0 else 2,
                 )  # fmt: skip
@@ -50,6 +50,6 @@ def rate_curves(
         figure.supylabel(label, fontsize=9)
         figure.legend(
             [lines[m] for m in methods if m in lines], [m for m in methods if m in lines],
-            loc="outside upper left", ncols=4, fontsize=8,
+            loc="outside upper left", ncols=min(4, 2 * across), fontsize=8,
         )  # fmt: skip
         return figure_svg(figure)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,15 +48,26 @@ def library_size(library: Library) -> LibrarySize:
 
 
 def artifact_bytes(library: Path, sessions: int) -> list[int] | str:
-    """Bytes of each session's artifact, exported to a temporary folder; or why it cannot be exported.
+    """Bytes of each session's artifact, or why it cannot be exported."""
+    sizes = _exported(library, range(sessions), ".onnx")
+    return sizes if isinstance(sizes, str) else list(sizes.values())
+
+
+def packed_bytes(library: Path, sessions: Sequence[int]) -> dict[int, int] | str:
+    """Bytes of the packed file of each of these sessions, which have coded values; or why there are none."""
+    return _exported(library, sessions, ".pfnv")
+
+
+def _exported(library: Path, sessions: Sequence[int], suffix: str) -> dict[int, int] | str:
+    """Bytes of what these sessions export to, by index, in a folder that goes away; or why they cannot.
 
     Runs the exporter as a separate program: the trainer does not import it.
     """
-    sizes = []
+    sizes = {}
     with tempfile.TemporaryDirectory() as folder:
-        for index in range(sessions):
-            say(f"exporting session {index} of {sessions}")
-            target = Path(folder) / f"{index}.onnx"
+        for count, index in enumerate(sessions):
+            say(f"exporting session {index} as {suffix} ({count + 1} of {len(sessions)})")
+            target = Path(folder) / f"{index}{suffix}"
             arguments = ["--library", str(library.resolve()), "--session", str(index), "-o", str(target)]
             done = subprocess.run(
                 [sys.executable, "-m", "pfnr_export", *arguments], capture_output=True, text=True, check=False
@@ -63,5 +75,5 @@ def artifact_bytes(library: Path, sessions: int) -> list[int] | str:
             if done.returncode or not target.exists():
                 lines = done.stderr.strip().splitlines() or [f"pfnr-export ended with code {done.returncode}"]
                 return lines[-1].removeprefix("error: ")
-            sizes.append(target.stat().st_size)
+            sizes[index] = target.stat().st_size
     return sizes

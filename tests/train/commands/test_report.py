@@ -10,12 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.running import run_here
+from av.codec.codec import UnknownCodecError
+from helpers.own_sessions import CODED, coded_values
+from helpers.running import FRAMES, run_here
 
+from pfnr_train.clips import read_clip
 from pfnr_train.library.file import read_library, write_library
-from pfnr_train.library.library import Library
+from pfnr_train.library.library import Library, Session
 from pfnr_train.report import charts
-from pfnr_train.report.sizes import artifact_bytes, library_size
+from pfnr_train.report.sizes import artifact_bytes, library_size, packed_bytes
+from pfnr_train.run.add_session import measured, new_record
 
 SESSIONS = 3
 
@@ -136,6 +140,73 @@ def test_bytes_are_the_files(library: Library) -> None:
     assert 0 < size.header < 10_000
 
 
+@pytest.fixture
+def coded_library(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Library:
+    """A session with shared values and two coded ones, of the clips in the current folder; exports are made up."""
+    whole = read_library(Path("library.pfnr"))
+    library = replace(whole, sessions=whole.sessions[:1])
+    for k in (1, 2):
+        clip = read_clip(Path(f"clip{k}.mkv"))
+        session = Session(
+            new_record(library, clip, f"clip{k}", f"clip{k}.mkv", CODED), coded_values(library.config, k)
+        )
+        library, _ = measured(library.with_session(library.weights, session), clip)
+    write_library(library, Path("library.pfnr"))
+    sizes = "pfnr_train.report.sizes"
+    monkeypatch.setattr(f"{sizes}.artifact_bytes", lambda path, sessions: [1000] * sessions)
+    monkeypatch.setattr(f"{sizes}.packed_bytes", lambda path, sessions: {k: 3000 + k for k in sessions})
+    return library
+
+
+def test_coded_sessions_are_drawn_beside_codecs_and_their_packed_file_counts(coded_library: Library) -> None:
+    report = reported("--no-stages")
+    curves = report["codec_rates"]
+    codecs = {f"{name} medium {chroma}" for name in ("x264", "x265") for chroma in ("4:2:0", "4:4:4")}
+    assert curves.keys() == {"clip1", "clip2"}, "shared sessions have no packed file"
+    for k in (1, 2):
+        panel, session = curves[f"clip{k}"], report["sessions"][k]
+        assert panel.keys() == {"pfnr", *codecs}
+        (point,) = panel["pfnr"]
+        assert point["size"] == 3000 + k
+        assert point["bpp"] == 8 * (3000 + k) / (FRAMES * 80 * 48)
+        assert point["psnr"] == pytest.approx(session["psnr"])
+        for codec in codecs:
+            sizes = [p["size"] for p in panel[codec]]
+            assert sizes[0] > sizes[-1]
+    assert {row["method"] for row in rows("rates.csv")} == {"pfnr", *codecs}
+    assert "Beside video codecs" in Path("out/report.html").read_text()
+    first = Path("out/report.json").read_bytes()
+    reported("--no-stages")
+    assert Path("out/report.json").read_bytes() == first
+
+
+def test_codecs_are_left_out_on_request_and_where_nothing_is_coded(
+    coded_library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*arguments: object, **more: object) -> None:
+        raise AssertionError("a codec ran")
+
+    monkeypatch.setattr("pfnr_train.report.codec_rates.codec_curve", never)
+    assert reported("--no-stages", "--no-codecs")["codec_rates"] == {}
+    assert "Beside video codecs" not in Path("out/report.html").read_text()
+    write_library(replace(coded_library, sessions=coded_library.sessions[:1]), Path("library.pfnr"))
+    assert reported("--no-stages")["codec_rates"] == {}
+    assert not Path("out/rates.csv").exists()
+
+
+def test_why_nothing_is_beside_codecs_is_said(coded_library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(*arguments: object, **more: object) -> None:
+        raise UnknownCodecError(1, "Unknown codec")
+
+    monkeypatch.setattr("pfnr_train.report.codec_rates.codec_curve", lacking)
+    done = run_here("pfnr-train", "eval", "--threads", 1, "--report", "out", "--no-stages")
+    assert done.code == 0
+    assert done.stderr.count("no curve of libx265: this build of PyAV lacks it") == 1
+    monkeypatch.setattr("pfnr_train.report.sizes.packed_bytes", lambda path, sessions: "no exporter here")
+    done = run_here("pfnr-train", "eval", "--threads", 1, "--report", "out", "--no-stages")
+    assert "no comparison with video codecs in the report: no exporter here" in done.stderr
+
+
 @pytest.mark.slow
 def test_artifacts_weigh_what_the_exporter_writes(folder: Path) -> None:
     done = run_here("pfnr-export", "--session", 0, "-o", "0.onnx")
@@ -144,6 +215,16 @@ def test_artifacts_weigh_what_the_exporter_writes(folder: Path) -> None:
     reason = artifact_bytes(Path("nowhere.pfnr"), 1)
     assert isinstance(reason, str)
     assert "nowhere.pfnr does not exist" in reason
+
+
+@pytest.mark.slow
+def test_packed_files_weigh_what_the_exporter_writes(coded_library: Library) -> None:
+    done = run_here("pfnr-export", "--session", 2, "-o", "2.pfnv")
+    assert done.code == 0, done.stderr
+    assert packed_bytes(Path("library.pfnr"), [2]) == {2: Path("2.pfnv").stat().st_size}
+    reason = packed_bytes(Path("library.pfnr"), [2, 7])
+    assert isinstance(reason, str)
+    assert "session '7' does not exist" in reason
 
 
 def test_an_empty_library_and_a_missing_package_are_said_first(
