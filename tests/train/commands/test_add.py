@@ -134,7 +134,7 @@ def test_a_stream_is_chosen_by_its_index(tmp_path: Path, monkeypatch: pytest.Mon
     join_streams(tmp_path / "both.mkv", [(parts[0], True), (parts[1], False)])
     done = run_here("pfnr-train", "add", "both.mkv", "--stream", 1, *TRAIN)
     assert done.code == 0
-    assert "both.mkv: video stream 1 (40×24 ffv1) is taken" in done.stderr
+    assert "both.mkv: video stream 1 (40×24 ffv1) is used" in done.stderr
     assert run_here("pfnr-train", "eval").code == 0
     wrong = run_here("pfnr-train", "add", "both.mkv", "--stream", 2, *TRAIN)
     assert wrong.code == 1
