@@ -17,7 +17,7 @@ def say_lack_of_free_weights(library: Library) -> None:
 def lack_of_free_weights(library: Library) -> str | None:
     """A sentence where all weights, or all of some tensors, are frozen by earlier sessions; None elsewhere.
 
-    Such a session can still be trained: it chooses among frozen weights by its mask, and has a head of its own.
+    Such a session can still be trained: its mask chooses among frozen weights, and it has its own head.
     """
     used = library.used()
     total = sum(mask.size for mask in used.values())
@@ -31,7 +31,7 @@ def lack_of_free_weights(library: Library) -> str | None:
         return (
             f"warning: none of this library's {total:,} weights is free, {sessions} froze them all: this one "
             f"trains only its masks over them and the {head} weights of its head. Sessions trained with a larger "
-            "`planned`, or with a lower `density`, would have left it some; another library has all of its own"
+            "`planned`, or with a lower `density`, would have left it some; a new library has all of them"
         )
     free = total - sum(int(mask.sum()) for mask in used.values())
     return f"{sessions} froze all weights of {', '.join(full)}; {free:,} of the library's {total:,} are free"

@@ -16,7 +16,7 @@ and, in version 1 and where a session has shared values, for every name of `Mode
 
     weights/<name>              float32, as shaped by the configuration
 
-and nothing else. A file is written beside its name, fsynced and renamed, under a lock; readers need none.
+and nothing else. A file is written under a temporary name, fsynced and renamed, under a lock; readers need none.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def real_path(path: Path) -> Path:
 
 @contextlib.contextmanager
 def lock_library(path: Path) -> Iterator[None]:
-    """Hold the library's lock, `<name>.lock` beside the file itself, also where `path` is a link to it.
+    """Hold the library's lock, `<name>.lock` next to the file itself, even if `path` is a link to it.
 
     A LibraryError, with the process's number where that is known, if another process holds it, and for a library
     that may not be written. Where no library comes of it, its lock file goes too.

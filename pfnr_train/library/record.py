@@ -12,11 +12,16 @@ from pfnr_runtime.video.record import VideoRecord, require_fields
 class SessionRecord:
     """One session as the library's header holds it.
 
-    video: the video it decodes. scalar: the s of its time embedding. density: fraction of each tensor its
-    masks keep. seed, epochs: how it was trained. psnr (dB), ms_ssim (0 to 1, None where frames are too
-    small): against the source, measured on its decoded uint8 frames when training ended; psnr is None
-    where it was never measured. source_path: where the clip was, relative to the library. source_sha256: of
-    the frames it was trained on. weights_sha256: of its materialised weights.
+    - video: the video it decodes.
+    - scalar: the s of its time embedding.
+    - density: fraction of each tensor its masks keep.
+    - seed, epochs: how it was trained.
+    - psnr: against the source in dB, measured on its decoded uint8 frames when training ended; None if never
+      measured.
+    - ms_ssim: likewise, 0 to 1; None where frames are too small.
+    - source_path: where the clip was, relative to the library.
+    - source_sha256: of the frames it was trained on.
+    - weights_sha256: of its materialised weights.
     """
 
     video: VideoRecord

@@ -30,12 +30,12 @@ MAX_SIZE = 4096
 class CanvasConfig:
     """What a canvas network has that the published one has not.
 
-    terms: K, cosines of time.
-    widths: output channels of each block.
-    kernels: sides of each block's convolution, odd.
-    still, still_block: channels of the still canvas, and the block whose input it joins.
-    panned, panned_block: likewise of the panned one; it needs a later block.
-    margin: rows and columns by which the panned canvas is larger than the map it joins.
+    - terms: K, cosines of time.
+    - widths: output channels of each block.
+    - kernels: sides of each block's convolution, odd.
+    - still, still_block: channels of the still canvas, and the block whose input it joins.
+    - panned, panned_block: likewise of the panned one; it needs a later block.
+    - margin: rows and columns by which the panned canvas is larger than the map it joins.
     """
 
     terms: int = 64

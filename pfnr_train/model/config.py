@@ -27,10 +27,11 @@ def kept_modes(rows: int, columns: int) -> tuple[int, int]:
 class FourierConfig:
     """The Fourier block (FSO, arXiv 2306.11305 section 3.2) and how it joins its block's convolution.
 
-    block: index of the block that has it. combine: `replace` the convolution (the authors' code), `add` to
-    it (the paper's figure), or `concat` [convolution, Fourier] along channels. placement: where the kept
-    negative rows lie in the larger output spectrum (see `pfnr_train.model.spectral`). concat_channels: Fourier
-    channels of `concat`, 0 otherwise.
+    - block: index of the block that has it.
+    - combine: `replace` the convolution (the authors' code), `add` to it (the paper's figure), or `concat`
+      [convolution, Fourier] along channels.
+    - placement: where the kept negative rows lie in the larger output spectrum (see `pfnr_train.model.spectral`).
+    - concat_channels: Fourier channels of `concat`, 0 otherwise.
     """
 
     block: int = 1
@@ -69,10 +70,13 @@ class BlockShape:
 class ModelConfig:
     """The shape of the one network a library holds. Raises UsageError for what cannot work.
 
-    grid: rows and columns of the stem's output. channels: C of the stem's output. lower_width: least
-    channels of a block; from block 1 on, channels halve down to it (NeRV's rule). stem_width: hidden units
-    of the stem. fourier: the Fourier block, or None (the WSN baseline). canvas: what makes it a canvas network
-    (see `pfnr_train.model.canvas`), whose stem is one linear layer; None for the published one.
+    - grid: rows and columns of the stem's output.
+    - channels: C of the stem's output.
+    - lower_width: least channels of a block; from block 1 on, channels halve down to it (NeRV's rule).
+    - stem_width: hidden units of the stem.
+    - fourier: the Fourier block, or None (the WSN baseline).
+    - canvas: what makes it a canvas network (see `pfnr_train.model.canvas`), whose stem is one linear layer; None
+      for the published one.
     """
 
     grid: tuple[int, int]

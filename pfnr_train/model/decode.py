@@ -1,4 +1,4 @@
-"""Decoding a session in PyTorch, by the definition: the reference for every figure and every proof."""
+"""Decoding a session in PyTorch by definition: the reference for every figure and proof."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def spectral_plan(config: ModelConfig, block: BlockShape) -> SpectralPlan:
 
 
 class Network(nn.Module):
-    """The network of a library, without weights of its own.
+    """The network of a library; it holds no weights.
 
     `forward(embedding [B, 4L], weights, head)` gives frames [B, 3, H, W] in [0, 1]; weights are by the names
     of `ModelConfig.tensor_shapes`, already masked. `fast` runs the Fourier block as real matrix products

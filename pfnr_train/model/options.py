@@ -29,9 +29,9 @@ def model_config(
 ) -> ModelConfig:
     """The network to train in.
 
-    library: the network of the library there is, if any.
-    size, clip_size: (width, height) asked for, and of the clip.
-    values: what its sessions keep, a kind of `pfnr_train.library.values`.
+    - library: the network of the library there is, if any.
+    - size, clip_size: (width, height) asked for, and of the clip.
+    - values: what its sessions keep, a kind of `pfnr_train.library.values`.
 
     A UsageError for a canvas network with values other than coded ones. A library keeps its network, so one says
     so when an option asks for a different one.

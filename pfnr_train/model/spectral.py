@@ -1,7 +1,7 @@
 """The Fourier block's mathematics: which modes it keeps, and the same operator in two forms.
 
 With X = rfft2(x)/(HW) of a map of H×W, the block keeps the row bands [0, m1) and [H−m1, H) and the columns
-[0, m2), m1 = H//2, m2 = W//2, mixes the channels of every kept mode (u, v) with a complex matrix of its own,
+[0, m2), m1 = H//2, m2 = W//2, mixes the channels of every kept mode (u, v) with a separate complex matrix,
 
     Y[o](u, v) = Σ_c (W_re + i W_im)[(u, v), c, o] · X[c](u, v),
 

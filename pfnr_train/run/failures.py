@@ -17,7 +17,7 @@ def explains_failures(batch: int, device: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        # PyTorch has a class of its own for a GPU's memory, and a RuntimeError for the machine's.
+        # PyTorch has a separate exception for GPU memory, and a RuntimeError for host memory.
         on_cpu = isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
         if not on_cpu and not isinstance(error, torch.OutOfMemoryError):
             raise

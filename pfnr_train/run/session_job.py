@@ -60,16 +60,16 @@ class Outcome:
 class SessionJob:
     """All that decides how a clip becomes the next session of a library.
 
-    clip: frames of the library's size.
-    name: of the session; None for the clip's own.
-    recipe: how to train; a budget overrides its epochs.
-    execution: on what device, by how many processes.
-    saving: how often the state is saved, and what to do with one that is there already.
-    budget: the time in which all has to be done, None for as long as it takes.
-    repeated: whether this is the second call of a job that was interrupted, whose session may be in the library.
-    progress: told of every step.
-    observers: called after every step with the training and what it measured; they change nothing.
-    tensorboard: folder for TensorBoard's event files.
+    - clip: frames of the library's size.
+    - name: of the session; None for the clip's own.
+    - recipe: how to train; a budget overrides its epochs.
+    - execution: on what device, by how many processes.
+    - saving: how often the state is saved, and what to do with one that is there already.
+    - budget: the time in which all has to be done, None for as long as it takes.
+    - repeated: whether this is the second call of a job that was interrupted, whose session may be in the library.
+    - progress: told of every step.
+    - observers: called after every step with the training and what it measured; they change nothing.
+    - tensorboard: folder for TensorBoard's event files.
     """
 
     clip: Clip

@@ -24,7 +24,7 @@ def flatten(tree: Any) -> tuple[Any, dict[str, Tensor]]:
 def _flatten(tree: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(tree, Tensor):
         name = path or "tensor"
-        # A copy of its own: a file of tensors may not hold two views of the same memory.
+        # A copy: a tensor file may not hold two views of the same memory.
         tensors[name] = tree.detach().cpu().clone(memory_format=torch.contiguous_format)
         return {"tensor": name}
     if isinstance(tree, dict):

@@ -1,7 +1,7 @@
 """The file that lets a session's training go on after its process has ended.
 
-It lies beside the library while session k is being trained, as `<library>.<k>.training`: a safetensors file
-whose metadata has one key, `pfnr_training`, with JSON
+It lies next to the library while session k is being trained, as `<library>.<k>.training`: a safetensors file whose
+metadata has one key, `pfnr_training`, with JSON
 
     {"format_version": 1, "identity": {...}, "machine": {...}, "step": n, "steps": n, "tree": skeleton,
      "tensors_sha256": "..."}
@@ -42,8 +42,10 @@ RESTART = "start again with `discard`"
 class Identity:
     """Which training a state belongs to. All values are plain JSON types.
 
-    version: of pfnr. library: SHA-256 of all that the library held. clip: SHA-256 of the frames. network,
-    recipe: every setting by name.
+    - version: of pfnr.
+    - library: SHA-256 of all that the library held.
+    - clip: SHA-256 of the frames.
+    - network, recipe: every setting by name.
     """
 
     version: str

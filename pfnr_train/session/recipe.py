@@ -19,29 +19,32 @@ SPREADS = ("by-kind", "narrow-whole", "uniform")
 class Recipe:
     """One session's training. Raises UsageError for values that cannot work.
 
-    values: what the session keeps (see `pfnr_train.library.values`): `coded`, numbers of its own on grids, trained
-      for the bytes they take; `places`, float32 numbers of its own at some places; `shared`, masks over values
-      that all of the library's sessions share.
-    rate: λ, what a bit a pixel costs in ln(rmse); with a target, where it starts from.
-    target_bytes, target_bpp: of coded values, the session's size in bytes or in bits a pixel; 0 for none.
-    parent: of coded values, index or name of an earlier session with own values, from whose weights these start,
+    - values: what the session keeps (see `pfnr_train.library.values`): `coded`, its own numbers on grids,
+      trained for the bytes they take; `places`, its own float32 numbers at some places; `shared`, masks over
+      values that all of the library's sessions share.
+    - rate: λ, what a bit per pixel costs in ln(rmse); with a target, where it starts from.
+    - target_bytes, target_bpp: of coded values, the session's size in bytes or in bits per pixel; 0 for none.
+    - parent: of coded values, index or name of an earlier session with own values, from whose weights these start,
       and whose tensors they are differences from wherever that takes fewer bits; empty for none.
-    noise: part of the training in which noise stands for rounding, in [0, 1].
-    levels: steps in the largest weight of a tensor at the start.
-    epochs: passes over the frames. batch: frames a step.
-    density: fraction of all weights that the masks or places keep, in (0, 1].
-    spread: over tensors, `by-kind`, `narrow-whole` or `uniform` (see `pfnr_train.session.allocation`).
-    planned: videos a pool is meant for, which share its values evenly; more can follow. 0: as the scores choose.
-    anneal: part of the training over which weights that are all free are thinned out from the whole network (see
+    - noise: part of the training in which noise stands for rounding, in [0, 1].
+    - levels: steps in the largest weight of a tensor at the start.
+    - epochs: passes over the frames.
+    - batch: frames per step.
+    - density: fraction of all weights that the masks or places keep, in (0, 1].
+    - spread: over tensors, `by-kind`, `narrow-whole` or `uniform` (see `pfnr_train.session.allocation`).
+    - planned: videos a pool is meant for, which share its values evenly; more can follow. 0: as the scores choose.
+    - anneal: part of the training over which weights that are all free are thinned out from the whole network (see
       `pfnr_train.session.annealing`), in [0, 1]; 0 lets scores choose them, as for a pool's later sessions.
-    learning_rate: of weights and head at its peak. score_rate: of scores, and of log2 of the steps of grids. They
-      rise over the first `warmup` fraction of all steps, then fall along a cosine.
-    loss: `rmse`, each frame's root mean square error, `log-rmse`, its logarithm, or `l1-ssim`, the paper's.
-    ssim_weight: of (1 − SSIM) in any of them.
-    optimiser: of the weights; scores, steps and head have Adam. beta1, beta2: of its two moments; of Adam's too.
-    scores: what they start from, the weights' magnitudes or random numbers.
-    seed: of weights, scores, head, noise and order.
-    precision: of the passes through the network (see `pfnr_train.model.precision`).
+    - learning_rate: of weights and head at its peak; it rises over the first `warmup` fraction of all steps, then
+      falls along a cosine.
+    - score_rate: of scores, and of log2 of the steps of grids; likewise.
+    - loss: `rmse`, each frame's root mean square error, `log-rmse`, its logarithm, or `l1-ssim`, the paper's.
+    - ssim_weight: of (1 − SSIM) in any of them.
+    - optimiser: of the weights; scores, steps and head have Adam.
+    - beta1, beta2: of its two moments; of Adam's too.
+    - scores: what they start from, the weights' magnitudes or random numbers.
+    - seed: of weights, scores, head, noise and order.
+    - precision: of the passes through the network (see `pfnr_train.model.precision`).
     """
 
     values: str = "shared"
@@ -74,7 +77,7 @@ class Recipe:
             "values": (self.values, self.values in VALUES, " or ".join(VALUES)),
             "rate": (self.rate, 0 < self.rate <= 10_000, "above 0, up to 10000"),
             "target size in bytes": (self.target_bytes, 0 <= self.target_bytes <= 2**40, "0 to 2^40"),
-            "target rate in bits a pixel": (self.target_bpp, 0 <= self.target_bpp <= 100, "0 to 100"),
+            "target rate in bits per pixel": (self.target_bpp, 0 <= self.target_bpp <= 100, "0 to 100"),
             "noisy part": (self.noise, 0 <= self.noise <= 1, "0 to 1"),
             "number of levels": (self.levels, 1 <= self.levels <= 1024, "1 to 1024"),
             "epochs": (self.epochs, 1 <= self.epochs <= 100_000, "1 to 100000"),

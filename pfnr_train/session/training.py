@@ -49,10 +49,12 @@ class StepResult:
 class SessionTraining:
     """The state of a session being trained.
 
-    weights: float32, by tensor name, the library's pool or the session's own first values; copied.
-    frozen: bool, by name, which of them may not move.
-    frames: uint8 [N, H, W, 3]. table: float32 [N, 4L].
-    session: its index. parent: an earlier session's index and weights.
+    - weights: float32, by tensor name, the library's pool or the session's own first values; copied.
+    - frozen: bool, by name, which of them may not move.
+    - frames: uint8 [N, H, W, 3].
+    - table: float32 [N, 4L].
+    - session: its index.
+    - parent: an earlier session's index and weights.
 
     The same arguments give the same bits on a CPU with the same number of threads. Every process of several that
     train together holds all of it, alike, and sees its own frames.
@@ -183,7 +185,7 @@ class SessionTraining:
 
 
 def session_generator(seed: int, session: int) -> torch.Generator:
-    """Random numbers of their own for every session, also where a person gives all the same seed.
+    """Independent random numbers for every session, even if all are given the same seed.
 
     Equal scores in every session would make equal masks: later videos would share frozen weights only.
     """

@@ -20,7 +20,7 @@ class SharedValues(SessionValues):
     """Values of the pool under masks.
 
     masks: by tensor name, bits packed eight to a byte (numpy.packbits order). head: by name. time_table: float32
-    [N, 4L] only where the network was trained with another table than ours (imported sessions).
+    [N, 4L] only where the network was trained with a different table (imported sessions).
     """
 
     kind: ClassVar[str] = "shared"

@@ -24,9 +24,11 @@ Arrays = Mapping[str, NDArray[np.float32]]
 class Start:
     """What a session's training starts from.
 
-    weights: float32, by tensor name: the library's pool, or the session's own first values. frozen: bool, by name,
-    which of them may not move. session: its index. pixels: of all frames of the video together. parent: an earlier
-    session's index, and its weights, where this one may be a difference from it.
+    - weights: float32, by tensor name: the library's pool, or the session's own first values.
+    - frozen: bool, by name, which of them may not move.
+    - session: its index.
+    - pixels: of all frames of the video together.
+    - parent: an earlier session's index, and its weights, where this one may be a difference from it.
     """
 
     config: ModelConfig

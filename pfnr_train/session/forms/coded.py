@@ -44,9 +44,12 @@ LEAST_RATE, MOST_RATE = 1e-3, 1e4
 
 
 class CodedForm(Form):
-    """steps: leaves by name of `stream_shapes`, log2 of each tensor's step. rate: λ as it stands.
+    """The trained form of coded values.
 
-    ratio: real bytes over estimated ones, when last measured. inherits: tensors that are differences now.
+    - steps: leaves by name of `stream_shapes`, log2 of each tensor's step.
+    - rate: λ as it stands.
+    - ratio: real bytes over estimated ones, when last measured.
+    - inherits: tensors that are differences now.
     """
 
     def __init__(self, recipe: Recipe, start: Start, generator: torch.Generator) -> None:

@@ -1,4 +1,4 @@
-"""What moves a session's tensors: one optimiser for the shared weights, Adam for everything else."""
+"""The optimisers of a session's tensors: one for the weights, Adam for everything else."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from pfnr_train.session.recipe import Recipe
 class SessionOptimiser:
     """The optimisers of one session's training, as one.
 
-    weights: shared tensors by name, trained by the recipe's optimiser. free: by name, which of their entries
-    may move; all, where it is None. heads, scores: trained by Adam; the scores, or the steps of grids, have a
-    rate of their own. plain: names of weights that Adam trains whatever the recipe says.
+    - weights: shared tensors by name, trained by the recipe's optimiser.
+    - free: by name, which of their entries may move; all, where it is None.
+    - heads, scores: trained by Adam; the scores, or the steps of grids, have a rate of their own.
+    - plain: names of weights that Adam trains regardless of the recipe.
     """
 
     def __init__(

@@ -6,10 +6,10 @@ For a weight seen as a batch of matrices W [b, m, n] with gradient G:
     Q_L, Q_R: their eigenvectors, kept up to date by one step of power iteration and QR every few steps
     W ← W − lr · Q_L · Adam(Q_Lᵀ G Q_R) · Q_Rᵀ
 
-What the views are: a linear layer is one matrix, a convolution [O, I, 3, 3] one matrix O×9I, and a Fourier
-weight [K, C, 2·O] is K matrices, one a mode. The smaller side of a matrix is turned, and the larger one too where
-it is short; of a batch the smaller one only. All other sides keep the identity for a basis. Bases for all sides,
-and for every mode its own, take up to twice a training step and win nothing that more steps do not win.
+What the views are: a linear layer is one matrix, a convolution [O, I, 3, 3] one matrix O×9I, and a Fourier weight
+[K, C, 2·O] is K matrices, one a mode. The smaller side of a matrix is turned, and the larger one too where it is
+short; of a batch the smaller one only. All other sides keep the identity for a basis. Bases for all sides, and for
+every mode its own, take up to twice the time per step and gain nothing over more steps.
 
 Adam's ε is relative to the gradient's own size. Many directions of the basis have no gradient at all at batch 1,
 and an absolute ε small enough for all layers would divide their rounding noise by itself.
@@ -35,10 +35,13 @@ LEAST_EPS = 1e-20  # where there is no gradient at all
 class Soap(torch.optim.Optimizer):
     """SOAP on weights of two or more axes, of which it leaves frozen entries alone to the bit.
 
-    params: leaves, float32 or float64. free: by leaf, a bool mask of the entries that may move; all, where it
-    has none. lr: learning rate. betas: of Adam's two moments in the eigenbasis; the second is that of the
-    covariances too. eps: Adam's ε over the root mean square of the gradient's entries. refresh: steps between two
-    updates of the bases. largest, short: longest smaller and longest larger side of a matrix that get a basis.
+    - params: leaves, float32 or float64.
+    - free: by leaf, a bool mask of the entries that may move; all, where it has none.
+    - lr: learning rate.
+    - betas: of Adam's two moments in the eigenbasis; the second is that of the covariances too.
+    - eps: Adam's ε over the root mean square of the gradient's entries.
+    - refresh: steps between two updates of the bases.
+    - largest, short: longest smaller and longest larger side of a matrix that get a basis.
     """
 
     def __init__(
@@ -101,7 +104,7 @@ def turned_sides(shape: torch.Size, largest: int, short: int) -> dict[str, int]:
 
 
 def _update(state: dict[str, Any], gradient: Tensor, group: Mapping[str, Any]) -> Tensor:
-    """What to add to a weight, as matrices; a tensor of its own."""
+    """The update of a weight, as matrices; a new tensor."""
     beta1, beta2 = group["betas"]
     sides = turned_sides(gradient.shape, group["largest"], group["short"])
     if not state:

@@ -136,7 +136,7 @@ def test_a_library_without_free_weights_says_so_before_training(full: Library, f
     warning = (
         f"warning: none of this library's {count:,} weights is free, its one session froze them all: this one "
         "trains only its masks over them and the 12 weights of its head. Sessions trained with a larger --plan, "
-        "or with a lower --density, would have left it some; another library has all of its own\n"
+        "or with a lower --density, would have left it some; a new library has all of them\n"
     )
     assert said.index(warning) < said.index("training clip")
 
