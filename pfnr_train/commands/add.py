@@ -37,6 +37,7 @@ from pfnr_train.commands.recipe_options import (
 )
 from pfnr_train.commands.watch import TerminalProgress
 from pfnr_train.library.file import read_library
+from pfnr_train.library.heritage import heritage
 from pfnr_train.machine.execution import Execution
 from pfnr_train.machine.ranks import join_ranks
 from pfnr_train.machine.threads import choose_device, set_threads
@@ -49,6 +50,8 @@ from pfnr_train.run.state_keeper import Saving
 from pfnr_train.run.tensorboard import require_tensorboard
 from pfnr_train.session.initialise import new_library
 from pfnr_train.session.recipe import DEFAULT, SHARED
+
+NO_GAIN = ["the parent saved nothing: no tensor takes fewer bytes as a difference from it"]
 
 
 @reports_errors
@@ -148,10 +151,10 @@ def add(
             )
             outcome = job.run(before or new_library(config, seed), library)
         if ranks.leads:
-            _report(outcome, library, json)
+            _report(outcome, library, parent, json)
 
 
-def _report(outcome: Outcome, path: Path, json: bool) -> None:
+def _report(outcome: Outcome, path: Path, parent: str | None, json: bool) -> None:
     index = outcome.session
     record = outcome.library.sessions[index].record
     video, similarity = record.video, "" if record.ms_ssim is None else f", MS-SSIM {record.ms_ssim:.4f}"
@@ -167,6 +170,13 @@ def _report(outcome: Outcome, path: Path, json: bool) -> None:
         "ms_ssim": record.ms_ssim,
         "library_bytes": path.stat().st_size,
     }
+    if outcome.target is not None:
+        result |= {"target_bytes": outcome.target.wanted, "packed_bytes": outcome.target.reached}
+    if parent is not None:
+        saved = heritage(outcome.library, index)
+        result["parent"] = None if saved is None else saved.to_json()
+        for line in NO_GAIN if saved is None else saved.sentences():
+            say(line)
     if json:
         print_json(result)
         return

@@ -7,6 +7,7 @@ library ─▶ state of an interrupted training? ─▶ epochs that fit a time b
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from pfnr_train.clips import Clip
 from pfnr_train.library.capacity import say_lack_of_free_weights
 from pfnr_train.library.file import read_library, write_library
 from pfnr_train.library.library import Library
+from pfnr_train.library.values import CodedValues
 from pfnr_train.machine.execution import DEFAULT, Execution
 from pfnr_train.run.add_session import (
     OnStep,
@@ -38,6 +40,7 @@ from pfnr_train.run.tensorboard import TensorBoardLog
 from pfnr_train.run.time_budget import epochs_in
 from pfnr_train.run.training_state import Identity, SavedState, state_path
 from pfnr_train.session.recipe import SHARED, Recipe
+from pfnr_train.session.size_target import SizeTarget, reached_target
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,15 @@ class Budget:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job leaves: the library as its file holds it, and the index of the job's session in it."""
+    """What a job leaves.
+
+    library: as its file holds it. session: index of the job's session in it.
+    target: how its size compares with the one asked for; None where none was.
+    """
 
     library: Library
     session: int
+    target: SizeTarget | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +109,7 @@ class SessionJob:
             )
             if finished is not None:
                 say("nothing to resume: the session is in the library")
-                return Outcome(library, finished)
+                return self._outcome(library, finished)
             say("nothing to resume: training from the start")
         name = free_name(library, self.name, self.clip)
         recipe = self._with_epochs(library, saved)
@@ -113,7 +121,17 @@ class SessionJob:
                 f"{ranks.size} or more, the frames that all of them see in a step"
             )
         grown = self._train(library, path, name, recipe, saved)
-        return Outcome(grown, len(library.sessions))
+        return self._outcome(grown, len(library.sessions))
+
+    def _outcome(self, library: Library, index: int) -> Outcome:
+        """What came of it, with what is to be said of its size."""
+        values, pixels = library.sessions[index].values, math.prod(self.clip.frames.shape[:3])
+        if not isinstance(values, CodedValues):
+            return Outcome(library, index)
+        target = reached_target(self.recipe, pixels, library.config, values)
+        if target is not None and self.execution.ranks.leads:
+            say(target.sentence())
+        return Outcome(library, index, target)
 
     def _with_epochs(self, library: Library, saved: SavedState | None) -> Recipe:
         if self.budget is None:

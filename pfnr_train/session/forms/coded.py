@@ -14,27 +14,25 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pfnr_runtime.coding.quantised import Quantised
-from pfnr_runtime.errors import UsageError
-from pfnr_train.library.values.coded import HEAD, CodedValues, stream_shapes
+from pfnr_train.library.values.coded import HEAD, CodedValues
 from pfnr_train.session.forms.base import Form, Start, Trained
 from pfnr_train.session.gains import first_step, gain
 from pfnr_train.session.initialise import new_head
 from pfnr_train.session.optimisers import SessionOptimiser
 from pfnr_train.session.rate import tensor_bits
 from pfnr_train.session.recipe import Recipe
+from pfnr_train.session.size_target import SIDE_BYTES, checked_target
 
 LEAST_EXPONENT, MOST_EXPONENT = -30, 10  # of steps
 MOST_VALUE = 32767  # steps in a weight
 # Part of the training over which λ rises to what it is to be, and the power by which: a canvas network's maps of
-# time would die of bits before they have learnt anything. With a target λ is steered anyway.
+# time would die of bits before they have learnt anything, and do not come back.
 RAMP, CANVAS_RAMP = (0.3, 1), (0.5, 2)
 MEASURE = 8  # times a training that real bytes are compared with the estimate
-SIDE_BYTES = 1000  # record, contract and digests of a session
 # With a constant λ, log size falls along a curve: by so much, down to its end at this progress. A target is
 # steered to by what is off the curve that ends in it: for a size that is off by a factor of e, λ goes by
 # e^PUSH at once, and by e^STEER over a whole training.
@@ -81,23 +79,7 @@ class CodedForm(Form):
         self._bits: Tensor | None = None
         self._measured = -1
         self._level = math.log(recipe.rate)  # of λ, where the size is on its curve
-        self.target = self._target()
-
-    def _target(self) -> float | None:
-        """Bytes that the session is to take; a UsageError where no session of this network can."""
-        recipe = self.recipe
-        if not recipe.target_bytes and not recipe.target_bpp:
-            return None
-        wanted = recipe.target_bytes or recipe.target_bpp * self.start.pixels / 8
-        shapes = stream_shapes(self.start.config)
-        nothing = {name: Quantised(np.zeros(shape, np.int32), 0) for name, shape in shapes.items()}
-        least = SIDE_BYTES + len(CodedValues.of(nothing).data)
-        if wanted <= least:
-            raise UsageError(
-                f"a target of {wanted / 1e3:.1f} KB cannot be reached: a session of this network with all weights "
-                f"0 takes {least / 1e3:.1f} KB; ask for more, or take a smaller network"
-            )
-        return wanted
+        self.target = checked_target(recipe, start.pixels, start.config)
 
     def _tensors(self) -> dict[str, Tensor]:
         """What the leaves stand for: weights and head, by the stream's names."""
@@ -136,10 +118,13 @@ class CodedForm(Form):
     def objective(self, distance: Tensor, progress: float) -> Tensor:
         """See `Form`: ln rmse + λ · bits / pixel."""
         assert self._bits is not None
-        canvas = self.start.config.canvas is not None and self.target is None
-        part, power = CANVAS_RAMP if canvas else RAMP
+        part, power = self._ramp
         rate = self.rate * min(1.0, progress / part) ** power
         return distance + rate * self.ratio * self._bits / self.start.pixels
+
+    @property
+    def _ramp(self) -> tuple[float, int]:
+        return RAMP if self.start.config.canvas is None else CANVAS_RAMP
 
     @property
     def size(self) -> float | None:

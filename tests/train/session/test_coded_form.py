@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.libraries import made_clip, small_config, trained
-from helpers.own_sessions import CODED, PLACED
+from helpers.own_sessions import CODED, PLACED, coded_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,10 +19,11 @@ from pfnr_train.library.library import Library
 from pfnr_train.library.values import CodedValues
 from pfnr_train.machine.execution import DEFAULT
 from pfnr_train.run.add_session import new_training
-from pfnr_train.session.forms.coded import SIDE_BYTES, CodedForm
+from pfnr_train.session.forms.coded import CodedForm
 from pfnr_train.session.initialise import new_library
 from pfnr_train.session.rate import tensor_bits
 from pfnr_train.session.recipe import Recipe
+from pfnr_train.session.size_target import SizeTarget, packed_bytes, reached_target
 from pfnr_train.session.training import SessionTraining
 
 LARGER = small_config("none", channels=16, lower_width=12, stem_width=40)
@@ -104,17 +105,16 @@ def test_the_size_counted_at_the_end_is_the_file_s_within_two_per_cent() -> None
     *_, last = training.run()
     values = training.finish().values
     assert isinstance(values, CodedValues)
-    real = len(values.data) + SIDE_BYTES
-    assert last.size == pytest.approx(real, rel=0.02)
+    assert last.size == pytest.approx(packed_bytes(values), rel=0.02)
 
 
-@pytest.mark.parametrize(("kb", "rate"), [(6.0, 0.1), (7.0, 0.05)])
+@pytest.mark.parametrize(("kb", "rate"), [(5.3, 0.1), (6.3, 0.05)])
 def test_a_target_is_met(kb: float, rate: float) -> None:
     training = start(replace(CODED, epochs=60, rate=rate, target_bytes=int(kb * 1000)))
     list(training.run())
     values = training.finish().values
     assert isinstance(values, CodedValues)
-    assert len(values.data) + SIDE_BYTES == pytest.approx(kb * 1000, rel=0.05)
+    assert packed_bytes(values) == pytest.approx(kb * 1000, rel=0.05)
 
 
 def test_a_higher_rate_gives_a_smaller_session() -> None:
@@ -127,10 +127,29 @@ def test_a_higher_rate_gives_a_smaller_session() -> None:
 
 
 def test_a_target_below_the_least_is_refused_with_the_least() -> None:
-    with pytest.raises(UsageError, match=r"a target of 0\.9 KB cannot be reached: .* takes 1\.\d KB"):
-        start(replace(CODED, target_bytes=900))
+    with pytest.raises(UsageError, match=r"a target of 0\.2 KB cannot be reached: .* takes 0\.\d KB"):
+        start(replace(CODED, target_bytes=200))
     with pytest.raises(UsageError, match="cannot be reached"):
         start(replace(CODED, target_bpp=0.001))
+
+
+def test_a_missed_target_is_said_with_what_to_change() -> None:
+    def said(reached: int) -> str:
+        return SizeTarget(10_000.0, reached, 400).sentence()
+
+    assert said(10_190) == "10.2 KB reached of a target of 10.0 KB (+1.9%)"
+    assert said(12_000).startswith("warning: target missed: 12.0 KB reached of a target of 10.0 KB (+20.0%); give")
+    assert "or a larger target; this network takes 0.4 KB at least" in said(12_000)
+    assert "a larger network (--preset of a new library), or a smaller target" in said(8_000)
+
+
+def test_a_target_in_bits_a_pixel_is_one_in_bytes() -> None:
+    values, pixels = coded_values(LARGER, 0), 5 * 20 * 12
+    by_rate = reached_target(replace(CODED, target_bpp=8.0), pixels, LARGER, values)
+    assert by_rate == reached_target(replace(CODED, target_bytes=pixels), pixels, LARGER, values)
+    assert by_rate is not None
+    assert by_rate.wanted == pixels
+    assert reached_target(CODED, pixels, LARGER, values) is None
 
 
 @pytest.mark.parametrize("recipe", [replace(CODED, epochs=8, target_bytes=3000), replace(PLACED, epochs=8)])
