@@ -109,6 +109,18 @@ def _rising(points: Sequence[RatePoint], measure: str) -> list[tuple[float, floa
     return curve
 
 
+def bytes_at(curve: Sequence[RatePoint], quality: float, measure: str = "psnr") -> int | None:
+    """Bytes that a curve takes for a quality, interpolated; None outside what it reaches."""
+    from scipy.interpolate import PchipInterpolator
+
+    rising = _rising(curve, measure)
+    if len(rising) < 2 or not rising[0][1] <= quality <= rising[-1][1]:
+        return None
+    rates, qualities = zip(*rising, strict=True)
+    rate = math.exp(float(PchipInterpolator(qualities, np.log(rates))(quality)))
+    return round(rate / curve[0].bpp * curve[0].size)
+
+
 def gain_at_equal_bytes(anchor: Sequence[RatePoint], point: RatePoint, measure: str = "psnr") -> float | None:
     """How many dB `point` is above the anchor's curve at its own rate; None outside the curve's rates."""
     from scipy.interpolate import PchipInterpolator

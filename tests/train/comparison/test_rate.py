@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers.synthetic import moving_pattern
 
-from pfnr_train.comparison.rate import RatePoint, bd_rate, gain_at_equal_bytes, rate_point, read_points
+from pfnr_train.comparison.rate import RatePoint, bd_rate, bytes_at, gain_at_equal_bytes, rate_point, read_points
 from pfnr_train.comparison.video_codecs import CODECS, EncoderSetting, code, codec_curve
 
 
@@ -41,6 +41,11 @@ def test_gain_at_equal_bytes() -> None:
     point = RatePoint("ours", 0, 0.1 * math.sqrt(2), 40.0, 0.0)
     assert gain_at_equal_bytes(anchor, point) == pytest.approx(40 - 37, abs=0.05)
     assert gain_at_equal_bytes(anchor, RatePoint("tiny", 0, 0.01, 40.0, 0.0)) is None
+
+
+def test_bytes_at_a_quality() -> None:
+    assert bytes_at(curve(1.0), 37.0) == pytest.approx(1000 * 2**1.5, rel=0.02)
+    assert bytes_at(curve(1.0), 99.0) is None
 
 
 def test_a_point_counts_every_byte_over_every_pixel() -> None:
