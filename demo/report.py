@@ -18,7 +18,7 @@ def print_report(out: Path, results: dict[str, Any], pictures: list[Path]) -> No
         "worst frame",
         "raw",
         "packed",
-        "H.264, same PSNR",
+        "H.264 at that PSNR, 4:4:4 / 4:2:0",
         "against PyTorch",
         "decode",
         "unchanged",
