@@ -99,7 +99,7 @@ def trained(options: argparse.Namespace, name: str, rate: str, clip: Clip) -> Ra
     """One clip trained alone at one rate, by the commands that a user types, measured from its packed file."""
     preset = options.preset or "default"
     stem = options.work / f"{name}-{preset}-{options.epochs}-rate{rate}"
-    library, packed = stem.with_suffix(".pfnr"), stem.with_suffix(".pfnv")
+    library, packed = Path(f"{stem}.pfnr"), Path(f"{stem}.pfnv")
 
     def measure() -> list[RatePoint]:
         started = time.perf_counter()
@@ -116,7 +116,7 @@ def trained(options: argparse.Namespace, name: str, rate: str, clip: Clip) -> Ra
             decoded = np.stack([frame.data for frame in video])
         return [rate_point(f"rate {rate}", packed.stat().st_size, decoded, clip.frames, seconds)]
 
-    return cached(stem.with_suffix(".json"), measure)[0]
+    return cached(Path(f"{stem}.json"), measure)[0]
 
 
 def _run(package: str, given: list[Any]) -> None:

@@ -38,17 +38,13 @@ CONTINUOUS = ExportOptions(time="continuous")
 
 def masked_pictures(library: Library, session: int, positions: list[float]) -> np.ndarray:
     """What the masked PyTorch model makes of the embedding at these places."""
-    model, record, config = (
-        MaskedSession(library.session_weights(session)),
-        library.sessions[session].record,
-        library.config,
-    )
+    weights, record, config = library.session_weights(session), library.sessions[session].record, library.config
     rows = embed_times(
         np.array(positions) / record.video.frames, record.scalar, config.embed_base, config.embed_levels
     ).astype(np.float32)
-    masked = {name: w * model.masks[name] for name, w in model.weights.items()}
     with torch.no_grad():
-        return to_uint8(model.network(torch.from_numpy(rows), masked, model.head))
+        network = MaskedSession(weights).network
+        return to_uint8(network(torch.from_numpy(rows), weights.materialised(), weights.head))
 
 
 @settings(max_examples=6, deadline=None, derandomize=True)
