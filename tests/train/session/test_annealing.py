@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers.libraries import made_clip, small_config
 
-from pfnr_train.session.annealing import MEMORY, AnnealedMask
+from pfnr_train.session.annealing import AnnealedMask
 from pfnr_train.session.initialise import new_library
 from pfnr_train.session.masks import top_mask
 from pfnr_train.session.recipe import Recipe
@@ -53,7 +53,7 @@ def test_what_stays_is_what_changes_the_loss_most_in_a_fourier_weight_beside_oth
     for step in range(10):
         change = torch.randn(shape, generator=draw) * scale
         mask.observe(change, (step + 1) / 20)
-        mean = MEMORY * mean + (1 - MEMORY) * change.double() ** 2
+        mean = 0.98 * mean + 0.02 * change.double() ** 2
     if len(shape) == 3:
         mean /= mean.mean((1, 2), keepdim=True)
     assert torch.equal(mask(weight(shape)), top_mask(mean, 30))
