@@ -43,7 +43,7 @@ def main() -> None:
         clip = found.read(sequence)
         name = found.video.name
         panel = {"pfnr": [trained(options, name, rate, clip) for rate in options.rates]}
-        for codec in CODECS:
+        for codec in (c for c in CODECS if not any(part in c.name for part in options.without)):
             panel[codec.name] = cached(
                 options.work / f"{sequence.name}-{name}-{codec.name}.json".replace(" ", "_").replace(":", ""),
                 lambda codec=codec, clip=clip: codec_curve(codec, clip.frames, clip.fps, threads=options.threads),
@@ -73,6 +73,7 @@ def arguments() -> argparse.Namespace:
     made = parser(__doc__)
     made.add_argument("sequence", type=Path)
     made.add_argument("--data", type=Path)
+    made.add_argument("--without", action="append", default=[], help="part of a codec's name, such as veryslow")
     made.add_argument("--only", action="append", default=[], help="a clip's name; may be repeated")
     made.add_argument("--rates", type=lambda text: text.split(","), default=["1", "2", "4", "8"])
     made.add_argument("--epochs", type=int, default=80)
