@@ -164,7 +164,7 @@ def main() -> None:
     )
     show(f"One frame, {result['case']}", ("decoder", "median", "ratio"), rows)
     show(
-        "In a process of its own",
+        "In a separate process",
         ("what", "time", "peak memory"),
         [(n, f"{v['seconds']:.1f} s", f"{v['peak_bytes'] / 1e9:.2f} GB") for n, v in starts.items()],
     )

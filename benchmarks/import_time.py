@@ -1,4 +1,4 @@
-"""How long the runtime takes to import, and with what: median over new processes, beside a bare Python.
+"""How long the runtime takes to import, and with what: median over new processes, compared with a bare Python.
 
     python benchmarks/import_time.py [--runs 9] [--json]
 

@@ -1,9 +1,9 @@
-"""Resident memory of a decoder in a fresh process, beside its artifact and its two largest activations.
+"""Resident memory of a decoder in a fresh process, compared with its artifact and its two largest activations.
 
     python benchmarks/memory.py [--preset l] [--size 1280x720] [--artifact v5.onnx] [--frames 8]
 
 The aim is under 1.5 times their sum. Random weights by default. The first row is the runtime as it is; each other
-one is ONNX Runtime alone with one of its options changed from what the runtime sets, in a process of its own.
+one is ONNX Runtime alone with one of its options changed from what the runtime sets, in a separate process.
 Times are of each row's session and the first one's taking turns in one process.
 """
 

@@ -55,7 +55,7 @@ def source_clips(options: argparse.Namespace) -> list[Clip]:
 
 
 def train(preset: str, path: Path, clips: list[Clip], recipe: Recipe) -> None:
-    """Add to the library at `path` the clips that it has not yet, in order; note processor seconds beside it."""
+    """Add to the library at `path` the clips that it lacks, in order; note processor seconds in a file next to it."""
     height, width = clips[0].frames.shape[1:3]
     library = read_library(path) if path.exists() else new_library(preset_config(preset, width, height), 0)
     notes = path.with_name(f"{preset}.{NOTES}")
@@ -70,7 +70,7 @@ def train(preset: str, path: Path, clips: list[Clip], recipe: Recipe) -> None:
 
 
 def measure_all(preset: str, precision: str, options: argparse.Namespace) -> None:
-    """Export and decode every session at one precision; what is at hand already is not done again."""
+    """Export and decode every session at one precision; what exists already is not done again."""
     torch.set_num_threads(options.threads)
     path = result_path(preset, precision, options)
     found = json.loads(path.read_text()) if path.exists() else {"sessions": {}}
@@ -226,7 +226,7 @@ def main() -> None:
             train(preset, library_path(preset, options), clips, Recipe(options.epochs, density=options.density))
     if options.only == "train":
         return
-    # Each in a process of its own: the peak memory is then that of these exports and nothing else.
+    # Each in a separate process, so that the peak memory is that of these exports alone.
     processes = multiprocessing.get_context("spawn")
     for preset in options.presets:
         for precision in options.precisions:

@@ -5,7 +5,7 @@
 
 ONNX Runtime's own profiler on the graph as it optimised it: median milliseconds of each node over the
 frames, the first, cold one dropped. Convolutions and matrix products also get GFLOP/s (GOP/s in int8), two
-for each multiply-add, beside the fastest large float32 product measured in the same run. int8 peaks higher
+for each multiply-add, compared with the fastest large float32 product measured in the same run. int8 peaks higher
 than that: a share above 100 % is then no mistake.
 """
 

@@ -3,7 +3,7 @@
     python benchmarks/serve.py [--seconds 10] [--artifact v5.onnx] [--threads 2]
 
 Random weights at 320×180, preset tiny, 132 frames at 25 a second by default, since speed does not depend on them.
-The server runs in a process of its own; viewers are connections of this process that loop the whole video as JPEG.
+The server runs in a separate process; viewers are connections of this process that loop the whole video as JPEG.
 They begin together with the usual cache, which soon holds the whole video, or spread over it without any cache, so
 that every frame is decoded for every viewer.
 The processor time is the server's for a second of the clock, in percent of one core.
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 class Server:
-    """pfnr-serve in a process of its own; a context manager."""
+    """pfnr-serve in a separate process; a context manager."""
 
     def __init__(self, artifact: Path, cache_mb: int, threads: int) -> None:
         command = [

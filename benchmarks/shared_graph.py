@@ -105,7 +105,7 @@ def main() -> None:
     show(f"One frame, {result['case']}", ("decoder", "median", "ratio"), rows)
     print(f"switch: median {median(switches) * 1e3:.1f} ms, slowest {max(switches) * 1e3:.1f} ms")
     print(
-        f"{options.sessions} sessions: {video_bytes / 1e6:.1f} MB in files of their own; shared "
+        f"{options.sessions} sessions: {video_bytes / 1e6:.1f} MB in one file each; shared "
         f"{exported.file_bytes / 1e6:.1f} MB + {sidecar_bytes / 1e6:.1f} MB of sidecars, "
         f"{result['bytes']['ratio']:.3f} of that"
     )

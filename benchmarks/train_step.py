@@ -1,4 +1,4 @@
-"""Time a training step of ours beside one in the manner of the authors' code, for each frame trained on.
+"""Time one of our training steps against one in the manner of the authors' code, for each frame trained on.
 
 All train the same network at the same density, one step each in turn; presets `tiny` and `s` at 180p and `l`
 at 720p. Ours by the paper's recipe, the same arithmetic, and by the default, with its own batch, as the first

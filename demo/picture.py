@@ -18,7 +18,7 @@ AMPLIFIED = 4
 
 
 def write_picture(out: Path, name: str, clip: Path) -> Path:
-    """Decode first, middle and last frame of `<name>.onnx` and set them beside the clip's: `<name>.png`."""
+    """Decode first, middle and last frame of `<name>.onnx` and show them next to the clip's: `<name>.png`."""
     with VideoDecoder(out / f"{name}.onnx") as decoder:
         video = decoder.metadata
         chosen = [0, video.frames // 2, video.frames - 1]

@@ -101,7 +101,7 @@ def verify_artifact(
 ) -> VerificationReport:
     """Decode every frame with PyTorch from the library and with the artifact, and compare.
 
-    source: the session's source frames, uint8 [N, H, W, 3], where at hand. progress: a unit is a
+    source: the session's source frames, uint8 [N, H, W, 3], where available. progress: a unit is a
     frame. A VerificationError if the artifact is not of this library's session at all.
     """
     contract = decoder.contract

@@ -17,7 +17,7 @@ from pfnr_train.library.values.coded import stream_shapes
 
 @dataclass(frozen=True)
 class Heritage:
-    """A coded session beside the same weights, on the same grids, coded without its parent.
+    """A coded session compared with the same weights, on the same grids, coded without its parent.
 
     parent: its index. tensors: by name of those that are differences, bytes as such and bytes without the parent.
     size, alone: bytes of the whole stream, and of the stream without the parent.

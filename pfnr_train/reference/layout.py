@@ -32,7 +32,7 @@ def fourier_name(block: int) -> str:
 class ReferenceLayout:
     """A checkpoint's network in our terms. tasks: the planned number, and so the number of heads.
 
-    modes: (m1, m2) its Fourier block keeps, which may be fewer than ours; (0, 0) without one.
+    modes: (m1, m2) its Fourier block keeps, which may be fewer than in our networks; (0, 0) without one.
     """
 
     config: ModelConfig

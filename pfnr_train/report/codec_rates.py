@@ -1,4 +1,4 @@
-"""Coded sessions beside video codecs: what each takes in bytes, and how good it is then."""
+"""Coded sessions compared with video codecs: what each takes in bytes, and how good it is then."""
 
 from __future__ import annotations
 

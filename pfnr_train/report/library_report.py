@@ -51,7 +51,7 @@ class LibraryReport:
     """The contents of a library's report.
 
     artifacts: bytes of each session's export, or why there are none.
-    codecs: coded sessions beside video codecs; None or empty where there is nothing to compare.
+    codecs: coded sessions compared with video codecs; None or empty where there is nothing to compare.
     """
 
     path: Path

@@ -44,7 +44,7 @@ def epochs_in(
         training = new_training(library, clip, replace(recipe, epochs=LONG), execution)
         first, step = _time_steps(training, timed)
     epoch = step * training.steps_per_epoch
-    # A training of its own starts as this one did, with whatever its first step has to set up.
+    # A separate training starts as this one did, with whatever its first step has to set up.
     after = max(0.0, first - step) + _time_measuring(training, clip)
     left = seconds - (time.monotonic() - started) - after
     epochs = execution.ranks.first(min(LONG, int(left / epoch)))
