@@ -55,7 +55,7 @@ def source_clips(options: argparse.Namespace) -> list[Clip]:
 
 
 def train(preset: str, path: Path, clips: list[Clip], recipe: Recipe) -> None:
-    """Add to the library at `path` the clips that it lacks, in order; note processor seconds in a file next to it."""
+    """Add to the library at `path` the clips that it lacks, in order; note processor seconds next to it."""
     height, width = clips[0].frames.shape[1:3]
     library = read_library(path) if path.exists() else new_library(preset_config(preset, width, height), 0)
     notes = path.with_name(f"{preset}.{NOTES}")
