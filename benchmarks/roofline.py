@@ -112,7 +112,7 @@ def frames_per_second(config: ModelConfig, precision: str, device: Device, compu
 def table(compute: float, memory: float) -> list[dict[str, Any]]:
     """Every preset at every size: GMAC and MB per frame, and frames per second by device and precision."""
     rows = []
-    for preset in PRESETS:
+    for preset in (name for name, config in PRESETS.items() if config.canvas is None):
         for label, (width, height) in SIZES.items():
             config = preset_config(preset, width, height)
             rates = {

@@ -130,7 +130,7 @@ def test_another_video_whose_name_gives_the_same_folder_is_refused(library: Libr
     contract = contract_of(library)
     videos = [replace(contract.video, name=name) for name in ("a b", "a_b")]
     write_model(tmp_path, replace(contract, video=videos[0]), b"one")
-    with pytest.raises(RepositoryError, match="another video than 'a_b'"):
+    with pytest.raises(RepositoryError, match="a video other than 'a_b'"):
         write_model(tmp_path, replace(contract, video=videos[1]), b"one")
 
 

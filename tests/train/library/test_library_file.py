@@ -368,7 +368,7 @@ def test_a_failed_write_leaves_the_old_library_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     grown = made_library(small_config(), 3)
-    for step in ("fsync", "replace", "chmod"):
+    for step in ("fsync", "replace", "fchmod"):
         with monkeypatch.context() as patch:
             patch.setattr(os, step, fail)
             with pytest.raises(OSError, match="No space") as caught:

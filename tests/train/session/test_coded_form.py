@@ -108,7 +108,7 @@ def test_the_size_counted_at_the_end_is_the_file_s_within_two_per_cent() -> None
     assert last.size == pytest.approx(packed_bytes(values), rel=0.02)
 
 
-@pytest.mark.parametrize(("kb", "rate"), [(5.3, 0.1), (6.3, 0.05)])
+@pytest.mark.parametrize(("kb", "rate"), [(6.0, 0.1), (7.0, 0.05)])
 def test_a_target_is_met(kb: float, rate: float) -> None:
     training = start(replace(CODED, epochs=60, rate=rate, target_bytes=int(kb * 1000)))
     list(training.run())
