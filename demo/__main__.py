@@ -25,7 +25,8 @@ from demo.sizes import weigh
 # bigbuckbunny is "bunny" of the NeRV and PFNR papers; bikes cuts to another scene after 30 frames.
 CLIPS = {"bunny": ("bigbuckbunny.mp4", "0:32", "0.5", 100), "bikes": ("bikes.mp4", "0:30", "2", 40)}
 SIZE = "320x180"
-# Engines approximate the sigmoid, so up to 0.05 % of a canvas network's samples round to a neighbouring step.
+# A canvas network's activations are large, and so are float32's rounding errors: more samples than the rule allows
+# round to a neighbouring step (docs/lossless.md). This states a wider limit; it does not meet the usual one.
 FRACTION = ("--max-fraction", "0.001")
 
 
