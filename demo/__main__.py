@@ -25,8 +25,7 @@ from demo.sizes import weigh
 # bigbuckbunny is "bunny" of the NeRV and PFNR papers; bikes cuts to another scene after 30 frames.
 CLIPS = {"bunny": ("bigbuckbunny.mp4", "0:32", "0.5", 100), "bikes": ("bikes.mp4", "0:30", "2", 40)}
 SIZE = "320x180"
-# A canvas network's activations are large, and so are float32's rounding errors: more samples than the rule allows
-# round to a neighbouring step (docs/lossless.md). This states a wider limit; it does not meet the usual one.
+# A wider limit than the rule's, which a canvas network breaks at times: see docs/lossless.md.
 FRACTION = ("--max-fraction", "0.001")
 
 

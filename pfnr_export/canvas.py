@@ -103,7 +103,7 @@ class PannedCanvas(Layer):
         start = graph.reshape(start, (-1, 1, 1, 1))
         wanted = graph.constant(f"wanted.{axis}", np.arange(size, dtype=np.float32).reshape(1, 1, size, 1))
         stored = graph.constant(f"cells.{axis}", np.arange(cells, dtype=np.float32).reshape(1, 1, 1, cells))
-        distance = graph.node("Abs", [graph.node("Sub", [graph.node("Add", [start, wanted]), stored])])
+        distance = graph.node("Abs", [graph.node("Add", [start, graph.node("Sub", [wanted, stored])])])
         return graph.node("Max", [graph.node("Sub", [graph.scalar(1.0), distance]), graph.scalar(0.0)])
 
 

@@ -118,9 +118,10 @@ def window(canvas: Tensor, offsets: Tensor, size: tuple[int, int]) -> Tensor:
     for axis in (0, 1):
         room = canvas.shape[1 + axis] - size[axis]
         starts = offsets[:, axis].clamp(0, room)
-        wanted = starts[:, None] + torch.arange(size[axis], dtype=canvas.dtype, device=canvas.device)
+        wanted = torch.arange(size[axis], dtype=canvas.dtype, device=canvas.device)
         cells = torch.arange(canvas.shape[1 + axis], dtype=canvas.dtype, device=canvas.device)
-        parts.append((1 - (wanted[:, :, None] - cells).abs()).clamp(min=0))
+        # Whole numbers first: what is left of the offset is then exact wherever the weight is not 0.
+        parts.append((1 - (starts[:, None, None] + (wanted[:, None] - cells)).abs()).clamp(min=0))
     rows, columns = parts
     return rows[:, None] @ (canvas[None] @ columns.mT[:, None])
 
