@@ -9,20 +9,21 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pfnr_runtime.artifact.contract import ArtifactContract
 from pfnr_runtime.artifact.open import ArtifactFile, open_artifact
-from pfnr_runtime.artifact.sidecar import list_sidecars
 from pfnr_runtime.backends import Selection, open_backend
-from pfnr_runtime.backends.base import Stages
-from pfnr_runtime.backends.device.frames import DeviceFrames
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.video.frames import Frame, FrameBatch
 from pfnr_runtime.video.record import VideoRecord
+
+if TYPE_CHECKING:
+    from pfnr_runtime.backends.base import Stages
+    from pfnr_runtime.backends.device.frames import DeviceFrames
 
 # A float time this close below a frame's own time still means that frame.
 TIME_SLACK = Fraction(1, 10**9)
@@ -76,7 +77,7 @@ class VideoDecoder:
     def sessions(self) -> tuple[int, ...]:
         """Indices of the sessions that can be switched to: those with a sidecar, or a file's only one."""
         graph = self.artifact.graph
-        return (self.contract.session,) if graph is None else tuple(list_sidecars(graph.path))
+        return (self.contract.session,) if graph is None else graph.sessions
 
     def switch(self, session: str | int) -> None:
         """Switch to another session of a shared graph, by index or name; the graph stays loaded.

@@ -11,12 +11,11 @@ There are two kinds of file. A per-video artifact carries an `ArtifactContract`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +38,7 @@ OUTPUT_KINDS = {
 }
 
 
-@dataclass(frozen=True)
-class ArtifactInput:
+class ArtifactInput(NamedTuple):
     """The input that selects what to decode. row: its shape for one frame, without the batch axis."""
 
     name: str
@@ -226,6 +224,8 @@ def graph_digest(ir_version: int, opset: int, graph: bytes | memoryview) -> str:
     """The digest that names a shared graph, in hex: SHA-256 of the ONNX versions and of the graph message as
     stored in the file, with every node, name and weight, but not the model's metadata.
     """
+    import hashlib  # loads OpenSSL, and playing a file needs no digest
+
     digest = hashlib.sha256(f"pfnr shared graph\nir {ir_version} opset {opset}\n".encode())
     digest.update(graph)
     return digest.hexdigest()

@@ -1,8 +1,11 @@
-"""An exported decoder on disk, checked before any engine sees it."""
+"""An exported decoder on disk, checked before any engine sees it.
+
+Imports inside functions are of what only one kind of file needs: sidecars, packed videos, digests. Opening the
+other kinds does not wait for them.
+"""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,11 +25,11 @@ from pfnr_runtime.artifact.contract import (
 from pfnr_runtime.artifact.onnx.file import OnnxSummary, ValueInfo, summarise, summarise_bytes
 from pfnr_runtime.artifact.operators import ALLOWED_OPERATORS, NEWEST_OPSET
 from pfnr_runtime.artifact.packed.signature import is_packed
-from pfnr_runtime.artifact.sidecar import Sidecar, list_sidecars, read_record, read_sidecar, sidecar_path
 from pfnr_runtime.errors import ArtifactError, UsageError
 
 if TYPE_CHECKING:
     from pfnr_runtime.artifact.packed.file import Unpacked
+    from pfnr_runtime.artifact.sidecar import Sidecar
 
 KINDS = ("video",)
 
@@ -43,6 +46,8 @@ class _OnnxFile:
         return self._digest()
 
     def _digest(self) -> str:
+        import hashlib
+
         digest = hashlib.sha256()
         with self.path.open("rb") as file:
             while block := file.read(1 << 20):
@@ -56,10 +61,19 @@ class SharedFile(_OnnxFile):
 
     contract: SharedContract
 
+    @property
+    def sessions(self) -> tuple[int, ...]:
+        """Indices of the sessions that have a sidecar next to the graph, in order."""
+        from pfnr_runtime.artifact.sidecar import list_sidecars
+
+        return tuple(list_sidecars(self.path))
+
     def find(self, which: str | int | None) -> int:
         """Index of the session `which` (index or name); None for the only one. A UsageError lists the sessions
         next to the graph.
         """
+        from pfnr_runtime.artifact.sidecar import list_sidecars, sidecar_path
+
         known = list_sidecars(self.path)
         text = "" if which is None else str(which)
         if text.isdecimal() and int(text) in known:
@@ -81,11 +95,15 @@ class SharedFile(_OnnxFile):
 
     def open_session(self, which: str | int | None) -> ArtifactFile:
         """One of its sessions, by index or name, with its sidecar checked against this graph."""
+        from pfnr_runtime.artifact.sidecar import read_sidecar, sidecar_path
+
         index = self.find(which)
         sidecar = read_sidecar(sidecar_path(self.path, index), index, self.contract, self.summary.inputs)
         return ArtifactFile(self.path, self.size, self.summary, sidecar.contract, self, sidecar)
 
     def _name(self, path: Path) -> str:
+        from pfnr_runtime.artifact.sidecar import read_record
+
         try:
             return read_record(path).contract.video.name
         except ArtifactError:
@@ -118,6 +136,8 @@ class ArtifactFile(_OnnxFile):
         """The .onnx as bytes, exactly those that were checked; an ArtifactError if the file has changed since."""
         if self.packed is not None:
             return self.packed.model
+        import hashlib
+
         data = self.path.read_bytes()
         if hashlib.sha256(data).hexdigest() != self.sha256:
             raise ArtifactError(f"{self.path}: changed while it was being opened; open it again")
@@ -162,7 +182,7 @@ def examine_artifact(path: str | Path) -> ArtifactFile | SharedFile:
         raise ArtifactError(f"{path}: a session's sidecar; name the .onnx file next to it, and the session")
     packed = None
     if is_packed(path):
-        from pfnr_runtime.artifact.packed.file import read_packed  # decoding weights takes modules of its own
+        from pfnr_runtime.artifact.packed.file import read_packed  # loads what decodes weights
 
         packed = read_packed(path)
     summary = summarise(path) if packed is None else summarise_bytes(packed.model, path)

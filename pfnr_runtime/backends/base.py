@@ -12,22 +12,23 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pfnr_runtime.artifact.open import ArtifactFile
-from pfnr_runtime.artifact.sidecar import Sidecar
-from pfnr_runtime.backends.device.frames import DeviceFrames
 from pfnr_runtime.errors import BackendError
+
+if TYPE_CHECKING:
+    from pfnr_runtime.artifact.sidecar import Sidecar
+    from pfnr_runtime.backends.device.frames import DeviceFrames
 
 # Compared with a dtype for every frame: a name or a scalar type would be parsed each time.
 _INT64, _FLOAT64, _UINT8 = np.dtype(np.int64), np.dtype(np.float64), np.dtype(np.uint8)
 
 
-@dataclass(frozen=True)
-class Stages:
+class Stages(NamedTuple):
     """Seconds of one decode. compute: until the frames are complete in the engine's memory. copy: from there to
     pictures in host memory.
     """

@@ -15,8 +15,8 @@ from typing import Any
 MAX_TICKS = 1 << 53
 MAX_BASE_PART = 10**9
 MAX_TEXT = 1 << 19
-_RUN = re.compile(r"(\d{1,16})(?:\*(\d{1,7}))?", re.ASCII)
-_BASE = re.compile(r"(\d{1,10})/(\d{1,10})", re.ASCII)
+_RUN = r"(\d{1,16})(?:\*(\d{1,7}))?"
+_BASE = r"(\d{1,10})/(\d{1,10})"
 
 
 @dataclass(frozen=True)
@@ -118,14 +118,14 @@ class FrameTimes:
         """The inverse of `to_json` for a video of `frames` frames; a ValueError names what is wrong."""
         if not isinstance(value, dict) or value.keys() != {"time_base", "durations"}:
             raise ValueError("frame times must be an object of time_base and durations")
-        base, text = _BASE.fullmatch(str(value["time_base"])), value["durations"]
+        base, text = re.fullmatch(_BASE, str(value["time_base"]), re.ASCII), value["durations"]
         if base is None or int(base[2]) == 0:
             raise ValueError(f"time base {str(value['time_base'])[:50]!r} is not a fraction such as 1/1000")
         if not isinstance(text, str) or len(text) > MAX_TEXT:
             raise ValueError(f"durations of frames must be text of at most {MAX_TEXT} characters")
         durations: list[int] = []
         for part in text.split(" "):
-            run = _RUN.fullmatch(part)
+            run = re.fullmatch(_RUN, part, re.ASCII)
             if run is None:
                 raise ValueError(f"{part[:50]!r} is not a duration in ticks such as 40 or 40*12")
             count = int(run[2] or 1)

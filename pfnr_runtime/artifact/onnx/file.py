@@ -13,8 +13,8 @@ from __future__ import annotations
 import mmap
 import stat
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pfnr_runtime.artifact.onnx.tensor import MAX_RANK, TensorInfo, dtype_name, read_tensor
 from pfnr_runtime.artifact.onnx.wire import Field, Reader, Span, WireError
@@ -24,8 +24,7 @@ from pfnr_runtime.errors import ArtifactError
 MAX_FILE_BYTES = (1 << 31) - 1
 
 
-@dataclass(frozen=True)
-class ValueInfo:
+class ValueInfo(NamedTuple):
     """A graph input or output. shape: sizes, names of dynamic sizes, or None where unspecified."""
 
     name: str
@@ -36,8 +35,7 @@ class ValueInfo:
         return f"{self.name}: {self.dtype} [{', '.join('?' if d is None else str(d) for d in self.shape)}]"
 
 
-@dataclass(frozen=True)
-class NodeInfo:
+class NodeInfo(NamedTuple):
     """One node of the graph: operator, domain ('' is ONNX's own) and name."""
 
     op_type: str
@@ -45,8 +43,7 @@ class NodeInfo:
     name: str
 
 
-@dataclass(frozen=True)
-class OnnxSummary:
+class OnnxSummary(NamedTuple):
     """What an ONNX file contains, without its weights.
 
     - opsets: version by domain.

@@ -6,7 +6,7 @@ The values themselves are never read. Written by hand for the same reasons as `p
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pfnr_runtime.artifact.onnx.wire import BYTES, FIXED32, FIXED64, VARINT, Field, Span, WireError
 
@@ -38,8 +38,7 @@ MAX_RANK = 16
 TYPED_DATA = {4: (FIXED32, 4), 5: (VARINT, 0), 7: (VARINT, 0), 10: (FIXED64, 8), 11: (VARINT, 0)}
 
 
-@dataclass(frozen=True)
-class TensorInfo:
+class TensorInfo(NamedTuple):
     """A stored tensor; nbytes is its size in memory."""
 
     name: str

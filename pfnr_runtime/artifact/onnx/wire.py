@@ -10,8 +10,8 @@ Written by hand, because a playback install has no protobuf package, and protobu
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from mmap import mmap
+from typing import NamedTuple
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
@@ -27,12 +27,14 @@ class WireError(ValueError):
         super().__init__(f"{what} at byte {position}")
 
 
-@dataclass
 class Reader:
     """The bytes of one file, and a budget of fields to read from it."""
 
-    data: bytes | mmap
-    fields_left: int = field(default=MAX_FIELDS)
+    __slots__ = ("data", "fields_left")
+
+    def __init__(self, data: bytes | mmap, fields_left: int = MAX_FIELDS) -> None:
+        self.data = data
+        self.fields_left = fields_left
 
     def whole(self) -> Span:
         """The whole file as one message."""
@@ -57,8 +59,7 @@ class Reader:
         raise WireError("the file ends inside a number", start)
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(NamedTuple):
     """One field of a message: its number, wire type, and either `value` (a varint) or `span` (bytes)."""
 
     number: int
@@ -89,13 +90,15 @@ class Field:
             raise WireError("text that is not UTF-8", span.start + error.start) from None
 
 
-@dataclass(frozen=True)
 class Span:
     """A part of the file, from `start` up to `end`."""
 
-    reader: Reader
-    start: int
-    end: int
+    __slots__ = ("end", "reader", "start")
+
+    def __init__(self, reader: Reader, start: int, end: int) -> None:
+        self.reader = reader
+        self.start = start
+        self.end = end
 
     def __len__(self) -> int:
         return self.end - self.start
