@@ -24,6 +24,7 @@ from pfnr_export.triton import TritonModel, check_model_folder, write_model
 from pfnr_runtime import __version__
 from pfnr_runtime.artifact.contract import METADATA_KEY, OUTPUT_KINDS, ArtifactContract
 from pfnr_runtime.artifact.golden import SUFFIX, make_golden, write_golden
+from pfnr_runtime.artifact.onnx.seal import seal
 from pfnr_runtime.artifact.packed.pack import pack
 from pfnr_runtime.artifact.packed.signature import SUFFIX as PACKED
 from pfnr_runtime.errors import ParameterError, UsageError
@@ -169,7 +170,7 @@ def export_session(
         check_model_folder(triton, library.sessions[index].record.video)
     model, contract = build_model(library, index, options, source, progress)
     weight_bytes = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
-    data = serialise(model)
+    data = seal(serialise(model))
     seen = run_checks(model, data, options.checks)
     golden = None
     if golden_frames is not None:

@@ -23,6 +23,7 @@ from pfnr_runtime.artifact.contract import (
     parse_contract,
 )
 from pfnr_runtime.artifact.onnx.file import OnnxSummary, ValueInfo, summarise, summarise_bytes
+from pfnr_runtime.artifact.onnx.seal import check_seal
 from pfnr_runtime.artifact.operators import ALLOWED_OPERATORS, NEWEST_OPSET
 from pfnr_runtime.artifact.packed.signature import is_packed
 from pfnr_runtime.errors import ArtifactError, UsageError
@@ -169,8 +170,8 @@ def examine_artifact(path: str | Path) -> ArtifactFile | SharedFile:
     """Open the file at `path`: one video, packed or not, or a graph shared by several. An ArtifactError says what
     is wrong.
 
-    Checks the file's structure, the contract in its metadata, operators, and that inputs and outputs match the
-    contract. Weights are not read.
+    Checks the file's structure, the contract in its metadata, operators, that inputs and outputs match the
+    contract, and the digest of the whole file where it has one.
     """
     path = Path(path)
     if path.suffix == ".pfnr":
@@ -186,6 +187,8 @@ def examine_artifact(path: str | Path) -> ArtifactFile | SharedFile:
 
         packed = read_packed(path)
     summary = summarise(path) if packed is None else summarise_bytes(packed.model, path)
+    if packed is None:  # what comes out of a packed video has its digest
+        check_seal(path, summary)
     contract = read_contract(path, summary)
     _check_operators(path, summary)
     _check_output(path, summary, contract)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from helpers.running import FRAMES, TRAIN, Outcome, run_here
+from helpers.tampering import tamper
 from onnx import numpy_helper
 
 from pfnr_runtime.artifact.contract import METADATA_KEY
@@ -23,12 +23,6 @@ def artifact(folder: Path) -> Path:
 
 def verify(*arguments: object) -> Outcome:
     return run_here("pfnr-verify", *arguments, "--threads", 1)
-
-
-def tamper(path: Path, change: Callable[[onnx.ModelProto], None]) -> None:
-    model = onnx.load(path)
-    change(model)
-    path.write_bytes(model.SerializeToString(deterministic=True))
 
 
 def scale_head(model: onnx.ModelProto) -> None:

@@ -1,6 +1,6 @@
 """The packed file's bytes, read without trust: the .onnx comes out whole and proved, or an ArtifactError.
 
-Layout of version 1 (numbers as in `pfnr_runtime.coding.numbers`):
+Layout (numbers as in `pfnr_runtime.coding.numbers`):
 
     "pfnv", the version as a byte
     SHA-256 of the .onnx, 32 bytes
@@ -8,8 +8,11 @@ Layout of version 1 (numbers as in `pfnr_runtime.coding.numbers`):
     size of the text, a number; then the text's deflated bytes, with their length in front
     the learned tensors to the end, as `pfnr_runtime.coding.encode` writes them, called 0000, 0001, ...
 
-The text, deflated with the dictionary of this version (`dictionary.bin`), holds the shape of every learned
-tensor, a derivation and its patches for every hole of the skeleton, and the skeleton.
+The text, deflated with a dictionary (`dictionary.bin`), holds the shape of every learned tensor, a derivation and
+its patches for every hole of the skeleton, and the skeleton.
+
+In version 2 the .onnx ends with its seal (`pfnr_runtime.artifact.onnx.seal`), which the skeleton lacks; in
+version 1 it has none.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pfnr_runtime.artifact.onnx.seal import SEAL_BYTES, seal, without_seal
 from pfnr_runtime.artifact.onnx.wire import WireError
 from pfnr_runtime.artifact.packed.derivations import Derivation, Floats, read_derivation, write_derivation
 from pfnr_runtime.artifact.packed.signature import MAGIC
@@ -35,7 +39,7 @@ from pfnr_runtime.coding.numbers import Bytes, write_number
 from pfnr_runtime.coding.quantised import Quantised, Tensor
 from pfnr_runtime.errors import ArtifactError, CodingError
 
-VERSION = 1
+UNSEALED, SEALED = 1, 2
 MOST_BYTES = 1 << 29  # of an .onnx that comes out of a packed file
 MOST_RANK = 8
 DIGEST_BYTES = 32
@@ -58,12 +62,17 @@ class Unpacked:
 
 
 def write_packed(model: bytes, skeleton: bytes, sources: Sequence[Tensor], fills: Sequence[Fill]) -> bytes:
-    """A packed file's bytes. sources: the learned tensors that the derivations name."""
+    """A packed file's bytes. skeleton: with the model's seal, if it has one. sources: the learned tensors that the
+    derivations name.
+    """
+    version = UNSEALED if without_seal(model) is None else SEALED
+    if version == SEALED:
+        skeleton = skeleton[:-SEAL_BYTES]
     text = write_number(len(sources)) + b"".join(map(_shape_bytes, sources))
     text += write_number(len(fills)) + b"".join(map(_fill_bytes, fills)) + skeleton
     squeezer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zdict=dictionary())
     squeezed = squeezer.compress(text) + squeezer.flush()
-    head = MAGIC + bytes([VERSION]) + hashlib.sha256(model).digest() + write_number(len(model))
+    head = MAGIC + bytes([version]) + hashlib.sha256(model).digest() + write_number(len(model))
     head += write_number(len(text)) + write_number(len(squeezed)) + squeezed
     return head + encode_tensors({_name(i): source for i, source in enumerate(sources)})
 
@@ -94,6 +103,8 @@ def unpack(data: bytes) -> Unpacked:
     learned = [t.values() if isinstance(t, Quantised) else t for _, t in sorted(tensors.items())]
     filled = [_filled(fill, learned, hole) for fill, hole in zip(contents.fills, contents.holes, strict=True)]
     model = put_together(contents.skeleton, filled)
+    if contents.version == SEALED:
+        model = seal(model)
     if len(model) != contents.size or hashlib.sha256(model).digest() != contents.digest:
         raise CodingError("what comes out is not what was packed")
     return Unpacked(model, contents.digest.hex())
@@ -119,6 +130,7 @@ def parts(data: bytes) -> list[tuple[str, float]]:
 class _Contents:
     """A packed file taken apart, its text inflated and its tensors still coded."""
 
+    version: int
     digest: bytes
     size: int
     text_bytes: int
@@ -133,8 +145,10 @@ def _read(data: bytes) -> _Contents:
     source = Bytes(data)
     if bytes(source.take(min(len(MAGIC), source.left()))) != MAGIC:
         raise CodingError("it does not begin as a packed video does")
-    if (version := source.byte()) != VERSION:
-        raise CodingError(f"version {version}, and this pfnr reads version {VERSION}: install a matching pfnr")
+    if (version := source.byte()) not in (UNSEALED, SEALED):
+        raise CodingError(
+            f"version {version}, and this pfnr reads versions {UNSEALED} and {SEALED}: install a matching pfnr"
+        )
     digest = bytes(source.take(DIGEST_BYTES))
     size, text_size = source.number(), source.number()
     if max(size, text_size) > MOST_BYTES:
@@ -145,12 +159,14 @@ def _read(data: bytes) -> _Contents:
     skeleton, fills, holes = _read_fills(text)
     if len(skeleton) + sum(4 * hole.size for hole in holes) > size:
         raise CodingError(f"tensors that a model of {size} bytes has no room for")
-    return _Contents(digest, size, len(squeezed), shapes, skeleton, fills, holes, source.take(source.left()))
+    return _Contents(
+        version, digest, size, len(squeezed), shapes, skeleton, fills, holes, source.take(source.left())
+    )
 
 
 @lru_cache(maxsize=1)
 def dictionary() -> bytes:
-    """What the text of version 1 is deflated with: never changed."""
+    """What the text of versions 1 and 2 is deflated with: never changed."""
     return Path(__file__).with_name("dictionary.bin").read_bytes()
 
 

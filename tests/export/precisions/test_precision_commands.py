@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 from helpers.libraries import made_library
 from helpers.precision_subjects import FRAMES, config
+from helpers.tampering import tamper
+from onnx import numpy_helper
 
 from pfnr_export.precisions import PRECISIONS
 from pfnr_train.library.file import write_library
@@ -65,14 +68,12 @@ def test_an_fp32_artifact_proves_itself_without_torch_and_a_changed_one_fails(
     done = run("verify", artifact, blocked="torch onnx polygraphy safetensors filelock")
     assert done.returncode == 0, done.stderr
     assert "the same frames" in done.stdout
-    data = artifact.read_bytes()
-    import onnx
-    from onnx import numpy_helper
 
-    model = onnx.load_from_string(data)
-    [head] = [t for t in model.graph.initializer if t.name == "head/weight"]
-    head.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(head) * 1.1, head.name))
-    artifact.write_bytes(model.SerializeToString())
+    def scale_head(model: onnx.ModelProto) -> None:
+        [head] = [t for t in model.graph.initializer if t.name == "head/weight"]
+        head.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(head) * 1.1, head.name))
+
+    tamper(artifact, scale_head)
     changed = run("verify", artifact)
     assert changed.returncode == 3
     assert "NOT the same frames" in changed.stdout

@@ -98,8 +98,8 @@ def test_another_file_of_that_name_and_another_version_are_named(tmp_path: Path)
     path.write_bytes(MODEL)
     with pytest.raises(ArtifactError, match="does not begin as a packed video does"):
         examine_artifact(path)
-    path.write_bytes(b"pfnv\x02" + PACKED[5:])
-    with pytest.raises(ArtifactError, match="version 2, and this pfnr reads version 1"):
+    path.write_bytes(b"pfnv\x03" + PACKED[5:])
+    with pytest.raises(ArtifactError, match="version 3, and this pfnr reads versions 1 and 2"):
         examine_artifact(path)
     with pytest.raises(ArtifactError, match="no such file"):
         examine_artifact(tmp_path / "none.pfnv")
