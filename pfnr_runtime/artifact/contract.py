@@ -11,6 +11,7 @@ There are two kinds of file. A per-video artifact carries an `ArtifactContract`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -224,8 +225,6 @@ def graph_digest(ir_version: int, opset: int, graph: bytes | memoryview) -> str:
     """The digest that names a shared graph, in hex: SHA-256 of the ONNX versions and of the graph message as
     stored in the file, with every node, name and weight, but not the model's metadata.
     """
-    import hashlib  # loads OpenSSL, and playing a file needs no digest
-
     digest = hashlib.sha256(f"pfnr shared graph\nir {ir_version} opset {opset}\n".encode())
     digest.update(graph)
     return digest.hexdigest()

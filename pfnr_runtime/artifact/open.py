@@ -1,11 +1,12 @@
 """An exported decoder on disk, checked before any engine sees it.
 
-Imports inside functions are of what only one kind of file needs: sidecars, packed videos, digests. Opening the
-other kinds does not wait for them.
+Imports inside functions are of what only one kind of file needs: sidecars, packed videos. Opening the other
+kinds does not wait for them.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -47,8 +48,6 @@ class _OnnxFile:
         return self._digest()
 
     def _digest(self) -> str:
-        import hashlib
-
         digest = hashlib.sha256()
         with self.path.open("rb") as file:
             while block := file.read(1 << 20):
@@ -137,8 +136,6 @@ class ArtifactFile(_OnnxFile):
         """The .onnx as bytes, exactly those that were checked; an ArtifactError if the file has changed since."""
         if self.packed is not None:
             return self.packed.model
-        import hashlib
-
         data = self.path.read_bytes()
         if hashlib.sha256(data).hexdigest() != self.sha256:
             raise ArtifactError(f"{self.path}: changed while it was being opened; open it again")
