@@ -20,6 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 import typer
 
 from pfnr_runtime.errors import ParameterError, PfnrError
+from pfnr_runtime.system.interrupts import interrupt_on_signals
 from pfnr_runtime.system.messages import LOGGER
 from pfnr_runtime.system.os_errors import describe_os_error
 
@@ -142,6 +143,7 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
 
 def run_app(app: typer.Typer) -> None:
     """Run a command as a console script; an interrupt outside the command itself also exits with 130."""
+    interrupt_on_signals()
     try:
         app()
     except KeyboardInterrupt:

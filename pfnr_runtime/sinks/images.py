@@ -15,6 +15,7 @@ from pfnr_runtime.sinks.base import Sink, SinkKind
 from pfnr_runtime.sinks.losses import lost_colour, lost_times
 from pfnr_runtime.sinks.output_file import check_folder, open_file
 from pfnr_runtime.sinks.ycbcr import FULL, IDENTITY, to_ycbcr
+from pfnr_runtime.system.leftovers import remove_leftovers
 from pfnr_runtime.video.frames import Frame
 from pfnr_runtime.video.record import Colour, VideoRecord
 
@@ -100,13 +101,14 @@ class ImageSink(Sink):
                 f"{suggestion}, or choose one frame"
             )
         check_folder(Path(uri))
+        remove_leftovers(Path(uri), numbered=NUMBER)
 
     def _path(self, index: int) -> Path:
         path = Path(self.uri)
         return path.with_name(path.name % index) if "%" in path.name else path
 
     def _write_impl(self, frame: Frame) -> None:
-        file = open_file(self._path(frame.index))
+        file = open_file(self._path(frame.index), sweep=False)  # all were swept at the start
         try:
             file.write(encode_image(frame.data, self._image, self.video.colour))
             file.commit(durable=False)

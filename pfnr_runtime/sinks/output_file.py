@@ -57,11 +57,11 @@ def open_output(name: str) -> OutputFile:
     return StandardOutput() if name == STANDARD_OUTPUT else open_file(name)
 
 
-def open_file(path: str | Path, *, reserve: int = 0) -> PartFile:
+def open_file(path: str | Path, *, reserve: int = 0, sweep: bool = True) -> PartFile:
     """A `PartFile` whose failure to open is a SinkError."""
     check_folder(Path(path))
     try:
-        return PartFile(path, reserve=reserve)
+        return PartFile(path, reserve=reserve, sweep=sweep)
     except OSError as error:
         error.filename = None  # it may be behind a link; the name given says more
         raise SinkError(f"{path}: {describe_os_error(error)}") from None

@@ -1,9 +1,9 @@
 """A file that appears under its name only once it is complete.
 
 Everything the toolkit writes goes through here. Bytes go to a hidden file in the same folder, which `commit`
-renames to the name asked for; a kill leaves the hidden file, and the old content under the name. A file may hold
-disk space in reserve: when the disk fills up, the reserve is released, so that a container can still be finished
-and the part written so far plays.
+renames to the name asked for. A kill leaves the hidden file, and the old content under the name; whoever writes
+that name next removes it (`pfnr_runtime.system.leftovers`). A file may hold disk space in reserve: when the disk
+fills up, the reserve is released, so that a container can still be finished and the part written so far plays.
 """
 
 from __future__ import annotations
@@ -11,48 +11,54 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import stat
-import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
-SUFFIX = ".part"
+from pfnr_runtime.system.leftovers import RESERVE_SUFFIX, SUFFIX, hidden_file, remove_leftovers
+
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class PartFile:
     """A binary file being written, with the methods that PyAV needs: write, seek, tell.
 
-    path: its final name; behind a link, the file that it points to. An existing file keeps its mode. reserve:
-    bytes to hold back for finishing. A device or a named pipe is written in place, since there is nothing to
-    rename. full: the disk-full error, once the reserve is in use. Raises OSError, which names `path` and never the
-    hidden file.
+    - path: its final name; behind a link, the file that it points to. An existing file keeps its mode. A device or
+      a pipe is written in place, since there is nothing to rename.
+    - reserve: bytes to hold back for finishing.
+    - sweep: whether to remove what dead writers of the same name left.
+    - full: the disk-full error, once the reserve is in use.
+
+    Raises OSError, which names `path` and never the hidden file.
     """
 
-    def __init__(self, path: str | Path, *, reserve: int = 0) -> None:
+    def __init__(self, path: str | Path, *, reserve: int = 0, sweep: bool = True) -> None:
         self.path = Path(os.path.realpath(path))
         self.full: OSError | None = None
-        self._reserve: Path | None = None
+        self._reserve: tuple[int, Path] | None = None
         self._part: Path | None = None
         self._fd = -1
-        if not self.path.parent.is_dir():
+        try:
+            mode = os.stat(path).st_mode
+        except OSError:
+            mode = None
+        if (mode is None or stat.S_ISREG(mode)) and not self.path.parent.is_dir():
             raise FileNotFoundError(errno.ENOENT, "no such folder", str(self.path.parent))
         try:
-            self._create(reserve)
+            if mode is not None and not stat.S_ISREG(mode):
+                self._fd = os.open(path, os.O_WRONLY)
+            else:
+                self._create(mode, reserve, sweep)
         except BaseException as error:
             self.discard()
             if isinstance(error, OSError):
                 error.filename = str(path)
             raise
 
-    def _create(self, reserve: int) -> None:
-        mode = self.path.stat().st_mode if self.path.exists() else None
-        if mode is not None and not stat.S_ISREG(mode):
-            self._fd = os.open(self.path, os.O_WRONLY)
-            return
-        self._fd, part = tempfile.mkstemp(prefix=_prefix(self.path), suffix=SUFFIX, dir=self.path.parent)
-        self._part = Path(part)
+    def _create(self, mode: int | None, reserve: int, sweep: bool) -> None:
+        if sweep:
+            remove_leftovers(self.path)
+        self._fd, self._part = hidden_file(self.path, SUFFIX)
         os.fchmod(self._fd, 0o666 & ~_umask() if mode is None else stat.S_IMODE(mode) & 0o777)
         if reserve:
             self._hold(reserve)
@@ -100,9 +106,9 @@ class PartFile:
         try:
             if durable:
                 os.fsync(self._fd)
-            self._close()
-            os.replace(self._part, target)
+            os.replace(self._part, target)  # before the lock on it goes
             self._part = None
+            self._close()
             if durable:
                 _sync_folder(target.parent)
         except OSError as error:
@@ -124,19 +130,16 @@ class PartFile:
             os.close(fd)
 
     def _hold(self, size: int) -> None:
-        fd, name = tempfile.mkstemp(prefix=".pfnr.", suffix=".reserve", dir=self.path.parent)
-        self._reserve = Path(name)
-        try:
-            # Real bytes: a file system may accept a sparse file of any size.
-            for _ in range(0, size, 1 << 16):
-                os.write(fd, bytes(1 << 16))
-        finally:
-            os.close(fd)
+        self._reserve = hidden_file(self.path, RESERVE_SUFFIX)
+        # Real bytes: a file system may accept a sparse file of any size.
+        for _ in range(0, size, 1 << 16):
+            os.write(self._reserve[0], bytes(1 << 16))
 
     def _give_back(self) -> None:
         if self._reserve is not None:
-            self._reserve.unlink(missing_ok=True)
-            self._reserve = None
+            (fd, file), self._reserve = self._reserve, None
+            file.unlink(missing_ok=True)
+            os.close(fd)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -150,20 +153,6 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
     finally:
         file.discard()
-
-
-def remove_leftovers(path: Path) -> None:
-    """Remove the hidden files that killed writers of `path` left; call it where nobody else can be writing."""
-    path = Path(os.path.realpath(path))
-    pattern = re.compile(rf"{re.escape(_prefix(path))}[a-z0-9_]{{8}}{re.escape(SUFFIX)}")
-    for file in path.parent.iterdir():
-        if pattern.fullmatch(file.name):
-            file.unlink(missing_ok=True)
-
-
-def _prefix(path: Path) -> str:
-    """What the hidden file's name begins with; short enough for any file system."""
-    return f".{os.fsdecode(os.fsencode(path.name)[:100])}."
 
 
 def _sync_folder(folder: Path) -> None:

@@ -37,6 +37,7 @@ import safetensors.numpy
 
 from pfnr_runtime import __version__
 from pfnr_runtime.errors import LibraryError, PfnrError
+from pfnr_runtime.system.leftovers import remove_leftovers
 from pfnr_runtime.system.part_file import write_atomically
 from pfnr_train.library.library import Library, Session
 from pfnr_train.library.record import SessionRecord
@@ -83,6 +84,7 @@ def lock_library(path: Path) -> Iterator[None]:
     try:
         with contextlib.suppress(OSError):  # a full disk takes away only the number
             file.write_text(f"{os.getpid()}\n")
+        remove_leftovers(real_path(path))
         yield
     finally:
         if not path.exists():

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import TracebackType
 
 from pfnr_runtime.errors import LibraryError
+from pfnr_runtime.system.leftovers import remove_leftovers
 from pfnr_runtime.system.messages import say
 from pfnr_runtime.system.os_errors import describe_os_error
-from pfnr_runtime.system.part_file import remove_leftovers
 from pfnr_train.machine.ranks import ALONE, Ranks
 from pfnr_train.run.stop_signals import StopSignals
 from pfnr_train.run.training_state import RESTART, Identity, SavedState, machine_of, read_state, write_state

@@ -1,7 +1,6 @@
-"""Ctrl-C and SIGTERM as a request to stop, granted where the work can be left whole.
+"""Ctrl-C, SIGTERM and a closed terminal as a request to stop, granted where the work can be left whole.
 
-Without this a training that is told to stop would lose everything since its state was last saved, and a
-SIGTERM would leave temporary files behind.
+Without this a training that is told to stop would lose everything since its state was last saved.
 """
 
 from __future__ import annotations
@@ -15,9 +14,8 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# A launcher passes on the signal that its terminal has sent as well, so two at once are one.
-SAME_SECONDS = 2.0
+from pfnr_runtime.system.interrupts import INTERRUPTS, SAME_SECONDS
+
 NOTICE = "stopping after this step; once more stops at once\n"
 
 
@@ -41,7 +39,8 @@ class StopSignals:
         if threading.current_thread() is not threading.main_thread():
             yield stop
             return
-        previous = {number: signal.signal(number, stop._handle) for number in SIGNALS}
+        numbers = [n for n in INTERRUPTS if n != signal.SIGHUP or signal.getsignal(n) is not signal.SIG_IGN]
+        previous = {number: signal.signal(number, stop._handle) for number in numbers}
         try:
             yield stop
         finally:

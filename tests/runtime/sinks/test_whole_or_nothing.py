@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from unittest.mock import ANY
 
 import av
 import numpy as np
@@ -64,8 +65,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", folder], check=True)
 
 
-@pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.y4m"])
-def test_ctrl_c_leaves_no_half_file(name: str, long_file: Path, tmp_path: Path) -> None:
+def stop_decoding(name: str, number: signal.Signals, long_file: Path, tmp_path: Path) -> tuple[int, str]:
+    """Exit code and messages of a decoder that is sent a signal in the middle."""
     process = subprocess.Popen(
         command_line("decode", long_file, tmp_path / name),
         env=environment(),
@@ -79,14 +80,33 @@ def test_ctrl_c_leaves_no_half_file(name: str, long_file: Path, tmp_path: Path) 
             assert time.monotonic() < deadline
             time.sleep(0.02)
         assert not (tmp_path / name).exists()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, stderr = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 130
+    return process.returncode, stderr
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.y4m"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_whoever_interrupts_it_no_half_file_is_left(
+    name: str, number: signal.Signals, long_file: Path, tmp_path: Path
+) -> None:
+    code, stderr = stop_decoding(name, number, long_file, tmp_path)
+    assert code == 130
     assert stderr.splitlines()[-1] == "interrupted"
     assert "Traceback" not in stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.y4m"])
+def test_what_a_kill_leaves_is_removed_by_whoever_writes_that_name_next(
+    name: str, long_file: Path, tmp_path: Path
+) -> None:
+    assert stop_decoding(name, signal.SIGKILL, long_file, tmp_path) == (-signal.SIGKILL, ANY)
+    assert any(path.suffix in (".part", ".reserve") for path in tmp_path.iterdir())
+    write(tmp_path / name, [picture_table()[0]])
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_file_already_there_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:

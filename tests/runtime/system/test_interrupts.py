@@ -1,14 +1,15 @@
-"""Ctrl-C is held back where it would be lost, and never forgotten."""
+"""Interrupts are held back where they would be lost, and never forgotten; SIGTERM and SIGHUP are too."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
-from pfnr_runtime.system.interrupts import hold_interrupts
+from pfnr_runtime.system.interrupts import hold_interrupts, interrupt_on_signals
 
 
 def test_an_interrupt_inside_takes_effect_at_the_end() -> None:
@@ -39,3 +40,35 @@ def test_other_threads_are_left_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [signal.default_int_handler]
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """The handlers of both signals as they were, afterwards."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number in before:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_request_to_stop_is_an_interrupt_and_a_repeated_one_the_same(number: signal.Signals) -> None:
+    interrupt_on_signals()
+    steps = []
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        with hold_interrupts():
+            os.kill(os.getpid(), number)
+            steps.append("went on")
+        steps.append("not reached")
+    os.kill(os.getpid(), number)  # as a shell does after its terminal
+    assert steps == ["went on"]
+
+
+@pytest.mark.usefixtures("handlers")
+def test_under_nohup_a_closed_terminal_stops_nothing() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    interrupt_on_signals()
+    os.kill(os.getpid(), signal.SIGHUP)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pfnr_runtime.system.part_file import PartFile, remove_leftovers, write_atomically
+from pfnr_runtime.system.part_file import write_atomically
 
 
 def test_a_file_is_replaced_whole_and_keeps_its_mode(tmp_path: Path) -> None:
@@ -88,15 +88,23 @@ def test_a_missing_folder_and_a_folder_in_the_way_are_named(tmp_path: Path) -> N
     assert folder.value.filename == str(tmp_path)
 
 
-def test_leftovers_of_this_name_alone_are_removed(tmp_path: Path) -> None:
-    ours, other = tmp_path / "a.bin", tmp_path / "a.bin.old"
-    for path in (ours, other):
-        PartFile(path).write(b"killed here")
-    remove_leftovers(ours)
-    assert [path.name.startswith(".a.bin.old.") for path in tmp_path.iterdir()] == [True]
-
-
 def test_a_name_as_long_as_the_file_system_takes_can_be_written(tmp_path: Path) -> None:
     path = tmp_path / ("影" * 80)  # 240 bytes
     write_atomically(path, b"data")
     assert path.read_bytes() == b"data"
+
+
+def test_a_device_a_pipe_and_a_link_to_one_are_written_in_place(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("/dev/null")
+    write_atomically(link, b"data")
+    assert link.is_symlink()
+    assert Path("/dev/null").is_char_device()
+    reading, writing = os.pipe()
+    try:
+        write_atomically(Path(f"/dev/fd/{writing}"), b"data")
+        assert os.read(reading, 10) == b"data"
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert list(tmp_path.iterdir()) == [link]
