@@ -32,7 +32,8 @@ class ValueInfo(NamedTuple):
     shape: tuple[int | str | None, ...]
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.dtype} [{', '.join('?' if d is None else str(d) for d in self.shape)}]"
+        sizes = ("?" if d is None else _on_one_line(str(d)) for d in self.shape)
+        return f"{_on_one_line(self.name)}: {self.dtype} [{', '.join(sizes)}]"
 
 
 class NodeInfo(NamedTuple):
@@ -72,6 +73,11 @@ class OnnxSummary(NamedTuple):
         """How many nodes of each operator, most frequent first; foreign domains as 'domain::Op'."""
         names = (f"{n.domain}::{n.op_type}" if n.domain else n.op_type for n in self.nodes)
         return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))
+
+
+def _on_one_line(name: str) -> str:
+    """A name for a message; one that would break the line, as a damaged file may have, with escapes."""
+    return name if name.isprintable() else ascii(name)
 
 
 def summarise(path: str | Path) -> OnnxSummary:
