@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from helpers.paths import SHARED
 
-pytest_plugins = ("helpers.films",)
+pytest_plugins = ("helpers.browsing", "helpers.films")
 
 
 @pytest.fixture(scope="session")

@@ -111,6 +111,27 @@ def lines(artifact: ArtifactFile | SharedFile) -> Iterator[tuple[str, str]]:
         yield "", f"{size(rest):>10}  in {len(tensors) - LISTED_TENSORS} smaller ones"
 
 
+def for_page(contract: ArtifactContract, number: int, file: str) -> dict[str, Any]:
+    """What a page says of a session, as JSON types: its video, and its quality as the artifact records it.
+
+    number: of the session on the page. file: the artifact's name, without folders.
+    """
+    video = contract.video
+    return {
+        "session": number,
+        "name": video.name,
+        "frames": video.frames,
+        "width": video.width,
+        "height": video.height,
+        "fps": float(video.fps),
+        "seconds": float(video.duration),
+        "video": video.to_json(),
+        "precision": contract.precision,
+        "quality": contract.quality,
+        "file": file,
+    }
+
+
 def _packed(artifact: ArtifactFile | SharedFile) -> dict[str, Any]:
     if not isinstance(artifact, ArtifactFile) or artifact.packed is None:
         return {}

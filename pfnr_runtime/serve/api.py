@@ -9,6 +9,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pfnr_runtime.artifact.describe import for_page
 from pfnr_runtime.errors import PfnrError
 from pfnr_runtime.serve import queries
 from pfnr_runtime.serve.catalogue import Catalogue, ServedSession
@@ -17,6 +18,7 @@ from pfnr_runtime.serve.errors import RequestError
 from pfnr_runtime.serve.shared_frames import MEDIA_TYPES, SharedFrames
 from pfnr_runtime.serve.stream import MEDIA_TYPE, FrameStream
 from pfnr_runtime.system.messages import LOGGER
+from pfnr_runtime.web.assets import SHARED
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -49,6 +51,8 @@ class Api:
         from starlette.routing import Mount, Route
         from starlette.staticfiles import StaticFiles
 
+        static = StaticFiles(directory=PAGE)
+        static.all_directories = [PAGE, SHARED]
         routes = [
             Route("/", self.page),
             Route("/healthz", self.health),
@@ -57,7 +61,7 @@ class Api:
             Route("/api/sessions/{session}/frames/{file}", self.frame),
             Route("/api/sessions/{session}/stream", self.stream),
             Route("/api/statistics", self.statistics),
-            Mount("/static", StaticFiles(directory=PAGE)),
+            Mount("/static", static),
         ]
         handlers: dict[Any, Any] = {
             HTTPException: _on_http,
@@ -158,23 +162,12 @@ def describe(session: ServedSession) -> dict[str, Any]:
     """A session as JSON types: its video, its quality as the artifact records it, and the addresses of its
     frames.
     """
-    contract, base = session.contract, f"/api/sessions/{session.number}"
-    video = contract.video
+    base = f"/api/sessions/{session.number}"
     return {
-        "session": session.number,
-        "name": video.name,
-        "frames": video.frames,
-        "width": video.width,
-        "height": video.height,
-        "fps": float(video.fps),
-        "seconds": float(video.duration),
-        "video": video.to_json(),
-        "precision": contract.precision,
-        "quality": contract.quality,
-        "file": session.path.name,
+        **for_page(session.contract, session.number, session.path.name),
         "version": session.version,
         "frame": f"{base}/frames/{{frame}}.png",
-        "thumbnail": f"{base}/frames/{video.frames // 2}.jpg",
+        "thumbnail": f"{base}/frames/{session.contract.video.frames // 2}.jpg",
         "stream": f"{base}/stream",
     }
 

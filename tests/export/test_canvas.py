@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from helpers.libraries import made_record
+from helpers.own_sessions import canvas_library
 
 from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_export.lowerings import choose_lowering
 from pfnr_export.materialise import materialise
 from pfnr_runtime import VideoDecoder
 from pfnr_runtime.artifact.packed.file import parts
-from pfnr_runtime.coding.quantised import Quantised
 from pfnr_runtime.errors import UsageError
-from pfnr_train.library.library import Library, Session, weights_digest
-from pfnr_train.library.values.coded import CodedValues, stream_shapes
-from pfnr_train.model.config import preset_config
+from pfnr_train.library.library import Library
 from pfnr_train.model.network import MaskedSession, to_uint8
 
 FRAMES = 5
@@ -27,16 +23,7 @@ FRAMES = 5
 
 @pytest.fixture(scope="module")
 def library() -> Library:
-    config = preset_config("canvas", 80, 45)
-    rng = np.random.default_rng(0)
-    tensors = {
-        name: Quantised(rng.integers(-3, 4, shape).astype(np.int32), -4)
-        for name, shape in stream_shapes(config).items()
-    }
-    record = made_record(config, 0, FRAMES)
-    made = Library(config, {}, (Session(record, CodedValues.of(tensors)),))
-    record = replace(record, weights_sha256=weights_digest(made.assemble(0)))
-    return replace(made, sessions=(Session(record, made.sessions[0].values),))
+    return canvas_library(80, 45, FRAMES)
 
 
 def test_the_materialised_decoder_is_the_network_in_float64(library: Library) -> None:

@@ -21,20 +21,15 @@ from typing import Any
 from pfnr_runtime.errors import BackendError
 from pfnr_runtime.system.os_errors import describe_os_error
 from pfnr_runtime.system.part_file import write_atomically
+from pfnr_runtime.system.user_cache import user_cache
 
 FORMAT = 1
 
 
 def default_folder() -> Path:
-    """$XDG_CACHE_HOME/pfnr/engines, or ~/.cache/pfnr/engines where that is unset or not an absolute path.
-
-    A BackendError for a user without a home, as in a container.
-    """
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(base):
-        return Path(base) / "pfnr" / "engines"
+    """Where engines are cached; a BackendError for a user without a home, as in a container."""
     try:
-        return Path.home() / ".cache" / "pfnr" / "engines"
+        return user_cache("engines")
     except RuntimeError:
         raise BackendError(
             "this user has no home folder for cached engines; set XDG_CACHE_HOME to a folder"

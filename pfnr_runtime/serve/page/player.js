@@ -46,7 +46,6 @@ export class Player extends EventTarget {
   // Go to another session; keep playing if already playing.
   switch(session, frame = 0) {
     this.session = session;
-    this.#canvas.style.aspectRatio = String(aspect(session));
     this.seek(frame);
   }
 
@@ -191,12 +190,6 @@ export class Player extends EventTarget {
   #failed(error) {
     this.dispatchEvent(new CustomEvent("failed", { detail: describe(error) }));
   }
-}
-
-// Display aspect ratio, width over height.
-export function aspect(session) {
-  const [above, below = 1] = session.video.sample_aspect.split("/").map(Number);
-  return (session.width * above) / (session.height * below);
 }
 
 // The server's message about a refused request.

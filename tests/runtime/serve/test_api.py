@@ -15,8 +15,8 @@ import pytest
 from helpers.serving import RECORDS, TABLES, Serving, pixels, serving, write_artifacts
 from helpers.tiny_artifacts import save, table_model, uneven_video
 
-from pfnr_runtime.serve.api import PAGE
 from pfnr_runtime.sinks.images import FORMATS, encode_image
+from pfnr_runtime.web.assets import SHARED
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_the_page_finds_frames_by_the_table() -> None:
     session = {"fps": 1.2, "frames": 12, "video": uneven_video().to_json()}
     steady = {"fps": 25, "frames": 12, "video": RECORDS[0].to_json()}
     asked = (
-        f"import {{timeOf, frameAfter}} from {json.dumps((PAGE / 'times.js').as_uri())};"
+        f"import {{timeOf, frameAfter}} from {json.dumps((SHARED / 'times.js').as_uri())};"
         f"const s = {json.dumps(session)}, e = {json.dumps(steady)};"
         "console.log(JSON.stringify([timeOf(s, 1), timeOf(s, 9), timeOf(e, 5), frameAfter(s, 0, 5),"
         "frameAfter(s, 8, 1), frameAfter(s, 8, -1), frameAfter(s, 9, -5), frameAfter(s, 9, 50),"
