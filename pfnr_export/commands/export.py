@@ -21,12 +21,14 @@ from pfnr_export.precisions.summary import summary
 from pfnr_export.shared.build import PRECISION, SharedOptions
 from pfnr_runtime.artifact.contract import OUTPUT_KINDS
 from pfnr_runtime.artifact.describe import size
+from pfnr_runtime.artifact.golden import SUFFIX as GOLDEN
 from pfnr_runtime.artifact.golden import WHOLE_FRAMES
 from pfnr_runtime.artifact.packed.signature import SUFFIX as PACKED
 from pfnr_runtime.commands.console import make_app, print_json, reports_errors
 from pfnr_runtime.commands.progress import SaidStages
 from pfnr_runtime.errors import PfnrError, UsageError
 from pfnr_runtime.system.messages import say
+from pfnr_runtime.system.own_files import LIBRARY, STATE, own_kind
 from pfnr_train.commands.options import JsonOption, LibraryOption
 from pfnr_train.evaluation.sources import source_frames
 from pfnr_train.library.file import read_library
@@ -146,7 +148,11 @@ def export(
     if shared and triton is not None:
         raise UsageError("--triton takes one session; choose it with --session, without --shared")
     if output is not None:
-        _check_output(output, library)
+        _check_output(output, library, source)
+        if golden and not shared and output.suffix == GOLDEN:
+            raise UsageError(
+                f"{output} is what the golden file will be called; choose another name, such as v.onnx"
+            )
     elif triton is None or golden:
         raise UsageError("name the file to write, such as --output v.onnx")
     opened = read_library(library)
@@ -197,10 +203,11 @@ def export(
         print(f"golden file -> {done.golden}")
 
 
-def _check_output(output: Path, source: Path) -> None:
+def _check_output(output: Path, *inputs: Path | None) -> None:
     if output.is_dir():
         raise UsageError(f"{output} is a folder; name a file in it, such as {output / 'v.onnx'}")
-    if output.suffix == ".pfnr" or (output.exists() and source.exists() and output.samefile(source)):
+    same = any(path is not None and path.exists() and output.samefile(path) for path in inputs if output.exists())
+    if same or output.suffix == ".pfnr" or own_kind(output) in (LIBRARY, STATE):
         raise UsageError(
             f"{output} is the input, or a library; choose another name for the artifact, such as v.onnx"
         )

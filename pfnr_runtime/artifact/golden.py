@@ -21,7 +21,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -36,6 +38,7 @@ from pfnr_runtime.artifact.contract import ArtifactContract
 from pfnr_runtime.errors import ArtifactError, UsageError, VerificationError
 from pfnr_runtime.sinks.images import FORMATS, encode_image
 from pfnr_runtime.system.part_file import write_atomically
+from pfnr_runtime.system.regular_file import require_regular
 from pfnr_runtime.video.record import MAX_FRAMES, MAX_SIDE, require_fields
 
 SUFFIX = ".golden"
@@ -44,7 +47,10 @@ GRID = (9, 16)  # rows and columns of blocks, fewer for smaller frames
 WHOLE_FRAMES = 3
 MAX_WHOLE_FRAMES = 64
 HEADER, BLOCKS = "golden.json", "blocks.bin"
-MAX_GOLDEN_HEADER = 100 * MAX_FRAMES
+MAX_BYTES = 1 << 28  # of all block sums in memory, and of all whole frames
+MAX_GOLDEN_HEADER = 80 * MAX_FRAMES
+DIRECTORY_BYTES = 1 << 14  # of the archive's directory
+END_BYTES, LOCATOR_BYTES = 22, 20  # of a ZIP archive's last record, and of the one before it that some have
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,10 @@ class GoldenHeader:
             or len(self.whole) > MAX_WHOLE_FRAMES
         ):
             raise ValueError(f"whole frames must be at most {MAX_WHOLE_FRAMES} numbers under {self.frames}")
+        if len(self.whole) * 3 * self.width * self.height > MAX_BYTES:
+            raise ValueError(
+                f"{len(self.whole)} whole frames of {self.width}x{self.height} are over {MAX_BYTES:,} bytes"
+            )
         if self.grid != list(grid_of(self.height, self.width)):
             raise ValueError(f"a grid of {self.grid!r} blocks for {self.width}x{self.height}")
 
@@ -127,6 +137,7 @@ def make_golden(
     check_whole(whole)
     video = contract.video
     count = min(whole, video.frames)
+    _check_memory(video.frames, video.height, video.width, count)
     kept = sorted({round(i * (video.frames - 1) / max(count - 1, 1)) for i in range(count)})
     digests, blocks, pictures = [], [], {}
     for index, frame in enumerate(frames):
@@ -163,11 +174,14 @@ def read_golden(path: Path, contract: ArtifactContract) -> Golden:
     An ArtifactError if it is damaged or not a golden file, a VerificationError if it is another video's.
     """
     try:
+        _check_directory(path)
         with zipfile.ZipFile(path) as archive:
             header = _header(archive)
             _check_owner(path, header, contract)
             shape = (header.frames, *header.grid, 3)
-            size = 4 * int(np.prod(shape))
+            size = 4 * math.prod(shape)
+            if size > MAX_BYTES:
+                raise ValueError(f"block sums of {size:,} bytes; at most {MAX_BYTES:,} are allowed")
             blocks = np.frombuffer(_inflate(_member(archive, BLOCKS, size), size), "<i4").reshape(shape)
             limit = 4 * header.width * header.height + (1 << 20)
             whole = {i: _picture(_member(archive, f"{i:05d}.png", limit), header) for i in header.whole}
@@ -176,9 +190,12 @@ def read_golden(path: Path, contract: ArtifactContract) -> Golden:
         zlib.error,
         ValueError,
         KeyError,
+        TypeError,
+        ArithmeticError,
         EOFError,
         NotImplementedError,
         RuntimeError,
+        struct.error,
     ) as error:
         text = " ".join(str(error).split())[:200]
         raise ArtifactError(
@@ -188,7 +205,29 @@ def read_golden(path: Path, contract: ArtifactContract) -> Golden:
         raise ArtifactError(
             f"{path}: a whole frame does not have its digest; write it again with pfnr-export --golden"
         )
-    return Golden(header, blocks.astype(np.int32), whole)
+    return Golden(header, blocks.astype(np.int32, copy=False), whole)
+
+
+def _check_memory(frames: int, height: int, width: int, whole: int) -> None:
+    """A UsageError for a video of which no golden file can be read again."""
+    if 12 * frames * math.prod(grid_of(height, width)) > MAX_BYTES or 3 * whole * height * width > MAX_BYTES:
+        raise UsageError(
+            f"a golden file of {frames} frames of {width}x{height}, {whole} of them whole, would take over "
+            f"{MAX_BYTES:,} bytes to read; export without one, or with fewer golden frames"
+        )
+
+
+def _check_directory(path: Path) -> None:
+    """A ValueError unless the archive's directory is as small as a golden file's: readers load all of it."""
+    size = require_regular(path)
+    with path.open("rb") as file:
+        file.seek(max(0, size - END_BYTES - LOCATOR_BYTES))
+        locator, end = (data := file.read())[:-END_BYTES], data[-END_BYTES:]
+    entries, length = int.from_bytes(end[10:12], "little"), int.from_bytes(end[12:16], "little")
+    if not end.startswith(b"PK\5\6") or locator.startswith(b"PK\6\7"):
+        raise ValueError("not a plain ZIP archive, or cut short")
+    if entries > MAX_WHOLE_FRAMES + 2 or length > DIRECTORY_BYTES:
+        raise ValueError(f"an archive of {entries} members, whose list takes {length:,} bytes")
 
 
 def _check_owner(path: Path, header: GoldenHeader, contract: ArtifactContract) -> None:
@@ -204,6 +243,9 @@ def _check_owner(path: Path, header: GoldenHeader, contract: ArtifactContract) -
 
 def _header(archive: zipfile.ZipFile) -> GoldenHeader:
     text = _inflate(_member(archive, HEADER, MAX_GOLDEN_HEADER), MAX_GOLDEN_HEADER).decode()
+    # Before parsing: JSON of many small values takes far more memory than its text. A digest takes 66 characters.
+    if text.count("[") > 3 or text.count("{") > 1 or text.count(",") > len(text) // 66 + 2 * MAX_WHOLE_FRAMES:
+        raise ValueError("a header of more values than a golden file has")
     value: Any = json.loads(text)
     given = require_fields(value, GoldenHeader)
     if not all(isinstance(given[name], list) for name in ("sha256", "whole", "grid")):
@@ -215,7 +257,10 @@ def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
     found = archive.getinfo(name)
     if found.compress_type != zipfile.ZIP_STORED or found.file_size > limit:
         raise ValueError(f"{name} has {found.file_size:,} bytes; at most {limit:,} are possible")
-    return archive.read(found)
+    try:
+        return archive.read(found)
+    except OSError as error:  # a place before the file's beginning
+        raise ValueError(f"{name} cannot be read ({error.strerror})") from None
 
 
 def _inflate(data: bytes, limit: int) -> bytes:

@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pfnr_runtime.system.regular_file import require_regular
+
 MAX_SIDECAR_HEADER = 1 << 20
 MAX_SIDECAR_RANK = 8
 DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype(np.uint8), "F32": np.dtype("<f4")}
@@ -47,7 +49,7 @@ class SafetensorsHeader:
 
 def read_header(path: Path) -> SafetensorsHeader:
     """The checked header of the file at `path`; a ValueError says what is wrong. Raises OSError."""
-    size = path.stat().st_size
+    size = require_regular(path)
     with path.open("rb") as file:
         start = file.read(8)
         if len(start) < 8:

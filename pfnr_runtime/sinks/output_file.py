@@ -10,6 +10,7 @@ from typing import Protocol
 
 from pfnr_runtime.errors import SinkError, UsageError
 from pfnr_runtime.system.os_errors import describe_os_error
+from pfnr_runtime.system.own_files import own_kind
 from pfnr_runtime.system.part_file import PartFile
 
 STANDARD_OUTPUT = "-"
@@ -60,6 +61,8 @@ def open_output(name: str) -> OutputFile:
 def open_file(path: str | Path, *, reserve: int = 0, sweep: bool = True) -> PartFile:
     """A `PartFile` whose failure to open is a SinkError."""
     check_folder(Path(path))
+    if (kind := own_kind(Path(path))) is not None:
+        raise SinkError(f"{path}: is {kind}, which frames would replace; choose another name, or remove it first")
     try:
         return PartFile(path, reserve=reserve, sweep=sweep)
     except OSError as error:

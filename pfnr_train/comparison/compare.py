@@ -21,6 +21,7 @@ from pfnr_runtime import __version__
 from pfnr_runtime.errors import PfnrError, UsageError
 from pfnr_runtime.system.messages import say
 from pfnr_runtime.system.part_file import write_atomically
+from pfnr_runtime.system.regular_file import require_regular
 from pfnr_train.clips import Clip
 from pfnr_train.comparison.baselines import Setting, make_method
 from pfnr_train.evaluation.quality import Quality, measure_quality
@@ -132,6 +133,7 @@ def compare(
 
 def _read(path: Path) -> dict[str, Any]:
     try:
+        require_regular(path)
         value = json.loads(path.read_text())
     except (ValueError, RecursionError):
         value = None

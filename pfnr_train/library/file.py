@@ -39,6 +39,7 @@ from pfnr_runtime import __version__
 from pfnr_runtime.errors import LibraryError, PfnrError
 from pfnr_runtime.system.leftovers import remove_leftovers
 from pfnr_runtime.system.part_file import write_atomically
+from pfnr_runtime.system.regular_file import require_regular
 from pfnr_train.library.library import Library, Session
 from pfnr_train.library.record import SessionRecord
 from pfnr_train.library.values import KINDS, SessionValues, SharedValues
@@ -136,6 +137,7 @@ def read_library(path: Path) -> Library:
     if path.is_dir():
         raise LibraryError(f"{path} is a folder; name the library file in it")
     try:
+        require_regular(path)
         with safetensors.safe_open(path, framework="numpy") as file:
             header = _header(path, file.metadata())
             config, entries = _parse(path, header)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from pfnr_runtime.errors import PfnrError
+from pfnr_runtime.system.regular_file import require_regular
 
 # A full checkpoint of seventeen 720p videos, masks and optimiser included, has about 8 GB.
 DEFAULT_MAX_BYTES = 16 << 30
@@ -70,7 +71,7 @@ def load_checkpoint(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> Reference
 def _check_archive(path: Path, max_bytes: int) -> None:
     if path.is_dir():
         raise CheckpointError(f"{path} is a folder; name the .pth file in it")
-    size = path.stat().st_size
+    size = require_regular(path)
     if size > max_bytes:
         raise CheckpointError(
             f"{path} has {size:,} bytes, over the limit of {max_bytes:,}; if you trust it, allow more with "

@@ -25,6 +25,7 @@ import torch
 from pfnr_runtime import __version__
 from pfnr_runtime.errors import LibraryError
 from pfnr_runtime.system.part_file import write_atomically
+from pfnr_runtime.system.regular_file import require_regular
 from pfnr_train.clips import Clip
 from pfnr_train.library.digests import Digest, typed_digest
 from pfnr_train.library.file import real_path
@@ -151,6 +152,7 @@ def write_state(state: SavedState, path: Path) -> None:
 def read_state(path: Path) -> SavedState:
     """Read a state; a LibraryError if the file is damaged or not one."""
     try:
+        require_regular(path)
         with safetensors.safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[METADATA_KEY])
             if header["format_version"] != FORMAT_VERSION:

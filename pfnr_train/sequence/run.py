@@ -13,6 +13,7 @@ from pfnr_runtime.errors import LibraryError
 from pfnr_runtime.system.messages import say
 from pfnr_runtime.system.part_file import write_atomically
 from pfnr_runtime.system.progress import SILENT, Progress
+from pfnr_runtime.system.regular_file import require_regular
 from pfnr_train.library.file import read_library
 from pfnr_train.machine.execution import DEFAULT, Execution
 from pfnr_train.run.progress import SequenceProgress
@@ -162,6 +163,7 @@ class SequenceRun:
         if not self.results_path.exists():
             return
         try:
+            require_regular(self.results_path)
             earlier = json.loads(self.results_path.read_text())
             recipe, sessions = earlier["recipe"], earlier["sessions"]
             seconds = {row["name"]: row["seconds"] for row in sessions if row["seconds"] is not None}

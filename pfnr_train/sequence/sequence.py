@@ -30,6 +30,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pfnr_runtime.errors import PfnrError, UsageError
+from pfnr_runtime.system.regular_file import require_regular
 from pfnr_runtime.video.ranges import parse_frame_range
 from pfnr_runtime.video.rate import parse_rate
 from pfnr_train.clips import SCALINGS
@@ -101,12 +102,13 @@ class VideoSequence:
 def read_sequence(path: Path) -> VideoSequence:
     """The sequence that a TOML file describes; a UsageError names what is wrong in it."""
     try:
+        require_regular(path)
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise UsageError(f"{path}: larger than 1 MiB, so not a sequence file")
         document = tomllib.loads(data.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not a valid TOML file ({error})") from None
     try:
         return _sequence(document)
@@ -119,7 +121,7 @@ def recipe_setting(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     try:
         given = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+    except ValueError:  # also of a number of too many digits
         given = {key.strip(): value.strip()}  # a text without its quotes
     if not equals or len(given) != 1:
         raise UsageError(f"`set={text!r}` is not KEY=VALUE, such as learning_rate=0.01")

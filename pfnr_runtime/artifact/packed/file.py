@@ -38,6 +38,7 @@ from pfnr_runtime.coding.encode import encode_tensors
 from pfnr_runtime.coding.numbers import Bytes, write_number
 from pfnr_runtime.coding.quantised import Quantised, Tensor
 from pfnr_runtime.errors import ArtifactError, CodingError
+from pfnr_runtime.system.regular_file import require_regular
 
 UNSEALED, SEALED = 1, 2
 MOST_BYTES = 1 << 29  # of an .onnx that comes out of a packed file
@@ -80,7 +81,7 @@ def write_packed(model: bytes, skeleton: bytes, sources: Sequence[Tensor], fills
 def read_packed(path: Path) -> Unpacked:
     """The .onnx that a packed file holds; an ArtifactError if there is anything wrong with the file."""
     try:
-        size = path.stat().st_size
+        size = require_regular(path)
         if size > MOST_BYTES:
             raise ArtifactError(f"{path}: {size} bytes; a packed video has at most {MOST_BYTES}; pack it again")
         data = path.read_bytes()

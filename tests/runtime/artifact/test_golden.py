@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
+import tracemalloc
 import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.tiny_artifacts import FRAMES, contract, picture_table
+from helpers.tiny_artifacts import FRAMES, contract, picture_table, video
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -155,13 +157,43 @@ def rewritten(path: Path, change: dict[str, bytes]) -> Path:
         {"blocks.bin": zlib.compress(bytes(10**7))},
         {"golden.json": zlib.compress(b"[]")},
         {"golden.json": zlib.compress(b"[" * 100_000)},
+        {"golden.json": zlib.compress(b"[" + b"[]," * 10**7 + b"[]]")},
+        {"golden.json": zlib.compress(b'{"sha256":[' + b"0," * 10**7 + b"0]}")},
+        {"golden.json": zlib.compress(b'{"frames":null,"sha256":[],"whole":[],"grid":[]}')},
+        {"golden.json": zlib.compress(b'{"frames":' + b"9" * 5000 + b"}")},
         {"00000.png": b"not a picture" * 10},
+        {f"{i}": b"" for i in range(100)},
     ],
-    ids=["empty", "bomb", "no object", "nested", "no picture"],
+    ids=["empty", "bomb", "no object", "nested", "lists", "numbers", "types", "digits", "no picture", "members"],
 )
 def test_a_damaged_file_is_named_as_such(golden_file: Path, change: dict[str, bytes]) -> None:
-    with pytest.raises(ArtifactError, match="golden"):
-        read_golden(rewritten(golden_file, change), contract())
+    rewritten(golden_file, change)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArtifactError, match="golden"):
+            read_golden(golden_file, contract())
+        assert tracemalloc.get_traced_memory()[1] < 150_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_flipped_bits_are_named_errors_or_change_nothing(golden: Golden, golden_file: Path) -> None:
+    data, chance = golden_file.read_bytes(), random.Random(0)
+    for _ in range(400):
+        changed = bytearray(data)
+        changed[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        golden_file.write_bytes(changed)
+        try:
+            found = read_golden(golden_file, contract())
+        except (ArtifactError, VerificationError):
+            continue
+        assert found.header.frames == golden.header.frames
+
+
+def test_golden_files_too_large_to_read_are_not_made() -> None:
+    record = video(frames=200_000)
+    with pytest.raises(UsageError, match="to read; export without one"):
+        make_golden(picture_table(), contract(record))
 
 
 def test_a_whole_frame_that_is_not_its_digest_s_is_refused(golden_file: Path) -> None:
