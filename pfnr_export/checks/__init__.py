@@ -1,6 +1,7 @@
-"""Checks of a finished model before it is written. Adding one is adding a file and naming it below.
+"""Checks of a finished model before it is written.
 
-The static check always runs; the others are asked for by name, since they need a compiler of the engine.
+The static check always runs; the others are asked for by name, since they need a compiler of the engine. A module
+of this package with a `CHECK`, its name and the function, is one; adding one is adding a file.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ from typing import Any
 import onnx
 
 from pfnr_export.checks.allow_list import check_allow_list
-from pfnr_export.checks.tensorrt_rtx import check_tensorrt_rtx
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.system.messages import say
+from pfnr_runtime.system.records import find_records
 
 __all__ = ["CHECKS", "check_allow_list", "choose_checks", "run_checks", "say_checks"]
 
 # From a model and its bytes to the result, as plain JSON types.
 Check = Callable[[onnx.ModelProto, bytes], dict[str, Any]]
-CHECKS: dict[str, Check] = {"tensorrt-rtx": check_tensorrt_rtx}
+CHECKS: dict[str, Check] = dict(find_records(__name__, __path__, "CHECK"))
 
 
 def choose_checks(names: tuple[str, ...]) -> dict[str, Check]:

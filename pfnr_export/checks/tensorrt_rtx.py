@@ -178,3 +178,6 @@ def _make_log(trt: Any) -> Any:
                 self.last = " ".join(message.split())[:300]
 
     return Log()
+
+
+CHECK = ("tensorrt-rtx", check_tensorrt_rtx)

@@ -1,16 +1,21 @@
-"""Ways to write the Fourier block without FFTs. Adding one is adding a file here and naming it below."""
+"""Ways to write the Fourier block without FFTs.
+
+A module of this package whose `LOWERING` is a `Lowering` is one; adding one is adding a file.
+"""
 
 from __future__ import annotations
 
 from pfnr_export.lowerings.base import Lowering
 from pfnr_export.lowerings.budget import DEFAULT_BUDGET, SpatialBudget
 from pfnr_export.lowerings.matmul import MatmulLowering
-from pfnr_export.lowerings.spatial import SpatialLowering
 from pfnr_runtime.errors import UsageError
+from pfnr_runtime.system.records import find_records
 from pfnr_train.model.config import ModelConfig
 from pfnr_train.model.network import spectral_plan
 
-LOWERINGS: dict[str, type[Lowering]] = {lowering.name: lowering for lowering in (MatmulLowering, SpatialLowering)}
+LOWERINGS: dict[str, type[Lowering]] = {
+    found.name: found for found in find_records(__name__, __path__, "LOWERING")
+}
 AUTO = "auto"
 
 

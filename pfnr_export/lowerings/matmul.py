@@ -64,3 +64,6 @@ class MatmulLowering(Lowering):
             matrix_macs=sum(products) + K * 2 * C * 2 * O,
             conv_macs=0,
         )
+
+
+LOWERING = MatmulLowering

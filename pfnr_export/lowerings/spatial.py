@@ -154,3 +154,6 @@ def _wrap(graph: Graph, x: str, axis: int, size: int) -> str:
     bounds = [graph.integers((value,)) for value in (1, size, axis)]
     tail = graph.node("Slice", [x, *bounds], name="wrap.tail")
     return graph.node("Concat", [tail, x], axis=axis, name="wrap")
+
+
+LOWERING = SpatialLowering

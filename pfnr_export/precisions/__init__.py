@@ -1,4 +1,4 @@
-"""Precisions of an artifact. Adding one is adding a file and naming it below.
+"""Precisions of an artifact. A module of this package with a `PRECISION` is one; adding one is adding a file.
 
 Precision lives in the graph, never in a flag of the engine that runs it: a precision is a rewrite of the
 emitted fp32 model.
@@ -7,15 +7,16 @@ emitted fp32 model.
 from __future__ import annotations
 
 from pfnr_export.precisions.base import Converted, Precision, Subject
-from pfnr_export.precisions.fp16 import FP16
-from pfnr_export.precisions.fp32 import FP32
-from pfnr_export.precisions.int8 import INT8
-from pfnr_export.precisions.int8_weights import INT8_WEIGHTS
 from pfnr_runtime.errors import UsageError
+from pfnr_runtime.system.records import find_records
 
 __all__ = ["PRECISIONS", "Converted", "Precision", "Subject", "choose_precision"]
 
-PRECISIONS: dict[str, Precision] = {p.name: p for p in (FP32, FP16, INT8, INT8_WEIGHTS)}
+# Lossless ones first.
+PRECISIONS: dict[str, Precision] = {
+    p.name: p
+    for p in sorted(find_records(__name__, __path__, "PRECISION"), key=lambda p: (p.budget is not None, p.name))
+}
 
 
 def choose_precision(name: str) -> Precision:

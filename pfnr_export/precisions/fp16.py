@@ -132,4 +132,6 @@ def _inputs(subject: Subject, node: onnx.NodeProto) -> list[str]:
     return [name for name in node.input if name not in constant and name not in SOURCES]
 
 
-FP16 = Precision("fp16", "stem, convolutions and head in float16, Fourier block and output fp32", 0.01, _convert)
+PRECISION = Precision(
+    "fp16", "stem, convolutions and head in float16, Fourier block and output fp32", 0.01, _convert
+)

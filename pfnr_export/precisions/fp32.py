@@ -9,4 +9,4 @@ def _convert(subject: Subject) -> Converted:
     return Converted(subject.model, {})
 
 
-FP32 = Precision("fp32", "as trained", None, _convert)
+PRECISION = Precision("fp32", "as trained", None, _convert)

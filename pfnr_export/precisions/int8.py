@@ -105,4 +105,4 @@ def _short(value: float) -> float:
     return float(f"{value:.5g}")
 
 
-INT8 = Precision("int8", "int8 convolutions, the rest fp32", 0.1, _convert)
+PRECISION = Precision("int8", "int8 convolutions, the rest fp32", 0.1, _convert)

@@ -115,4 +115,4 @@ def with_int8_weights(
     return result
 
 
-INT8_WEIGHTS = Precision("int8-weights", "weights stored in 8 bits, arithmetic in fp32", 0.1, _convert)
+PRECISION = Precision("int8-weights", "weights stored in 8 bits, arithmetic in fp32", 0.1, _convert)

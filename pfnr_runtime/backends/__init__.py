@@ -5,8 +5,6 @@ A module of this package that has a `BACKEND` record is a backend; adding one is
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 from pfnr_runtime.artifact.open import ArtifactFile
 from pfnr_runtime.backends.base import Backend, BackendKind
 from pfnr_runtime.errors import BackendError, UsageError
+from pfnr_runtime.system.records import find_records
 
 # Options that change how, not what, a backend computes: one that lacks them runs all the same.
 ADVICE = frozenset({"threads", "max_batch"})
@@ -63,11 +62,7 @@ class Selection:
 
 def backend_kinds() -> tuple[BackendKind, ...]:
     """Every backend, the most preferred first, whether or not its engine is installed."""
-    kinds = []
-    for module in pkgutil.iter_modules(__path__):
-        record = getattr(importlib.import_module(f"{__name__}.{module.name}"), "BACKEND", None)
-        if record is not None:
-            kinds.append(record)
+    kinds = find_records(__name__, __path__, "BACKEND")
     return tuple(sorted(kinds, key=lambda kind: (kind.preference, kind.name)))
 
 

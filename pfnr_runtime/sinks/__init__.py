@@ -5,20 +5,17 @@ A module of this package that has a `SINK` record is a sink; adding one is addin
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from typing import Any
 
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.sinks.base import Sink, SinkKind
+from pfnr_runtime.system.records import find_records
 from pfnr_runtime.video.record import VideoRecord
 
 
 def sink_kinds() -> tuple[SinkKind, ...]:
     """Every sink, by name."""
-    modules = (importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__))
-    kinds = [record for m in modules if (record := getattr(m, "SINK", None)) is not None]
-    return tuple(sorted(kinds, key=lambda kind: kind.name))
+    return tuple(sorted(find_records(__name__, __path__, "SINK"), key=lambda kind: kind.name))
 
 
 def find_sink(uri: str) -> SinkKind:

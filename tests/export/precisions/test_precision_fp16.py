@@ -11,7 +11,7 @@ from helpers.precision_subjects import FRAMES, fp32_model, subject
 from onnx import TensorProto, numpy_helper, shape_inference
 
 from pfnr_export.emit import serialise
-from pfnr_export.precisions import FP16
+from pfnr_export.precisions.fp16 import PRECISION as FP16
 from pfnr_export.precisions.onnx_edit import copied
 from pfnr_runtime.errors import VerificationError
 

@@ -14,7 +14,7 @@ from helpers.precision_subjects import FRAMES, fp32_model, frames_of, noisy_sour
 from onnx import TensorProto, numpy_helper
 
 from pfnr_export.emit import serialise
-from pfnr_export.precisions import INT8
+from pfnr_export.precisions.int8 import PRECISION as INT8
 from pfnr_export.precisions.int8 import channel_gains
 from pfnr_export.precisions.int8_graph import equalised, quantised
 from pfnr_export.precisions.int8_ranges import LEAST_SQUARES, MINMAX, candidates, choose, magnitudes

@@ -9,7 +9,7 @@ from helpers.precision_subjects import subject, without_source
 from onnx import TensorProto, numpy_helper
 
 from pfnr_export.emit import serialise
-from pfnr_export.precisions import INT8_WEIGHTS
+from pfnr_export.precisions.int8_weights import PRECISION as INT8_WEIGHTS
 from pfnr_export.precisions.int8_weights import quantise
 from pfnr_runtime.errors import VerificationError
 
