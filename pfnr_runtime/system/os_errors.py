@@ -15,6 +15,7 @@ def describe_os_error(error: OSError) -> str:
         errno.EPERM: "not permitted; choose a place you may write to",
         errno.EROFS: "the file system is read-only; choose another place",
         errno.ENOENT: "no such file or folder; check the path",
+        errno.ENAMETOOLONG: "the name, or one that begins with it, is too long; choose a shorter one",
         errno.EISDIR: "is a folder; name a file",
         errno.ENOTDIR: "a part of this path is not a folder; check the path",
     }.get(error.errno or 0, error.strerror or str(error))

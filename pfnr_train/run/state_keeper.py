@@ -14,6 +14,7 @@ from pfnr_runtime.system.leftovers import remove_leftovers
 from pfnr_runtime.system.messages import say
 from pfnr_runtime.system.os_errors import describe_os_error
 from pfnr_train.machine.ranks import ALONE, Ranks
+from pfnr_train.run.state_fit import check_fit
 from pfnr_train.run.stop_signals import StopSignals
 from pfnr_train.run.training_state import RESTART, Identity, SavedState, machine_of, read_state, write_state
 from pfnr_train.session.training import SessionTraining, StepResult, TrainingError
@@ -92,6 +93,9 @@ class StateKeeper:
         if self._saved is None:
             return
         try:
+            check_fit(self._saved.tree, training)
+            if (self._saved.step, self._saved.steps) != (self._saved.tree["step_count"], training.total_steps):
+                raise ValueError(f"it says that it is after step {self._saved.step} of {self._saved.steps}")
             training.load_state_dict(self._saved.tree)
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise LibraryError(f"{self.path} does not fit this training ({error}); {RESTART}") from None

@@ -3,12 +3,13 @@
 It lies next to the library while session k is being trained, as `<library>.<k>.training`: a safetensors file whose
 metadata has one key, `pfnr_training`, with JSON
 
-    {"format_version": 1, "identity": {...}, "machine": {...}, "step": n, "steps": n, "tree": skeleton,
-     "tensors_sha256": "..."}
+    {"format_version": 2, "identity": {...}, "machine": {...}, "step": n, "steps": n, "tree": skeleton,
+     "sha256": "..."}
 
-and the tensors of `SessionTraining.state_dict` (see `pfnr_train.run.tensor_tree`). No pickle. The identity is all
-that decides the session's bytes besides the machine: a state of anything else is refused. Going on with other
-threads or processes, on another device or with another PyTorch is allowed, and said, since it moves the last bits.
+and the tensors of `SessionTraining.state_dict` (see `pfnr_train.run.tensor_tree`). The digest is of the tensors
+and of everything else in that JSON. No pickle. The identity is all that decides the session's bytes besides the
+machine: a state of anything else is refused. Going on with other threads or processes, on another device or with
+another PyTorch is allowed, and said, since it moves the last bits.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from pfnr_train.machine.execution import Execution
 from pfnr_train.run.tensor_tree import flatten, unflatten
 from pfnr_train.session.recipe import Recipe
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 METADATA_KEY = "pfnr_training"
 RESTART = "start again with `discard`"
 
@@ -143,8 +144,8 @@ def write_state(state: SavedState, path: Path) -> None:
         "step": state.step,
         "steps": state.steps,
         "tree": skeleton,
-        "tensors_sha256": typed_digest(tensors),
     }
+    header["sha256"] = _digest(header, tensors)
     metadata = {METADATA_KEY: json.dumps(header, sort_keys=True, allow_nan=False)}
     write_atomically(path, safetensors.torch.save(tensors, metadata))
 
@@ -162,14 +163,27 @@ def read_state(path: Path) -> SavedState:
                 )
             # Copies, so that nothing refers to the file, which is about to be replaced.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-        if typed_digest(tensors) != header["tensors_sha256"]:
-            raise ValueError("its tensors are not those that were written")
+        if _digest({key: value for key, value in header.items() if key != "sha256"}, tensors) != header["sha256"]:
+            raise ValueError("its bytes are not those that were written")
         identity = Identity(**header["identity"])
+        _check_plain(identity)
         tree = unflatten(header["tree"], tensors)
         return SavedState(identity, dict(header["machine"]), header["step"], header["steps"], tree)
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        reason = str(error)[:200]
+        reason = " ".join(str(error).split())[:200]
         raise LibraryError(f"{path} is not a training state or is damaged ({reason}); {RESTART}") from None
+
+
+def _digest(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> str:
+    return Digest().add_json(header).add_json(typed_digest(tensors)).hex()
+
+
+def _check_plain(identity: Identity) -> None:
+    texts = (identity.version, identity.library, identity.clip)
+    if not all(isinstance(text, str) for text in texts) or not (
+        isinstance(identity.network, dict) and isinstance(identity.recipe, dict)
+    ):
+        raise ValueError("its identity is not text, a network and a recipe")
 
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:

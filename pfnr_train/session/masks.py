@@ -73,10 +73,11 @@ class TopMask(SessionMask):
         self.searches = 0  # full searches so far: the first one, and whenever the band was left
         self._low: Tensor | None = None
         self._high: Tensor | None = None
+        self._half_width: Tensor | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Where the search stands; without it the same masks are found, only later."""
-        return dict(vars(self))
+        return {name: value for name, value in vars(self).items() if name not in ("keep", "slack")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where another search stood."""
@@ -118,6 +119,7 @@ class TopMask(SessionMask):
         return threshold
 
     def _recentre(self, threshold: Tensor) -> None:
+        assert self._half_width is not None
         self._low, self._high = threshold - self._half_width, threshold + self._half_width
 
 

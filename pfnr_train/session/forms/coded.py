@@ -200,3 +200,5 @@ class CodedForm(Form):
         self.rate, self.ratio = float(state["rate"]), float(state["ratio"])
         self._measured, self._level = int(state["measured"]), float(state["level"])
         self.inherits = tuple(state["inherits"])
+        if unknown := set(self.inherits) - self._theirs.keys():
+            raise ValueError(f"a difference from no parent's {sorted(map(str, unknown))[:3]}")

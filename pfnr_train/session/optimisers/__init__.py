@@ -75,7 +75,22 @@ class SessionOptimiser:
         """What the optimisers remember, as nested dicts of tensors and plain values, not copied."""
         return {str(i): part.state_dict() for i, part in enumerate(self._parts)}
 
+    def expected_state(self, part: str) -> dict[int, dict[str, Any]]:
+        """What a part of `state_dict` remembers of each weight after a step: tensors without memory, and plain
+        values of the right type.
+        """
+        chosen = self._parts[int(part)]
+        leaves = [leaf for group in chosen.param_groups for leaf in group["params"]]
+        return {i: _expected(chosen, leaf) for i, leaf in enumerate(leaves)}
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` gave; a KeyError or ValueError if it does not fit."""
         for i, part in enumerate(self._parts):
             part.load_state_dict(state[str(i)])
+
+
+def _expected(part: torch.optim.Optimizer, leaf: Tensor) -> dict[str, Any]:
+    like = torch.empty_like(leaf, device="meta")
+    if isinstance(part, Soap):
+        return part.expected_state(like)
+    return {"step": torch.empty((), device="meta"), "exp_avg": like, "exp_avg_sq": like}

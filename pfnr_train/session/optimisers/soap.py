@@ -72,6 +72,16 @@ class Soap(torch.optim.Optimizer):
                     _silence(update, self._bits[leaf])
                 leaf.add_(update)
 
+    def expected_state(self, weight: Tensor) -> dict[str, Any]:
+        """What is remembered of a weight after a step, in tensors without memory."""
+        matrices, settings = as_matrices(weight), self.defaults
+        state: dict[str, Any] = {"step": torch.empty((), device="meta"), "scale": 0.0}
+        state |= {"first": matrices, "second": matrices}
+        for side, axis in turned_sides(matrices.shape, settings["largest"], settings["short"]).items():
+            size = matrices.shape[axis]
+            state[side] = state[f"{side}_basis"] = matrices.new_empty((size, size))
+        return state
+
 
 def as_matrices(weight: Tensor) -> Tensor:
     """A view of a weight as a batch of matrices [b, m, n]."""
