@@ -30,6 +30,7 @@ async function start() {
 
 function save() {
   const { frame, session } = element("picture").dataset;
+  if (frame === undefined) return;
   element("picture").toBlob((blob) => {
     const href = URL.createObjectURL(blob);
     make("a", { href, download: `session${session}-${frame.padStart(5, "0")}.png` }).click();

@@ -61,6 +61,7 @@ export class Player extends EventTarget {
   // Go to another session; keep playing if already playing.
   async switch(session, frame = 0) {
     const again = this.session === session && this.#pool;
+    if (this.session !== session) this.#clear();
     this.session = session;
     this.frame = Math.min(Math.max(frame, 0), session.frames - 1);
     if (again) this.seek(this.frame);
@@ -251,6 +252,13 @@ export class Player extends EventTarget {
     Object.assign(canvas.dataset, { session: this.session.session, frame, kind: "png" });
     canvas.setAttribute("aria-label", `${this.session.name}, frame ${frame} of ${this.session.frames}`);
     this.dispatchEvent(new Event("drawn"));
+  }
+
+  #clear() {
+    const { canvas } = this.#context;
+    canvas.width = canvas.width; // black again
+    delete canvas.dataset.frame;
+    canvas.setAttribute("aria-label", "No frame yet");
   }
 
   #say(opening, text) {
