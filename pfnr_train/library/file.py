@@ -257,10 +257,18 @@ def _check_layout(
 def _load(
     path: Path, config: ModelConfig, entries: list[_Entry], pool: list[str], own: list[list[str]], file: Any
 ) -> Library:
-    weights = {name.removeprefix("weights/"): file.get_tensor(name) for name in pool}
+    def finite(name: str) -> np.ndarray[Any, Any]:
+        tensor: np.ndarray[Any, Any] = file.get_tensor(name)
+        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+            raise LibraryError(
+                f"{path}: {name} holds values that are not finite numbers; restore the file from a copy"
+            )
+        return tensor
+
+    weights = {name.removeprefix("weights/"): finite(name) for name in pool}
     sessions = []
     for k, (entry, names) in enumerate(zip(entries, own, strict=True)):
-        tensors = {name.removeprefix(f"sessions/{k}/"): file.get_tensor(name) for name in names}
+        tensors = {name.removeprefix(f"sessions/{k}/"): finite(name) for name in names}
         try:
             values = entry.kind.read(config, entry.facts, tensors)
         except ValueError as error:

@@ -62,6 +62,11 @@ class Library:
             )
         return found
 
+    def check_digests(self) -> None:
+        """A LibraryError names the first session that is not what its record says."""
+        for index in range(len(self.sessions)):
+            self.session_weights(index)
+
     def assemble(self, index: int) -> SessionWeights:
         """Everything session `index` decodes with, its digest unchecked. A LibraryError if it cannot be had."""
         return self.materialise(index).session_weights(self.config, self.table(index))
@@ -71,7 +76,11 @@ class Library:
         self.check_parents(index)
         session = self.sessions[index]
         try:
-            return session.values.materialise(self.config, self.weights, lambda i: self.materialise(i).weights)
+            found = session.values.materialise(self.config, self.weights, lambda i: self.materialise(i).weights)
+            for name, values in (found.weights | found.head).items():
+                if not np.isfinite(values).all():
+                    raise ValueError(f"{name} holds values that are not finite numbers")
+            return found
         except (CodingError, ValueError) as error:
             raise LibraryError(
                 f"session {index} ({session.record.video.name}): {str(error)[:200]}; restore the file from a copy"

@@ -126,7 +126,7 @@ class SessionWeights:
 
 
 class MaskedSession(nn.Module):
-    """The masked PyTorch model of one session: masks multiplied in at every call, FFTs by definition.
+    """The masked PyTorch model of one session: masks applied at every call, FFTs by definition.
 
     `forward(frame_index int64 [B])` gives float frames [B, 3, H, W] in [0, 1]. The reference every exported
     file is verified against, in float32 as trained or in float64. All of it is buffers: `.to()` moves the whole.
@@ -151,7 +151,8 @@ class MaskedSession(nn.Module):
     def forward(self, frame_index: Tensor) -> Tensor:
         """See the class."""
         masks = self._tensors("masks")
-        masked = {name: w * masks[name] for name, w in self._tensors("weights").items()}
+        # Not a product: a weight that is not this session's may be anything, and NaN · 0 is NaN.
+        masked = {name: torch.where(masks[name], w, 0.0) for name, w in self._tensors("weights").items()}
         frames: Tensor = self.network(self.table[frame_index], masked, self._tensors("head"))
         return frames
 

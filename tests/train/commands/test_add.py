@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from helpers.clip_surgery import join_streams, spoil_packet
 from helpers.clips import write_image, write_lossless, write_video
 from helpers.running import TRAIN, run_here
 from helpers.synthetic import moving_pattern
+
+from pfnr_train.library.file import read_library, write_library
 
 BAD_CLIPS: dict[str, tuple[Callable[[Path], object], str]] = {
     "words.mp4": (lambda p: p.write_text("only words\n" * 99), "not a video"),
@@ -152,3 +155,19 @@ def test_damage_is_refused_or_tolerated_aloud(tmp_path: Path, monkeypatch: pytes
     assert done.code == 0
     assert "a.avi: damaged at frame 3 (0.12 s)" in done.stderr
     assert run_here("pfnr-train", "eval").code == 0
+
+
+def test_nothing_is_added_to_a_library_whose_frozen_weights_have_changed(folder: Path) -> None:
+    write_lossless(folder / "second.mkv", 5)
+    library = read_library(Path("library.pfnr"))
+    used = library.sessions[0].values.pool_masks(library.config)
+    name = next(name for name in used if used[name].any())
+    place = np.unravel_index(used[name].argmax(), used[name].shape)
+    weights = {name: library.weights[name].copy()}
+    weights[name][place] *= 1.25
+    write_library(replace(library, weights=library.weights | weights), Path("library.pfnr"))
+    before = Path("library.pfnr").read_bytes()
+    done = run_here("pfnr-train", "add", "second.mkv", *TRAIN)
+    assert done.code == 1
+    assert "do not match the digest" in done.error
+    assert Path("library.pfnr").read_bytes() == before

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
+import torch
 from helpers.libraries import COMBINES, made_library, small_config
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from pfnr_runtime.errors import LibraryError
 from pfnr_train.library.digests import weights_digest
 from pfnr_train.library.file import default_library_path, lock_library, read_library, write_library
 from pfnr_train.library.library import Library
+from pfnr_train.model.decode import decode_all
 
 
 @pytest.fixture
@@ -425,3 +427,25 @@ def test_a_link_to_a_library_keeps_pointing_at_it(tmp_path: Path) -> None:
     assert len(read_library(target).sessions) == 2
     with lock_library(link), pytest.raises(LibraryError, match="is locked"), lock_library(target):
         pass
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("kind", ["weights/", "sessions/0/head/"])
+def test_a_weight_that_is_no_finite_number_is_refused(kind: str, value: float, library_file: Path) -> None:
+    header, data = parts_of(library_file)
+    name = next(name for name in header if name.startswith(kind))
+    whole = bytearray(library_file.read_bytes())
+    start = len(whole) - len(data) + header[name]["data_offsets"][0]
+    whole[start : start + 4] = np.float32(value).tobytes()
+    library_file.write_bytes(whole)
+    assert f"{name} holds values that are not finite numbers" in error_of(library_file)
+
+
+def test_a_weight_that_a_session_does_not_use_never_touches_its_frames() -> None:
+    library = made_library(small_config("add", bias=True))
+    used = library.sessions[0].values.pool_masks(library.config)
+    spoilt = {name: np.where(used[name], w, np.float32(np.nan)) for name, w in library.weights.items()}
+    first = replace(library, sessions=library.sessions[:1])
+    session = first.session_weights(0)
+    weights = {name: torch.from_numpy(w) for name, w in spoilt.items()}
+    np.testing.assert_array_equal(decode_all(session), decode_all(replace(session, weights=weights)))
