@@ -10,7 +10,7 @@ from pfnr_runtime.errors import BackendError
 
 @contextlib.contextmanager
 def needs_extra(what: str, extra: str) -> Iterator[None]:
-    """Around imports: a BackendError instead of a ModuleNotFoundError. what: the option, for the message."""
+    """Around imports: a BackendError instead of a ModuleNotFoundError. what: what needs it, for the message."""
     try:
         yield
     except ModuleNotFoundError as error:

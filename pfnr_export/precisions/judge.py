@@ -35,7 +35,8 @@ class Judge:
 
     The loss of a frame is the drop of its PSNR against the source. Without the source it is estimated as if both
     errors were independent: 10 log10(1 + mse_between / mse_source), with the source PSNR recorded in training, or
-    `ASSUMED_SOURCE_PSNR`.
+    `ASSUMED_SOURCE_PSNR`. It measures where `artifact.parity.Comparison` holds against a rule: the rule of a lower
+    precision has floors for every frame, which come from this measurement.
     """
 
     def __init__(self, subject: Subject) -> None:

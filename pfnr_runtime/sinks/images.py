@@ -70,10 +70,8 @@ def encode_image(data: NDArray[np.uint8], image: ImageFormat, colour: Colour | N
 
 
 def _says_colour(image: ImageFormat, colour: Colour) -> bool:
-    """Whether the encoder writes an unusual transfer or primaries; PyAV before 18 cannot pass them on."""
-    import av
-
-    return bool(colour.unusual) and image.codec == "png" and hasattr(av.VideoFrame, "color_trc")
+    """Whether the encoder writes an unusual transfer or primaries."""
+    return bool(colour.unusual) and image.codec == "png"
 
 
 class ImageSink(Sink):

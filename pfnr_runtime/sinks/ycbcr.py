@@ -21,6 +21,8 @@ LIMITED, FULL = 1, 2  # FFmpeg's AVColorRange
 IDENTITY = 0  # the matrix number of RGB samples
 RGB_FORMATS = ("bgr0",)
 # swscale's name for a matrix, as PyAV takes it.
+# Its flags for bicubic chroma that rounds accurately and alike on every processor; the same in every FFmpeg.
+EXACT_BICUBIC = 0x4 | 0x40000 | 0x80000
 SWSCALE_MATRIX = {"bt709": 1, "bt601": 5, "bt2020": 9}
 
 
@@ -53,12 +55,14 @@ def to_ycbcr(data: NDArray[np.uint8], colour: Colour, pixel_format: str) -> av.V
 
     if colour.matrix == "bt2020" and "BT2020" not in Colorspace.__members__:
         # An older PyAV would silently convert with another matrix.
-        raise SinkError("this PyAV cannot convert to BT.2020; install PyAV 18 or newer: pip install -U av")
+        raise SinkError(
+            "this PyAV cannot convert to BT.2020; install PyAV 18 (on Python 3.11 or newer): pip install -U av"
+        )
 
     rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(data), format="rgb24")
     frame = rgb.reformat(
         format=pixel_format,
-        interpolation=_exact_bicubic(),
+        interpolation=EXACT_BICUBIC,
         src_color_range=FULL,
         dst_colorspace=SWSCALE_MATRIX[colour.matrix],
         dst_color_range=range_number(colour),
@@ -66,14 +70,6 @@ def to_ycbcr(data: NDArray[np.uint8], colour: Colour, pixel_format: str) -> av.V
     frame.color_range = range_number(colour)
     frame.colorspace = colour.tags.matrix
     return frame
-
-
-def _exact_bicubic() -> int:
-    """swscale's flags for bicubic chroma that rounds alike on every processor, where PyAV has them (18)."""
-    from av.video.reformatter import Interpolation
-
-    known = Interpolation.__members__
-    return sum(int(known[name]) for name in ("BICUBIC", "ACCURATE_RND", "BITEXACT") if name in known)
 
 
 def planes(frame: av.VideoFrame) -> list[NDArray[np.uint8]]:

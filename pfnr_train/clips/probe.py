@@ -91,7 +91,7 @@ def _describe(info: ClipInfo, picture: Picture, codec: str) -> ClipInfo:
     colour, colour_notes = describe_colour(
         int(frame.colorspace), int(frame.color_range), frame.format.name, frame.format.is_rgb, height
     )
-    colour = with_curve(colour, int(getattr(frame, "color_trc", 2)), int(getattr(frame, "color_primaries", 2)))
+    colour = with_curve(colour, int(frame.color_trc), int(frame.color_primaries))
     notes += colour_notes
     if picture.turn is None:
         notes += (TILTED_NOTE,)
@@ -100,7 +100,7 @@ def _describe(info: ClipInfo, picture: Picture, codec: str) -> ClipInfo:
         aspect = 1 / aspect if picture.turn[0] else aspect
     if frame.interlaced_frame and codec not in STORED_IN_PASSES:
         notes += ("interlaced: both fields of a frame stay woven together",)
-    if transfer := HDR_TRANSFERS.get(int(getattr(frame, "color_trc", 0))):
+    if transfer := HDR_TRANSFERS.get(int(frame.color_trc)):
         notes += (f"high dynamic range ({transfer}) is taken as it is, without tone mapping",)
     return replace(info, width=width, height=height, sample_aspect=aspect, colour=colour, notes=notes)
 

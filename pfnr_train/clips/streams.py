@@ -71,8 +71,9 @@ def _rank(stream: VideoStream) -> tuple[bool, bool, int, bool, int]:
     context: Any = stream.codec_context
     if context is None:
         return False, False, 0, False, -stream.index
-    # All else equal, a grey stream is most likely the other's transparency.
-    grey = str(context.pix_fmt or "").startswith("gray")
+    # All else equal, a grey stream is most likely the other's transparency. Not `pix_fmt`: PyAV 17 crashes on it
+    # where a stream's format is unknown.
+    grey = context.format is not None and context.format.name.startswith("gray")
     return True, bool(disposition(stream) & DEFAULT), context.width * context.height, not grey, -stream.index
 
 

@@ -115,7 +115,7 @@ def join_ranks(device: str) -> Iterator[Ranks]:
         if local >= torch.cuda.device_count():
             raise BackendError(
                 f"process {local} of this machine has no CUDA device to itself: there are "
-                f"{torch.cuda.device_count()}; start at most so many with --nproc-per-node"
+                f"{torch.cuda.device_count()}; start at most so many processes"
             )
         torch.cuda.set_device(local)
         device = f"cuda:{local}"

@@ -22,7 +22,7 @@ SCALARS = 500
 
 def require_tensorboard() -> type[SummaryWriter]:
     """The class that writes event files; a BackendError where the tensorboard package is missing."""
-    with needs_extra("--tensorboard", "tensorboard"):
+    with needs_extra("a TensorBoard log", "tensorboard"):
         from torch.utils.tensorboard import SummaryWriter
     return SummaryWriter
 

@@ -40,12 +40,12 @@ class SizeTarget:
             return text
         if self.off > 0:
             change = (
-                "give more --epochs, in which weights have time to become 0, or a larger target; this network "
+                "give more epochs, in which weights have time to become 0, or a larger target; this network "
                 f"takes {self.least / 1e3:.1f} KB at least"
             )
         else:
             change = (
-                "give more --epochs, in which more weights become useful, a larger network (--preset of a new "
+                "give more epochs, in which more weights become useful, a larger network (`preset` of a new "
                 "library), or a smaller target"
             )
         return f"warning: target missed: {text}; {change}"

@@ -86,9 +86,9 @@ def write_image(path: Path, picture: NDArray[Any], array_format: str = "rgb24", 
 
 def exactly(frame: av.VideoFrame) -> Frames:
     """A frame as RGB by swscale with accurate rounding, full chroma and the same bits on every processor."""
-    flags = av.video.reformatter.Interpolation
-    exact = flags.ACCURATE_RND | flags.BITEXACT | flags.FULL_CHR_H_INT | flags.FULL_CHR_H_INP
-    return frame.to_ndarray(format="rgb24", interpolation=flags.BILINEAR | exact)
+    bilinear, full_chroma_out, full_chroma_in, accurate, bit_exact = 0x2, 0x2000, 0x4000, 0x40000, 0x80000
+    exact = full_chroma_out | full_chroma_in | accurate | bit_exact
+    return frame.to_ndarray(format="rgb24", interpolation=bilinear | exact)
 
 
 def write_audio(path: Path) -> Path:

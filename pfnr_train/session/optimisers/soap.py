@@ -11,6 +11,15 @@ What the views are: a linear layer is one matrix, a convolution [O, I, 3, 3] one
 short; of a batch the smaller one only. All other sides keep the identity for a basis. Bases for all sides, and for
 every mode its own, take up to twice the time per step and gain nothing over more steps.
 
+Where this departs from the published Algorithm 3:
+
+- some sides of a matrix have no basis, as above;
+- covariances are measured at every second step, with β² for β;
+- ε is relative, as below;
+- the first step moves the weights, in the bases of its gradient; the authors' program only takes the bases from it.
+
+As in that program, eigenvectors stay in falling order of eigenvalue, and the second moment follows them.
+
 Adam's ε is relative to the gradient's own size. Many directions of the basis have no gradient at all at batch 1,
 and an absolute ε small enough for all layers would divide their rounding noise by itself.
 """

@@ -115,11 +115,9 @@ def test_a_video_file_keeps_transfer_and_primaries(
         context: Any = container.streams.video[0].codec_context
         found = (int(context.color_trc), int(context.color_primaries), int(context.colorspace))
         assert found == (*tags[:2], 0 if codec == "ffv1" else tags[2])
-        if hasattr(frame, "color_trc"):  # PyAV 18
-            assert (int(frame.color_trc), int(frame.color_primaries)) == tags[:2]
+        assert (int(frame.color_trc), int(frame.color_primaries)) == tags[:2]
 
 
-@pytest.mark.skipif(not hasattr(av.VideoFrame, "color_trc"), reason="PyAV before 18 cannot record a PNG's curve")
 def test_a_png_keeps_transfer_and_primaries(tmp_path: Path) -> None:
     record = video(frames=1, colour=COLOURS[16, 9, 9])
     assert "cannot" not in write(tmp_path / "one.png", record, picture_table(record))
@@ -129,7 +127,6 @@ def test_a_png_keeps_transfer_and_primaries(tmp_path: Path) -> None:
     assert (frame.to_ndarray(format="rgb24") == picture_table(record)[0]).all()
 
 
-@pytest.mark.skipif(not hasattr(av.VideoFrame, "color_trc"), reason="PyAV before 18 cannot record a PNG's curve")
 def test_a_screenshot_keeps_transfer_and_primaries(tmp_path: Path) -> None:
     frame = Frame(picture_table()[0], 3, 0.12, 0.04)
     write_screenshot(tmp_path, "pq", frame, COLOURS[16, 9, 9])

@@ -189,7 +189,7 @@ def test_tensorboard_that_is_missing_is_named(folder: Path, monkeypatch: pytest.
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
     done = run_here("pfnr-train", "add", "a.mkv", "--tensorboard", "log")
     assert done.code == 4
-    assert done.error.startswith("--tensorboard needs ")
+    assert done.error.startswith("a TensorBoard log needs ")
     assert "pip install 'pfnr[tensorboard]'" in done.error
 
 

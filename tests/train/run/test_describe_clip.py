@@ -6,7 +6,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import pytest
 from helpers.clips import write_video
 from helpers.synthetic import moving_pattern
@@ -48,7 +47,6 @@ def test_even_times_are_a_rate_alone(tmp_path: Path) -> None:
     assert (record.fps, record.times) == (25, None)
 
 
-@pytest.mark.skipif(not hasattr(av.VideoFrame, "color_trc"), reason="PyAV before 18 does not give them")
 @pytest.mark.parametrize(
     ("tags", "unusual"),
     [

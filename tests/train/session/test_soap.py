@@ -1,7 +1,9 @@
 """SOAP against Algorithm 3 of Vyas et al. 2024 (arXiv 2409.11321), written out in float64 with NumPy.
 
-Ours departs from it on purpose in three places, and each is tested by itself: one basis a weight and the identity
-for its other sides, covariances measured at every second step, and an ε relative to the gradient's size.
+Ours departs from it on purpose in three places, and each is tested by itself: one basis per weight and the
+identity for its other sides, covariances measured at every second step, and an ε relative to the gradient's size.
+In a fourth it departs from the authors' program, and so does the definition here: the first step already moves the
+weights.
 """
 
 from __future__ import annotations
