@@ -16,7 +16,7 @@ Where this departs from the published Algorithm 3:
 - some sides of a matrix have no basis, as above;
 - covariances are measured at every second step, with β² for β;
 - ε is relative, as below;
-- the first step moves the weights, in the bases of its gradient; the authors' program only takes the bases from it.
+- the first step moves the weights, in the bases of its gradient; the authors' program only takes bases from it.
 
 As in that program, eigenvectors stay in falling order of eigenvalue, and the second moment follows them.
 
