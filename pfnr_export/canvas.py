@@ -1,6 +1,8 @@
 """The layers that only a canvas network has, and its decoder: see `pfnr_train.model.canvas` for the network.
 
-The time row goes two ways, so everything in front of the panned canvas is one branch and its window the other.
+Activations are whole numbers here, 2^`FRACTION` times what they are in the network, so that `Round` puts them on
+their grid. The frame number goes two ways, each with a table: the cosines of its time, and the place of the panned
+canvas's window.
 """
 
 from __future__ import annotations
@@ -22,15 +24,35 @@ from pfnr_export.layers import (
     Layer,
     OutputActivation,
     PixelShuffle,
+    Sums,
+    Table,
     ToMap,
     as_float32,
+    sums_of,
 )
-from pfnr_train.model.canvas import LATENTS, PANNED, PATH, STILL, window
+from pfnr_runtime.coding.quantised import step_exponent
+from pfnr_train.model.canvas import (
+    FRACTION,
+    LATENTS,
+    PANNED,
+    PATH,
+    PLACE_FRACTION,
+    SLOPE,
+    STILL,
+    hard_sigmoid,
+    on_grid,
+    window,
+    window_places,
+)
 from pfnr_train.model.config import ModelConfig
+
+SCALE = 2.0**FRACTION
 
 
 class Cosines(Layer):
     """Maps of every cosine of time, weighted: [B, K] → [B, C·h·w]. weight: [K, C·h·w]."""
+
+    exact = True
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -39,24 +61,44 @@ class Cosines(Layer):
     def forward(self, x: Tensor) -> Tensor:
         return x @ self.weight
 
+    def sums(self, x: Tensor) -> Sums | None:
+        return sums_of(F.linear, x, self.weight.T)
+
     def emit(self, graph: Graph, x: str) -> str:
         return graph.node("MatMul", [x, graph.weight("weight", as_float32(self.weight))])
 
 
-class HardSwish(Activation):
-    """x·clip(x/6 + 1/2, 0, 1), written out: not every engine has one operator for it."""
+class Rounded(Layer):
+    """The nearest whole number, halves to even."""
+
+    exact = True
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.hardswish(x)
+        return torch.round(x)
 
     def emit(self, graph: Graph, x: str) -> str:
-        gate = graph.node("Add", [graph.node("Mul", [x, graph.scalar(1 / 6)]), graph.scalar(0.5)])
-        gate = graph.node("Clip", [gate, graph.scalar(0.0), graph.scalar(1.0)])
-        return graph.node("Mul", [x, gate], name="hard_swish")
+        return graph.node("Round", [x])
+
+
+class HardSwish(Activation):
+    """x·clip(x/4 + 1/2, 0, 1) of x = n / 2^`FRACTION`, n whole: in terms of n, and rounded."""
+
+    exact = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        n = torch.round(x)
+        return torch.round(n * hard_sigmoid(n / SCALE))
+
+    def emit(self, graph: Graph, x: str) -> str:
+        n = graph.node("Round", [x])
+        gate = graph.node("HardSigmoid", [n], alpha=SLOPE / SCALE, beta=0.5)
+        return graph.node("Round", [graph.node("Mul", [n, gate])], name="hard_swish")
 
 
 class StillCanvas(Layer):
     """A picture joined to every map as more channels: [B, C, h, w] → [B, C + c, h, w]. canvas: [c, h, w]."""
+
+    exact = True
 
     def __init__(self, canvas: Tensor) -> None:
         super().__init__()
@@ -67,38 +109,45 @@ class StillCanvas(Layer):
 
     def emit(self, graph: Graph, x: str) -> str:
         stored = graph.weight("canvas", as_float32(self.canvas[None]))
-        # As many copies as the batch has frames: its shape is x's but for the channels.
-        batch = graph.node("Slice", [graph.node("Shape", [x]), graph.integers([0]), graph.integers([1])])
-        shape = graph.node("Concat", [batch, graph.integers(self.canvas.shape)], axis=0)
-        return graph.node("Concat", [x, graph.node("Expand", [stored, shape])], axis=1)
+        # As many copies as the batch has frames. A channel of zeros broadcasts it: of floats alone, so that every
+        # precision and engine takes it.
+        channel = graph.node("Slice", [x, graph.integers([0]), graph.integers([1]), graph.integers([1])])
+        zeros = graph.node("Mul", [channel, graph.scalar(0.0)])
+        return graph.node("Concat", [x, graph.node("Add", [zeros, stored])], axis=1)
 
 
 class PannedCanvas(Layer):
-    """The window of a canvas at each time: [B, K] → [B, c, h, w].
+    """The window of a canvas at a place: [B, 2] → [B, c, h, w].
 
-    canvas: [c, H, W]. path: [2, K], rows and columns of the offset. size: h and w.
+    canvas: [c, H, W]. size: h and w.
     """
 
-    def __init__(self, canvas: Tensor, path: Tensor, size: tuple[int, int]) -> None:
+    exact = True
+
+    def __init__(self, canvas: Tensor, size: tuple[int, int]) -> None:
         super().__init__()
         self.canvas = nn.Parameter(canvas, requires_grad=False)
-        self.path = nn.Parameter(path, requires_grad=False)
         self.size = size
 
     def forward(self, x: Tensor) -> Tensor:
-        return window(self.canvas, x @ self.path.T, self.size)
+        return window(self.canvas, x, self.size)
+
+    def sums(self, x: Tensor) -> Sums | None:
+        # The two matrices have weights of 2^-PLACE_FRACTION, at most 1 together.
+        largest = self.canvas.abs().amax((1, 2))
+        step = step_exponent(self.canvas.numpy()) - 2 * PLACE_FRACTION
+        return Sums(float(largest.max()), int(largest.argmax()), step)
 
     def emit(self, graph: Graph, x: str) -> str:
-        offsets = graph.node("Gemm", [x, graph.own("path", as_float32(self.path))], transB=1)
-        rows, columns = (self._band(graph, offsets, axis) for axis in (0, 1))
+        rows, columns = (self._band(graph, x, axis) for axis in (0, 1))
         canvas = graph.weight("canvas", as_float32(self.canvas[None]))
         narrowed = graph.node("MatMul", [canvas, graph.transpose(columns, (0, 1, 3, 2))], name="columns")
         return graph.node("MatMul", [rows, narrowed], name="rows")
 
-    def _band(self, graph: Graph, offsets: str, axis: int) -> str:
+    def _band(self, graph: Graph, places: str, axis: int) -> str:
         """The matrix that takes a window of one axis: [B, 1, size, canvas], two values a row."""
         size, cells = self.size[axis], self.canvas.shape[1 + axis]
-        start = graph.node("Gather", [offsets, graph.integers([axis])], axis=1)
+        start = graph.node("Gather", [places, graph.integers([axis])], axis=1)
         start = graph.node("Clip", [start, graph.scalar(0.0), graph.scalar(float(cells - size))])
         start = graph.reshape(start, (-1, 1, 1, 1))
         wanted = graph.constant(f"wanted.{axis}", np.arange(size, dtype=np.float32).reshape(1, 1, size, 1))
@@ -107,15 +156,27 @@ class PannedCanvas(Layer):
         return graph.node("Max", [graph.node("Sub", [graph.scalar(1.0), distance]), graph.scalar(0.0)])
 
 
+def whole_tensors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a canvas network, or its head, as its layers hold them: what adds to an activation is scaled, and
+    the still canvas is on the grid.
+    """
+    scaled = {n: w * SCALE if n in (LATENTS, PANNED) or n.endswith("bias") else w for n, w in weights.items()}
+    return scaled | {n: on_grid(w) * SCALE for n, w in weights.items() if n == STILL}
+
+
 def canvas_layers(
-    config: ModelConfig, weights: Mapping[str, Tensor], head: Mapping[str, Tensor]
+    config: ModelConfig, table: Tensor, weights: Mapping[str, Tensor], head: Mapping[str, Tensor]
 ) -> OrderedDict[str, nn.Module]:
-    """A canvas network's layers behind the time table."""
+    """A canvas network's layers. table: the cosines of every frame, [N, K]."""
     assert config.canvas is not None
     canvas, blocks = config.canvas, config.blocks()
+    places = window_places(table, weights[PATH]).to(table.dtype)
+    weights, head = whole_tensors(weights), whole_tensors(head)
     before: OrderedDict[str, nn.Module] = OrderedDict()
+    before["time"] = Table(table)
     before["latents"] = Cosines(weights[LATENTS].flatten(1).contiguous())
     before["map"] = ToMap(config.channels, *config.grid)
+    before["rounded"] = Rounded()
     after: OrderedDict[str, nn.Module] = OrderedDict()
     for block in blocks:
         layers, name = (before if block.index < canvas.panned_block else after), f"block_{block.index}"
@@ -126,10 +187,12 @@ def canvas_layers(
         layers[f"{name}_shuffle"] = PixelShuffle(block.stride, (block.rows, block.columns))
         layers[f"{name}_act"] = HardSwish()
     size = blocks[canvas.panned_block].rows, blocks[canvas.panned_block].columns
-    panned = nn.Sequential(OrderedDict(window=PannedCanvas(weights[PANNED], weights[PATH], size)))
+    panned: OrderedDict[str, nn.Module] = OrderedDict(
+        places=Table(places), window=PannedCanvas(weights[PANNED], size), rounded=Rounded()
+    )
     made: OrderedDict[str, nn.Module] = OrderedDict()
-    made["canvases"] = Branches(nn.Sequential(before), panned, "concat")
+    made["canvases"] = Branches(nn.Sequential(before), nn.Sequential(panned), "concat")
     made |= after
     made["head"] = Head(head["weight"], head.get("bias"))
-    made["output"] = OutputActivation(config.output)
+    made["output"] = OutputActivation(config.output, SCALE)
     return made

@@ -70,7 +70,7 @@ def as_model(proto: onnx.GraphProto, contract: str) -> onnx.ModelProto:
 
 
 def _emit_pixels(decoder: Decoder, graph: Graph, source: str) -> str:
-    """Layers, then scale, Round, Clip, to channels last, Cast: uint8 [B, H, W, 3]."""
+    """Layers, then whole steps of 255, channels last, Cast: uint8 [B, H, W, 3]."""
     layers = decoder.layers()
     activation = layers[-1]
     assert isinstance(activation, OutputActivation)
@@ -80,13 +80,7 @@ def _emit_pixels(decoder: Decoder, graph: Graph, source: str) -> str:
         body = replace_run(body, len(layers) - 2, 1, {})
     x = emit_all(body, graph, source)
     graph.scope = "pixels"
-    if activation.kind == "sigmoid":
-        x = graph.node("Mul", [graph.node("Sigmoid", [x]), graph.scalar(255.0)])
-    else:
-        x = graph.node("Mul", [graph.node("Tanh", [x]), graph.scalar(127.5)])
-        x = graph.node("Add", [x, graph.scalar(127.5)])
-    x = graph.node("Round", [x])
-    x = graph.node("Clip", [x, graph.scalar(0.0), graph.scalar(255.0)])
+    x = activation.emit_steps(graph, x)
     x = graph.transpose(x, (0, 2, 3, 1))
     if shuffle is not None:
         x = shuffle.emit_pixels(graph, x)

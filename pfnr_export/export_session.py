@@ -14,12 +14,13 @@ from onnx import helper
 from pfnr_export.checks import choose_checks, run_checks
 from pfnr_export.continuous_time import CONTINUOUS, FRAMES, TIME_KINDS, session_embedding
 from pfnr_export.emit import emit, serialise
+from pfnr_export.exactness import prove
 from pfnr_export.lowerings import choose_lowering
 from pfnr_export.lowerings.budget import DEFAULT_BUDGET, SpatialBudget
 from pfnr_export.materialise import materialise
 from pfnr_export.origin import session_origin
 from pfnr_export.passes import run_passes
-from pfnr_export.precisions import Subject, choose_precision
+from pfnr_export.precisions import AUTO, EXACT, FP32, Subject, choose_precision
 from pfnr_export.triton import TritonModel, check_model_folder, write_model
 from pfnr_runtime import __version__
 from pfnr_runtime.artifact.contract import METADATA_KEY, OUTPUT_KINDS, ArtifactContract
@@ -27,7 +28,8 @@ from pfnr_runtime.artifact.golden import SUFFIX, make_golden, write_golden
 from pfnr_runtime.artifact.onnx.seal import seal
 from pfnr_runtime.artifact.packed.pack import pack
 from pfnr_runtime.artifact.packed.signature import SUFFIX as PACKED
-from pfnr_runtime.errors import ParameterError, UsageError
+from pfnr_runtime.errors import ParameterError, UsageError, VerificationError
+from pfnr_runtime.system.messages import say
 from pfnr_runtime.system.part_file import write_atomically
 from pfnr_runtime.system.progress import SILENT, Progress
 from pfnr_train.library.library import Library
@@ -41,6 +43,7 @@ class ExportOptions:
     """Options of an artifact.
 
     - fourier: a lowering's name or `auto`.
+    - precision: a key of `PRECISIONS`, or `auto`: exact where that can be proved, else fp32.
     - output: a key of `OUTPUT_KINDS`.
     - spatial_budget: limit of the `spatial` lowering.
     - psnr_budget: most PSNR in dB that the precision may cost a frame, None for the precision's default.
@@ -50,7 +53,7 @@ class ExportOptions:
     """
 
     fourier: str = "auto"
-    precision: str = "fp32"
+    precision: str = AUTO
     output: str = "uint8"
     spatial_budget: SpatialBudget = DEFAULT_BUDGET
     psnr_budget: float | None = None
@@ -110,7 +113,16 @@ def build_model(
     lowering = choose_lowering(options.fourier, library.config, options.spatial_budget)
     embedding = session_embedding(library, index) if options.time == CONTINUOUS else None
     decoder, passes = run_passes(materialise(session, lowering, continuous=embedding is not None))
-    precision = choose_precision(options.precision)
+    precision = choose_precision(options.precision, exact=library.config.canvas is not None)
+    exactness = None
+    if precision is EXACT:
+        try:
+            exactness = prove(decoder, session, progress)
+        except VerificationError as error:
+            if options.precision != AUTO:
+                raise
+            say(f"exported as fp32, since exactness cannot be proved: {error}")
+            precision = FP32
     contract = ArtifactContract(
         video=record.video,
         session=index,
@@ -122,6 +134,7 @@ def build_model(
         quality=record.quality(),
         producer=f"pfnr {__version__}",
         time_embedding=embedding,
+        exactness=exactness,
     )
     model = emit(decoder, contract)
     if precision.budget is None:

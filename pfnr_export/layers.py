@@ -6,7 +6,11 @@ passes rewrite and `pfnr_export.emit` writes out.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -16,10 +20,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pfnr_export.graph import Graph
+from pfnr_runtime.coding.quantised import step_exponent
+from pfnr_train.model.canvas import SLOPE, hard_sigmoid
 
 
 class Layer(nn.Module, ABC):
-    """One step of a decoder. `forward` takes and gives one tensor; `emit` writes the same as ONNX."""
+    """One step of a decoder. `forward` takes and gives one tensor; `emit` writes the same as ONNX.
+
+    exact: whether it gives the same bits on every engine, provided that float32 holds its `sums`.
+    """
+
+    exact: bool = False
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -28,6 +39,10 @@ class Layer(nn.Module, ABC):
     @abstractmethod
     def emit(self, graph: Graph, x: str) -> str:
         """Write the layer's nodes after the value `x`; returns the name of its output."""
+
+    def sums(self, x: Tensor) -> Sums | None:
+        """What it sums for this input; None for a layer that sums nothing."""
+        return None
 
     def __call__(self, x: Tensor) -> Tensor:
         y: Tensor = super().__call__(x)
@@ -40,8 +55,42 @@ def as_float32(tensor: Tensor) -> NDArray[np.float32]:
     return array
 
 
+@dataclass(frozen=True)
+class Sums:
+    """What a layer sums. largest: the largest sum of magnitudes. channel: of the output, where it is.
+
+    step: exponent of a power of two that all terms are multiples of.
+    """
+
+    largest: float
+    channel: int
+    step: int
+
+    @property
+    def bits(self) -> float:
+        """log2 of the largest sum in steps, at least 0."""
+        return max(0.0, math.log2(self.largest) - self.step) if self.largest else 0.0
+
+
+def sums_of(product: Callable[..., Tensor], x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Sums:
+    """The sums of a layer that is linear in x and in weight; its output's axis 1 are channels."""
+    found = product(x.abs(), weight.abs(), None if bias is None else bias.abs())
+    channels = found.flatten(2).amax((0, 2)) if found.dim() > 2 else found.amax(0)
+    step = _step(x) + _step(weight)
+    if bias is not None and bool(bias.any()):
+        step = min(step, _step(bias))
+    return Sums(float(channels.max()), int(channels.argmax()), step)
+
+
+def _step(values: Tensor) -> int:
+    """The exponent of a power of two that all values are multiples of."""
+    return 0 if torch.equal(values, values.round()) else step_exponent(values.detach().numpy())
+
+
 class Table(Layer):
     """A row for every frame: int64 [B] → [B, width]. table: [N, width]."""
+
+    exact = True
 
     def __init__(self, table: Tensor) -> None:
         super().__init__()
@@ -57,6 +106,8 @@ class Table(Layer):
 class Linear(Layer):
     """x·Wᵀ + b: [B, in] → [B, out]. weight: [out, in]."""
 
+    exact = True
+
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight, requires_grad=False)
@@ -64,6 +115,9 @@ class Linear(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight, self.bias)
+
+    def sums(self, x: Tensor) -> Sums | None:
+        return sums_of(F.linear, x, self.weight, self.bias)
 
     def emit(self, graph: Graph, x: str) -> str:
         inputs = [x, graph.weight("weight", as_float32(self.weight))]
@@ -74,6 +128,8 @@ class Linear(Layer):
 
 class Relu(Layer):
     """max(x, 0)."""
+
+    exact = True
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x)
@@ -99,6 +155,8 @@ class Silu(Activation):
 class ToMap(Layer):
     """[B, C·h·w] → [B, C, h, w]."""
 
+    exact = True
+
     def __init__(self, channels: int, rows: int, columns: int) -> None:
         super().__init__()
         self.shape = (channels, rows, columns)
@@ -113,6 +171,8 @@ class ToMap(Layer):
 class Conv(Layer):
     """k×k convolution that keeps the map's size (k odd). weight: [out, in, k, k]."""
 
+    exact = True
+
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight, requires_grad=False)
@@ -120,6 +180,9 @@ class Conv(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[-1] // 2)
+
+    def sums(self, x: Tensor) -> Sums | None:
+        return sums_of(partial(F.conv2d, padding=self.weight.shape[-1] // 2), x, self.weight, self.bias)
 
     def emit(self, graph: Graph, x: str) -> str:
         inputs = [x, graph.weight("weight", as_float32(self.weight))]
@@ -131,6 +194,8 @@ class Conv(Layer):
 
 class PixelShuffle(Layer):
     """[B, C·r², h, w] → [B, C, r·h, r·w], channel order (C, r, r). size: h and w."""
+
+    exact = True
 
     def __init__(self, stride: int, size: tuple[int, int]) -> None:
         super().__init__()
@@ -145,6 +210,8 @@ class PixelShuffle(Layer):
 
 class Branches(Layer):
     """Two lists of layers on one input, their results added (`add`) or joined along channels (`concat`)."""
+
+    exact = True
 
     def __init__(self, left: nn.Sequential, right: nn.Sequential, combine: str) -> None:
         super().__init__()
@@ -162,6 +229,8 @@ class Branches(Layer):
 class Head(Layer):
     """The session's 1×1 convolution to RGB: [B, C, H, W] → [B, 3, H, W]. weight: [3, C]."""
 
+    exact = True
+
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight, requires_grad=False)
@@ -169,6 +238,9 @@ class Head(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight[:, :, None, None], self.bias)
+
+    def sums(self, x: Tensor) -> Sums | None:
+        return sums_of(F.conv2d, x, self.weight[:, :, None, None], self.bias)
 
     def emit(self, graph: Graph, x: str) -> str:
         inputs = [x, graph.own("weight", as_float32(self.weight[:, :, None, None]))]
@@ -178,20 +250,40 @@ class Head(Layer):
 
 
 class OutputActivation(Layer):
-    """To RGB in [0, 1]: (tanh + 1)/2 or sigmoid."""
+    """To RGB in [0, 1]: `tanh`, (tanh + 1)/2; `sigmoid`; or `hard_sigmoid`, clip(x/4 + 1/2, 0, 1) of x on a grid.
 
-    def __init__(self, kind: str) -> None:
+    scale: of a hard sigmoid, the grid's cells in 1. The layer gets that many times the network's value.
+    """
+
+    def __init__(self, kind: str, scale: float = 1.0) -> None:
         super().__init__()
-        self.kind = kind
+        self.kind, self.scale = kind, scale
+        self.exact = kind == "hard_sigmoid"
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.kind == "hard_sigmoid":
+            return hard_sigmoid(torch.round(x) / self.scale)
         return torch.sigmoid(x) if self.kind == "sigmoid" else (torch.tanh(x) + 1) * 0.5
 
     def emit(self, graph: Graph, x: str) -> str:
+        if self.kind == "tanh":
+            y = graph.node("Add", [graph.node("Tanh", [x]), graph.scalar(1.0)])
+            return graph.node("Mul", [y, graph.scalar(0.5)])
         if self.kind == "sigmoid":
             return graph.node("Sigmoid", [x])
-        y = graph.node("Add", [graph.node("Tanh", [x]), graph.scalar(1.0)])
-        return graph.node("Mul", [y, graph.scalar(0.5)])
+        return graph.node("HardSigmoid", [graph.node("Round", [x])], alpha=SLOPE / self.scale, beta=0.5)
+
+    def emit_steps(self, graph: Graph, x: str) -> str:
+        """The same in whole steps of 255."""
+        if self.kind == "tanh":
+            y = graph.node("Mul", [graph.node("Tanh", [x]), graph.scalar(127.5)])
+            y = graph.node("Add", [y, graph.scalar(127.5)])
+        else:
+            y = graph.node("Mul", [self.emit(graph, x), graph.scalar(255.0)])
+        y = graph.node("Round", [y])
+        if self.kind == "hard_sigmoid":  # exact, so its steps are 0 to 255; the others' may pass that by an error
+            return y
+        return graph.node("Clip", [y, graph.scalar(0.0), graph.scalar(255.0)])
 
 
 class Decoder(nn.Sequential):

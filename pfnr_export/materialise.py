@@ -40,11 +40,12 @@ def materialise(
     config = session.config
     weights = {name: w.to(dtype) for name, w in session.materialised().items()}
     head = {name: w.to(dtype) for name, w in session.head.items()}
+    table = torch.from_numpy(session.time_table).to(dtype)
+    if config.canvas is not None:
+        return Decoder(canvas_layers(config, table, weights, head))
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     if not continuous:
-        layers["time"] = Table(torch.from_numpy(session.time_table).to(dtype))
-    if config.canvas is not None:
-        return Decoder(layers | canvas_layers(config, weights, head))
+        layers["time"] = Table(table)
     for i in (0, 1):
         layers[f"stem_{i}"] = Linear(weights[f"stem.{i}.weight"], weights.get(f"stem.{i}.bias"))
         layers[f"stem_{i}_relu"] = Relu()

@@ -108,6 +108,7 @@ RULES: dict[str, Rule] = {
     ),
     "SpaceToDepth": Rule(FLOATS, FLOATS, {"blocksize": lambda value: value > 0}, ("blocksize",)),
     "LeakyRelu": Rule(FLOATS, FLOATS, {"alpha": _any}),
+    "HardSigmoid": Rule(FLOATS, FLOATS, {"alpha": _any, "beta": _any}),
     "QuantizeLinear": Rule(FLOATS | INT8, INT8, {"axis": _any, "saturate": _is(1)}),
     "DequantizeLinear": Rule(INT8 | FLOATS, FLOATS, _AXIS),
 }

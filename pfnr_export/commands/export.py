@@ -14,9 +14,9 @@ from pfnr_export.commands.export_shared import run_shared
 from pfnr_export.commands.unpack import run_unpack
 from pfnr_export.continuous_time import FRAMES, TIME_KINDS
 from pfnr_export.export_session import ExportOptions, export_session
-from pfnr_export.lowerings import AUTO, LOWERINGS
+from pfnr_export.lowerings import LOWERINGS
 from pfnr_export.lowerings.budget import parse_budget
-from pfnr_export.precisions import PRECISIONS
+from pfnr_export.precisions import AUTO, PRECISIONS, choose_precision
 from pfnr_export.precisions.summary import summary
 from pfnr_export.shared.build import PRECISION, SharedOptions
 from pfnr_runtime.artifact.contract import OUTPUT_KINDS
@@ -76,7 +76,10 @@ def export(
             help=f"{' or '.join(TIME_KINDS)}: whole frames alone, or any time of the video (slow motion)."
         ),
     ] = _DEFAULT.time,
-    precision: Annotated[str, typer.Option(help=f"One of {', '.join(PRECISIONS)}.")] = _DEFAULT.precision,
+    precision: Annotated[
+        str,
+        typer.Option(help=f"One of {', '.join(PRECISIONS)}; {AUTO} is exact where that can be proved, else fp32."),
+    ] = _DEFAULT.precision,
     frames: Annotated[str, typer.Option(help=f"Type of the output: {', '.join(OUTPUT_KINDS)}.")] = _DEFAULT.output,
     psnr_budget: Annotated[
         float | None,
@@ -123,7 +126,7 @@ def export(
         _check_output(output, packed)
         run_unpack(packed, output, json)
         return
-    if shared and (session is not None or precision != PRECISION or spatial_budget is not None):
+    if shared and (session is not None or precision not in (AUTO, PRECISION) or spatial_budget is not None):
         raise UsageError(f"--shared takes --sessions, not --session, and only --precision {PRECISION}")
     if not shared and (session is None or sessions is not None):
         raise UsageError("name one session with --session, or several with --shared --sessions 0,2,5")
@@ -163,7 +166,7 @@ def export(
         return
     index = opened.find(session)
     clip = None
-    if PRECISIONS[precision].budget is not None:
+    if choose_precision(precision).budget is not None:
         clip = _source(opened.sessions[index].record, library, source)
     done = export_session(
         opened, index, output, options, clip, SaidStages(), golden_frames if golden else None, triton
@@ -177,13 +180,14 @@ def export(
                 "weight_bytes": done.weight_bytes,
                 "session": done.contract.session,
                 "name": video.name,
-                "precision": precision,
+                "precision": done.contract.precision,
                 "lowering": done.contract.lowering,
                 "passes": list(done.contract.passes),
                 "time": time,
                 "checks": done.checks,
                 "triton": None if done.triton is None else done.triton.to_json(),
                 "precision_report": done.contract.precision_report,
+                "exactness": None if done.contract.exactness is None else done.contract.exactness.to_json(),
                 "golden": None if done.golden is None else str(done.golden),
             }
         )
@@ -192,11 +196,13 @@ def export(
     kind = "" if time == FRAMES else f"{time} time, "
     print(
         f"session {done.contract.session} ({video.name}): {video.frames} frames of {video.width}x{video.height}, "
-        f"{precision}, {done.contract.lowering} lowering, {kind}{size(done.file_bytes)}"
+        f"{done.contract.precision}, {done.contract.lowering} lowering, {kind}{size(done.file_bytes)}"
         + ("" if output is None else f" -> {output}")
     )
     if done.triton is not None:
         print(done.triton.sentence())
+    if done.contract.exactness is not None:
+        print(done.contract.exactness.sentence())
     for line in summary(done.contract.precision_report):
         print(line)
     if done.golden is not None:

@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from pfnr_export.commands.verify_exact import run_exact
 from pfnr_export.commands.verify_golden import run_golden
 from pfnr_runtime import VideoDecoder
+from pfnr_runtime.artifact.contract import ArtifactContract
 from pfnr_runtime.artifact.golden import SUFFIX
-from pfnr_runtime.artifact.parity import ExactRule, ParityRule, rule_for
+from pfnr_runtime.artifact.open import examine_artifact
+from pfnr_runtime.artifact.parity import ParityRule, StepRule, rule_for
 from pfnr_runtime.artifact.sidecar import list_sidecars
 from pfnr_runtime.commands.console import make_app, print_json, reports_errors
 from pfnr_runtime.commands.progress import Bar
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.system.messages import say
+from pfnr_train.library.default_path import default_library_path
 
 if TYPE_CHECKING:
     from pfnr_export.parity.verify import VerificationReport
@@ -49,6 +53,14 @@ def verify(
             readable=False,
         ),
     ] = None,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact",
+            help="Compare the digest of all frames with the artifact's; needs neither torch nor the library.",
+            show_default="for an exact artifact where there is no library",
+        ),
+    ] = False,
     source: Annotated[
         Path | None, typer.Option(help="Source clip, to compare with as well.", readable=False)
     ] = None,
@@ -63,8 +75,14 @@ def verify(
     """Decode every frame with PyTorch and with ARTIFACT, and compare. Exits with 0 or 3.
 
     If a .golden file lies next to the artifact and no library is named, that file replaces PyTorch: neither torch
-    nor the library is needed.
+    nor the library is needed. An exact artifact replaces it by the digest of its frames.
     """
+    if exact and (library is not None or golden is not None or source is not None or every):
+        raise UsageError("--exact needs the artifact alone: leave out --library, --golden, --source and --all")
+    if exact or (library is None and golden is None and source is None and not every and _proves_itself(artifact)):
+        with VideoDecoder(artifact, session=session, backend=backend, threads=threads) as decoder:
+            run_exact(decoder, artifact, json)
+        return
     if golden is None and library is None and source is None and session is None and not every:
         beside = artifact.with_suffix(SUFFIX)
         golden = beside if beside.exists() else None
@@ -77,7 +95,7 @@ def verify(
     # torch takes a second to import: `--help` and usage errors avoid it.
     from pfnr_export.parity.verify import verify_artifact
     from pfnr_train.evaluation.sources import source_frames
-    from pfnr_train.library.file import default_library_path, read_library
+    from pfnr_train.library.file import read_library
     from pfnr_train.machine.threads import set_threads
 
     if every and (session is not None or source is not None):
@@ -114,11 +132,19 @@ def verify(
         raise typer.Exit(3)
 
 
+def _proves_itself(artifact: Path) -> bool:
+    """Whether an artifact is exact, and neither a golden file nor a library is where one would be found."""
+    if artifact.with_suffix(SUFFIX).exists() or default_library_path().exists():
+        return False
+    contract = examine_artifact(artifact).contract
+    return isinstance(contract, ArtifactContract) and contract.exactness is not None
+
+
 def _rule(decoder: VideoDecoder, max_step: int | None, max_fraction: float | None) -> ParityRule:
     rule = rule_for(decoder.contract)
     if max_step is None and max_fraction is None:
         return rule
-    if not isinstance(rule, ExactRule):
+    if not isinstance(rule, StepRule):
         raise UsageError(
             f"--max-step and --max-fraction are for fp32; {decoder.contract.precision} has a PSNR budget instead"
         )

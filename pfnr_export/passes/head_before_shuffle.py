@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pfnr_export.graph import Graph
-from pfnr_export.layers import Activation, Conv, Decoder, Head, Layer, PixelShuffle, as_float32
+from pfnr_export.layers import Activation, Conv, Decoder, Head, Layer, PixelShuffle, Sums, as_float32, sums_of
 from pfnr_export.passes.rewrite import find_run, replace_run
 from pfnr_export.passes.subpixel import SubpixelShuffle, subpixel_first
 
@@ -25,6 +25,8 @@ class SubpixelHead(Layer):
     for which it leaves its blocked layout.
     """
 
+    exact = True
+
     def __init__(self, weight: Tensor, bias: Tensor | None, stride: int) -> None:
         super().__init__()
         copies = [weight] * stride**2
@@ -33,6 +35,9 @@ class SubpixelHead(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight, self.bias)
+
+    def sums(self, x: Tensor) -> Sums | None:
+        return sums_of(F.conv2d, x, self.weight, self.bias)
 
     def emit(self, graph: Graph, x: str) -> str:
         inputs = [x, graph.own("weight", as_float32(self.weight))]

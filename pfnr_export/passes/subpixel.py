@@ -18,6 +18,8 @@ from pfnr_export.layers import Conv, Layer
 class SubpixelShuffle(Layer):
     """[B, r²·C, h, w] with channels sub-pixel first → [B, C, r·h, r·w]. size: C, h and w."""
 
+    exact = True
+
     def __init__(self, stride: int, size: tuple[int, int, int]) -> None:
         super().__init__()
         self.stride, self.size = stride, size

@@ -21,11 +21,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pfnr_runtime.artifact.exactness import Exactness
 from pfnr_runtime.video.record import MAX_SIDE, VideoRecord, require_fields
 from pfnr_runtime.video.time_table import TimeEmbedding
 
 METADATA_KEY = "pfnr"
 FORMAT_VERSION = 1
+EXACT = "exact"  # the precision whose artifacts carry a proof
 
 INPUT_NAME = "frame_index"  # int64 [B], each in [0, N)
 EMBEDDING_NAME = "time_embedding"  # float32 [B, 4·L], instead of it where an artifact decodes any time
@@ -73,6 +75,7 @@ class ArtifactContract:
     - precision_report: what a lower precision cost, as its exporter measured it (see
       `pfnr_runtime.artifact.parity`).
     - time_embedding: set where the artifact decodes any time of the video, not only whole frames.
+    - exactness: of an artifact of precision `exact`, why its frames are the same bytes on every engine.
     """
 
     video: VideoRecord
@@ -87,6 +90,7 @@ class ArtifactContract:
     kind: str = "video"
     precision_report: dict[str, Any] = field(default_factory=dict)
     time_embedding: TimeEmbedding | None = None
+    exactness: Exactness | None = None
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
@@ -101,6 +105,10 @@ class ArtifactContract:
             raise ValueError(f"quality must be finite numbers by name, not {self.quality!r}")
         if self.time_embedding is not None and self.kind != "video":
             raise ValueError(f"an artifact of kind {self.kind!r} decodes whole frames only")
+        if (self.exactness is not None) != (self.precision == EXACT):
+            raise ValueError(f"precision {self.precision!r} and a proof of exactness do not go together")
+        if self.exactness is not None and len(self.exactness.frame_checks) != 2 * self.video.frames:
+            raise ValueError(f"checks of another number of frames than {self.video.frames}")
 
     @property
     def input(self) -> ArtifactInput:
@@ -126,6 +134,9 @@ class ArtifactContract:
             del value["time_embedding"]
         elif not self.time_embedding.coarse:  # likewise
             del value["time_embedding"]["coarse"]
+        value["exactness"] = None if self.exactness is None else self.exactness.to_json()
+        if self.exactness is None:  # likewise
+            del value["exactness"]
         return value
 
     def to_text(self) -> str:
@@ -136,8 +147,10 @@ class ArtifactContract:
     def from_json(cls, value: Any) -> ArtifactContract:
         """The inverse of `to_json`; a ValueError names what is wrong."""
         if isinstance(value, dict):
-            value = {"time_embedding": None} | value
+            value = {"time_embedding": None, "exactness": None} | value
         given = _given_fields(value, cls)
+        if given["exactness"] is not None:
+            given["exactness"] = Exactness(**require_fields(given["exactness"], Exactness))
         if given["time_embedding"] is not None:
             embedding = given["time_embedding"]
             if isinstance(embedding, dict):

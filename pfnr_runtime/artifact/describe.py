@@ -94,6 +94,8 @@ def lines(artifact: ArtifactFile | SharedFile) -> Iterator[tuple[str, str]]:
             f"passes: {', '.join(contract.passes) or 'none'}"
         ),
     )
+    if isinstance(contract, ArtifactContract) and contract.exactness is not None:
+        yield "proof", contract.exactness.sentence()
     yield "producer", contract.producer or summary.producer or "unknown"
     masks = [value for value in summary.inputs if value.dtype == "bool"]
     yield "input", ", ".join(str(value) for value in summary.inputs if value not in masks)

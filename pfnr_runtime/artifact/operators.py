@@ -12,15 +12,15 @@ NEWEST_OPSET = 26
 # Supported by every engine, from TensorRT 10.3 to 11.4 and ONNX Runtime; artifacts use only these.
 _PORTABLE = """
     Abs Add And AveragePool Cast Ceil Clip Concat Constant Conv ConvTranspose Cos DepthToSpace
-    DequantizeLinear Div Equal Erf Exp Expand Flatten Floor Gather GatherElements Gemm Greater Identity
-    LeakyRelu Less Log MatMul Max Min Mul Neg Not Or Pad Pow QuantizeLinear Reciprocal ReduceMax ReduceMean
-    ReduceMin ReduceSum Relu Reshape Round Shape Sigmoid Sign Sin Slice Softplus SpaceToDepth Split Sqrt
+    DequantizeLinear Div Equal Erf Exp Expand Flatten Floor Gather GatherElements Gemm Greater HardSigmoid
+    Identity LeakyRelu Less Log MatMul Max Min Mul Neg Not Or Pad Pow QuantizeLinear Reciprocal ReduceMax
+    ReduceMean ReduceMin ReduceSum Relu Reshape Round Shape Sigmoid Sign Sin Slice Softplus SpaceToDepth Split Sqrt
     Squeeze Sub Sum Tanh Tile Transpose Unsqueeze Where Xor
 """
 
 _OTHERS = """
     BatchNormalization CastLike ConstantOfShape ConvInteger DynamicQuantizeLinear Elu GatherND Gelu
-    GreaterOrEqual HardSigmoid HardSwish InstanceNormalization LayerNormalization LessOrEqual MatMulInteger Mod
+    GreaterOrEqual HardSwish InstanceNormalization LayerNormalization LessOrEqual MatMulInteger Mod
     PRelu QLinearConv QLinearMatMul Range Resize Size Softmax Swish
 """
 

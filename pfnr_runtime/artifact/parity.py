@@ -1,7 +1,7 @@
 """What "the same frames" means at each precision, and the comparison of one frame.
 
-One rule per claim: fp32 frames are equal except for rounding (`ExactRule`); frames of a lower precision lose no
-more quality than a stated budget (`BudgetRule`).
+One rule per claim: exact frames are equal, fp32 frames equal except for rounding (`StepRule`); frames of a lower
+precision lose no more quality than a stated budget (`BudgetRule`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pfnr_runtime.artifact.contract import ArtifactContract
+from pfnr_runtime.artifact.contract import EXACT, ArtifactContract
 from pfnr_runtime.errors import ParameterError, UsageError
 from pfnr_runtime.video.metrics import PSNR_CEILING, capped_psnr, mse, mse_of_psnr, psnr_of_mse
 
@@ -101,7 +101,7 @@ class ParityRule(Protocol):
 
 
 @dataclass(frozen=True)
-class ExactRule:
+class StepRule:
     """Limits for every frame. max_step: largest difference allowed, in steps of 255. max_fraction: largest
     fraction of a frame's samples that may differ at all. max_psnr_change: largest change of the mean PSNR against
     the source, in dB, checked where the source is available.
@@ -111,7 +111,10 @@ class ExactRule:
     max_fraction: float
     max_psnr_change: float
 
-    claim: ClassVar[str] = "the same frames"
+    @property
+    def claim(self) -> str:
+        """See `ParityRule`."""
+        return "the same frames" if self.max_step else "the same bytes"
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_step <= 255:
@@ -147,6 +150,8 @@ class ExactRule:
 
     def sentence(self) -> str:
         """See `ParityRule`."""
+        if not self.max_step:
+            return "every sample of every frame equal"
         return (
             f"every frame at most {self.max_step} step of 255 off, on at most {self.max_fraction:.2%} of samples; "
             f"PSNR against the source within {self.max_psnr_change:g} dB"
@@ -210,16 +215,19 @@ class BudgetRule:
 
 
 # Float32 sums in a different order, rounded to 8 bits, differ by one step on about 0.02 % of samples.
-EXACT_RULES = {"fp32": ExactRule(max_step=1, max_fraction=0.0002, max_psnr_change=0.001)}
+STEP_RULES = {
+    EXACT: StepRule(max_step=0, max_fraction=0.0, max_psnr_change=0.0),
+    "fp32": StepRule(max_step=1, max_fraction=0.0002, max_psnr_change=0.001),
+}
 
 
-def rule_for(contract: ArtifactContract) -> ExactRule | BudgetRule:
-    """The rule for an artifact's precision: exact, or the budget of which its contract has the record.
+def rule_for(contract: ArtifactContract) -> StepRule | BudgetRule:
+    """The rule for an artifact's precision: of steps, or the budget of which its contract has the record.
 
     A UsageError where the contract lacks that record.
     """
-    if contract.precision in EXACT_RULES:
-        return EXACT_RULES[contract.precision]
+    if contract.precision in STEP_RULES:
+        return STEP_RULES[contract.precision]
     measured = contract.precision_report
     try:
         budget, between = float(measured["budget"]), [float(v) for v in measured["psnr_between"]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Union
+from typing import Any, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,16 @@ class Quantised:
         values = self.integers.astype(np.float32)
         values *= np.float32(2.0**self.exponent)
         return values
+
+
+def step_exponent(values: NDArray[np.floating[Any]]) -> int:
+    """The exponent of the largest power of two that all values are multiples of; 0 for zeros alone."""
+    mantissa, exponent = np.frexp(values[values != 0])
+    if not mantissa.size:
+        return 0
+    whole = np.ldexp(mantissa, 53).astype(np.int64)
+    zeros = np.frexp((whole & -whole).astype(np.float64))[1] - 1
+    return int((exponent - 53 + zeros).min())
 
 
 Tensor = Union[Quantised, NDArray[np.float32]]  # noqa: UP007 (Python 3.10 cannot join an NDArray with |)

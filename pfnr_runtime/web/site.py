@@ -11,7 +11,7 @@ from typing import Any
 
 from pfnr_runtime.artifact.describe import for_page
 from pfnr_runtime.artifact.open import ArtifactFile, SharedFile, examine_artifact
-from pfnr_runtime.artifact.packed.file import dictionary
+from pfnr_runtime.artifact.packed.file import SEALED, UNSEALED, dictionary
 from pfnr_runtime.artifact.packed.signature import SUFFIX as PACKED
 from pfnr_runtime.errors import PfnrError, UsageError
 from pfnr_runtime.system.part_file import write_atomically
@@ -102,7 +102,7 @@ def _page_files() -> dict[str, bytes]:
 
 def dictionaries() -> dict[str, bytes]:
     """What the texts of packed videos are deflated with, deflated, by path."""
-    return {"dictionary1.bin": _deflated(dictionary())}
+    return {f"dictionary{version}.bin": _deflated(dictionary(version)) for version in (UNSEALED, SEALED)}
 
 
 def modules() -> dict[str, str]:

@@ -14,7 +14,8 @@ from pfnr_runtime.errors import LibraryError
 from pfnr_runtime.system.messages import say
 from pfnr_runtime.video.rate import parse_rate
 from pfnr_train.commands.options import JsonOption
-from pfnr_train.library.file import default_library_path, lock_library, write_library
+from pfnr_train.library.default_path import default_library_path
+from pfnr_train.library.file import lock_library, write_library
 from pfnr_train.reference.checkpoint import DEFAULT_MAX_BYTES, load_checkpoint
 from pfnr_train.reference.convert import import_checkpoint
 from pfnr_train.reference.flags import ReferenceFlags, parse_embed, parse_fc_hw_dim, parse_numbers

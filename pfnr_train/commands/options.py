@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pfnr_train.library.file import default_library_path
+from pfnr_train.library.default_path import default_library_path
 
 LibraryOption = Annotated[
     Path,

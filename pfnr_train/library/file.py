@@ -51,11 +51,6 @@ SHARED_ONLY, ANY_VALUES = 1, 2
 METADATA_KEY = "pfnr"
 
 
-def default_library_path() -> Path:
-    """`$PFNR_LIBRARY` if set, else `library.pfnr` in the current folder."""
-    return Path(os.environ.get("PFNR_LIBRARY") or "library.pfnr")
-
-
 def real_path(path: Path) -> Path:
     """The file that `path` names, also where it is a link to it."""
     return path.resolve() if path.is_symlink() else path

@@ -8,6 +8,12 @@ c(t) are the first K cosines of time (DCT-II): the first layer's weights are map
 and most of the quick ones come out 0. The still canvas is the same for all frames: what a camera at rest sees. The
 panned canvas is larger than the frame; each frame sees a window of it, placed to a fraction of a cell by bilinear
 interpolation, which is two products with banded matrices. Both join a block's input as more channels.
+
+All of it is exact. Weights and cosines are whole numbers times powers of two; activations are rounded to multiples
+of 2^-`FRACTION`, the window's offset to multiples of 2^-`PLACE_FRACTION`; every function is made of exact
+operations. Sums are then whole numbers of some power of two, and float32 holds them whatever the order as long as
+they stay below 2^24 of it, which the exporter proves for each session. In training, gradients go straight through
+the roundings.
 """
 
 from __future__ import annotations
@@ -24,6 +30,9 @@ from pfnr_runtime.errors import UsageError
 
 LATENTS, STILL, PANNED, PATH = "latents.weight", "still.canvas", "panned.canvas", "panned.path"
 MAX_SIZE = 4096
+FRACTION = 8
+PLACE_FRACTION = 6
+OUTPUT = "hard_sigmoid"  # of `ModelConfig.output`, which no other network has
 
 
 @dataclass(frozen=True)
@@ -104,13 +113,66 @@ class CanvasConfig:
         return cls(**given)
 
 
+SLOPE = 0.25  # of the hard sigmoid
+
+
+class _OnGrid(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return torch.round(x * 2.0**FRACTION) * 2.0**-FRACTION
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return gradient
+
+
+class _Colour(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return hard_sigmoid(on_grid(x))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return gradient * SLOPE
+
+
+def on_grid(x: Tensor) -> Tensor:
+    """An activation rounded to a multiple of 2^-`FRACTION`, halves to even; gradients go straight through."""
+    return _OnGrid.apply(x)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def hard_sigmoid(x: Tensor) -> Tensor:
+    """clip(x/4 + 1/2, 0, 1)."""
+    return (x * SLOPE + 0.5).clamp(0, 1)
+
+
 def hard_swish(x: Tensor) -> Tensor:
-    """x·clip(x/6 + 1/2, 0, 1): close to SiLU, of exact operations but for one product."""
-    return F.hardswish(x)
+    """x·clip(x/4 + 1/2, 0, 1), on the grid: close to SiLU. x is put on the grid first, so the product is exact."""
+    x = on_grid(x)
+    return on_grid(x * hard_sigmoid(x))
+
+
+def colour(x: Tensor) -> Tensor:
+    """The hard sigmoid of the head's sums on the grid: a quarter of a step of 255.
+
+    Its gradient is that of x/4 everywhere: a colour that is out of range comes back.
+    """
+    return _Colour.apply(x)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def window_places(cosines: Tensor, path: Tensor) -> Tensor:
+    """The offset of the panned canvas's window at each time, float64 [B, 2] in rows and columns.
+
+    cosines: [B, K]. path: [2, K]. Summed in float64, which holds these sums exactly, and rounded to multiples of
+    2^-`PLACE_FRACTION`; gradients go straight through.
+    """
+    offsets = cosines.double() @ path.double().T
+    scale = 2.0**PLACE_FRACTION
+    return offsets + (torch.round(offsets * scale) / scale - offsets).detach()
 
 
 def window(canvas: Tensor, offsets: Tensor, size: tuple[int, int]) -> Tensor:
-    """The window of a canvas [C, H, W] at each of these offsets, float [B, 2] in rows and columns: [B, C, *size].
+    """The window of a canvas [C, H, W] at each of these offsets, [B, 2] in rows and columns: [B, C, *size].
 
     Offsets are cut to where the window lies inside. Between cells it is bilinear.
     """
@@ -139,12 +201,13 @@ class CanvasNetwork(nn.Module):
 
     def forward(self, cosines: Tensor, weights: Mapping[str, Tensor], head: Mapping[str, Tensor]) -> Tensor:
         """See the class."""
-        x = (cosines @ weights[LATENTS].flatten(1)).view(-1, self.config.channels, *self.config.grid)
+        x = on_grid(cosines @ weights[LATENTS].flatten(1)).view(-1, self.config.channels, *self.config.grid)
         for block in self.blocks:
             if block.index == self.canvas.still_block:
-                x = torch.cat([x, weights[STILL].expand(len(x), -1, -1, -1)], 1)
+                x = torch.cat([x, on_grid(weights[STILL]).expand(len(x), -1, -1, -1)], 1)
             if block.index == self.canvas.panned_block:
-                x = torch.cat([x, window(weights[PANNED], cosines @ weights[PATH].T, (x.shape[2], x.shape[3]))], 1)
+                places = window_places(cosines, weights[PATH]).to(weights[PANNED].dtype)
+                x = torch.cat([x, on_grid(window(weights[PANNED], places, (x.shape[2], x.shape[3])))], 1)
             if self.fast:
                 x = x.contiguous(memory_format=torch.channels_last)
             name = f"block.{block.index}.conv"
@@ -152,7 +215,7 @@ class CanvasNetwork(nn.Module):
             x = hard_swish(x)
             if block is not self.blocks[-1]:
                 x = F.pixel_shuffle(x, block.stride)
-        return torch.sigmoid(self._head(x, head))
+        return colour(self._head(x, head))
 
     def _head(self, x: Tensor, head: Mapping[str, Tensor]) -> Tensor:
         # The 1×1 head acts on each position alone, so before the shuffle it is one linear layer on sub-pixels.

@@ -8,7 +8,7 @@ from typing import Any
 
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.video.record import require_fields
-from pfnr_train.model.canvas import LATENTS, PANNED, CanvasConfig
+from pfnr_train.model.canvas import LATENTS, OUTPUT, PANNED, CanvasConfig
 from pfnr_train.model.stride_plan import plan_strides
 
 COMBINES = ("replace", "add", "concat")
@@ -100,8 +100,13 @@ class ModelConfig:
         for what in ("channels", "lower_width", "stem_width", "reduction", "embed_levels"):
             if not 1 <= getattr(self, what) <= 65536:
                 raise UsageError(f"{what} {getattr(self, what)} is outside 1 to 65536")
-        if self.output not in OUTPUTS:
-            raise UsageError(f"output {self.output!r} is none of {', '.join(OUTPUTS)}")
+        outputs = OUTPUTS if self.canvas is None else (OUTPUT,)
+        if self.output not in outputs:
+            raise UsageError(
+                f"output {self.output!r} is none of {', '.join(outputs)}"
+                + "; a canvas network of another output is an early one: train it again"
+                * (self.canvas is not None)
+            )
         if not 1 < self.embed_base <= 10:
             raise UsageError(f"embedding base {self.embed_base} is outside (1, 10]")
         if self.fourier is not None:
@@ -247,7 +252,7 @@ PRESETS: dict[str, ModelConfig] = {
     "l": ModelConfig((9, 16), (5, 2, 2, 2, 2), channels=112, lower_width=96, stem_width=512),
     # For few bytes, and for sessions with values of their own.
     "canvas": ModelConfig(
-        (9, 16), (5, 2, 2), 16, 16, 1, bias=True, fourier=None, output="sigmoid", canvas=CanvasConfig()
+        (9, 16), (5, 2, 2), 16, 16, 1, bias=True, fourier=None, output=OUTPUT, canvas=CanvasConfig()
     ),
     # For real time: the last blocks hold nearly all multiply-adds, so these are narrow there and keep the
     # stem and the Fourier block wide. At 720p at most 12, 25 and 50 GMAC a frame.

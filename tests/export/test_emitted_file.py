@@ -143,7 +143,7 @@ def test_the_file_is_its_weights_and_at_most_a_hundredth_more(tmp_path: Path) ->
     ("options", "says"),
     [
         ({"fourier": "fft"}, "lowering 'fft' is none of auto, matmul"),
-        ({"precision": "fp1"}, "precision 'fp1' is none of fp32"),
+        ({"precision": "fp1"}, "precision 'fp1' is none of auto, exact, fp32"),
         ({"output": "rgb"}, "output 'rgb' is none of uint8, float32"),
     ],
 )

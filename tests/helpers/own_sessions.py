@@ -12,7 +12,7 @@ from pfnr_train.library.digests import weights_digest
 from pfnr_train.library.library import Library, Session
 from pfnr_train.library.values import CodedValues, PlacedValues, SessionValues
 from pfnr_train.library.values.coded import stream_shapes
-from pfnr_train.model.config import ModelConfig, preset_config
+from pfnr_train.model.config import ModelConfig
 from pfnr_train.session.recipe import RECIPES
 
 CODED = replace(RECIPES["default"], epochs=2, rate=0.01)
@@ -49,14 +49,3 @@ def with_values(library: Library, values: SessionValues, frames: int = 4) -> Lib
     grown = library.with_session(library.weights, Session(record, values))
     record = replace(record, weights_sha256=weights_digest(grown.assemble(index)))
     return replace(grown, sessions=(*library.sessions, Session(record, values)))
-
-
-def canvas_library(width: int, height: int, frames: int) -> Library:
-    """A library of one session of a canvas network with random weights on a grid."""
-    config = preset_config("canvas", width, height)
-    rng = np.random.default_rng(0)
-    tensors = {
-        name: Quantised(rng.integers(-3, 4, shape).astype(np.int32), -4)
-        for name, shape in stream_shapes(config).items()
-    }
-    return with_values(Library(config, {}), CodedValues.of(tensors), frames)

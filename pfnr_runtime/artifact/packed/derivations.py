@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from pfnr_runtime.artifact.packed.sine import LARGEST_ANGLE, cosine_rows, fourier_matrix, time_rows
 from pfnr_runtime.coding.numbers import Bytes, write_number
+from pfnr_runtime.coding.quantised import step_exponent
 from pfnr_runtime.errors import CodingError
 
 Floats = NDArray[np.float32]
 Shape = tuple[int, ...]
 
-SOURCE, SUBPIXELS, DIAGONAL, REPEATED, TIME, STEM, FOURIER, COSINES, RAMP = range(9)
+SOURCE, SUBPIXELS, DIAGONAL, REPEATED, TIME, STEM, FOURIER, COSINES, RAMP, PLACES = range(10)
 
 EXACT = float(1 << 53)
 MOST_COPIES = 1 << 12
@@ -138,6 +139,17 @@ def _cosines(
     return cosine_rows(shape[0], shape[1], numbers[0])
 
 
+def _places(
+    sources: Sequence[Floats], numbers: tuple[int, ...], reals: tuple[float, ...], shape: Shape
+) -> NDArray[np.float64]:
+    """(path, grid, places' grid): cosines of time times a path, rounded, for as many frames as there are rows."""
+    path = _learned(sources, numbers[0])
+    if len(shape) != 2 or path.ndim != 2 or path.shape[0] != shape[1] or not 1 <= numbers[2] <= MOST_GRID:
+        raise CodingError(f"places of shape {list(shape)} from a path of shape {list(path.shape)}")
+    cosines = _cosines(sources, numbers[1:2], (), (shape[0], path.shape[1])).astype(np.float32)
+    return np.rint(_exact_sums(cosines, path, None) * 2.0 ** numbers[2]) / 2.0 ** numbers[2]
+
+
 def _ramp(sources: Sequence[Floats], numbers: tuple[int, ...], reals: tuple[float, ...], shape: Shape) -> Floats:
     """(): 0, 1, 2 and so on."""
     if math.prod(shape) > MOST_SIDE:
@@ -181,34 +193,27 @@ def _layer(rows: Floats, weight: Floats, bias: Floats | None) -> Floats:
         or (bias is not None and bias.shape != weight.shape[:1])
     ):
         raise CodingError(f"a layer of shape {list(weight.shape)} for rows of {rows.shape[1]} values")
+    return np.maximum(_exact_sums(rows, weight, bias), 0).astype(np.float32)
+
+
+def _exact_sums(rows: Floats, weight: Floats, bias: Floats | None) -> NDArray[np.float64]:
+    """rows · Wᵀ + b; a CodingError unless float64 holds every sum exactly."""
     used = weight.any(axis=0)
     rows, weight = rows[:, used], weight[:, used]
     if weight.size and not exact_products(rows, weight, bias):
         raise CodingError("a table whose sums float64 does not hold exactly")
-    sums = rows.astype(np.float64) @ weight.astype(np.float64).T
-    if bias is not None:
-        sums += bias.astype(np.float64)
-    return np.maximum(sums, 0).astype(np.float32)
+    sums: NDArray[np.float64] = rows.astype(np.float64) @ weight.astype(np.float64).T
+    return sums if bias is None else sums + bias.astype(np.float64)
 
 
 def exact_products(rows: Floats, weight: Floats, bias: Floats | None) -> bool:
     """Whether every sum of products is a whole number of steps below 2^53, so exact in any order of summing."""
-    step = _step(rows) + _step(weight)
+    step = step_exponent(rows) + step_exponent(weight)
     most = float(np.abs(rows).max(initial=0)) * float(np.abs(weight).astype(np.float64).sum(axis=1).max(initial=0))
     if bias is not None and bias.any():
-        step = min(step, _step(bias))
+        step = min(step, step_exponent(bias))
         most += float(np.abs(bias).max())
     return most * 2.0**-step < EXACT
-
-
-def _step(values: Floats) -> int:
-    """The exponent of the largest power of two that all values are multiples of; 0 for zeros alone."""
-    mantissa, exponent = np.frexp(values[values != 0])
-    if not mantissa.size:
-        return 0
-    whole = np.ldexp(mantissa, 24).astype(np.int64)
-    zeros = np.frexp((whole & -whole).astype(np.float64))[1] - 1
-    return int((exponent - 24 + zeros).min())
 
 
 def _time_table(frames: int, numbers: tuple[int, ...], reals: tuple[float, ...]) -> NDArray[np.float64]:
@@ -242,4 +247,5 @@ KINDS = {
     FOURIER: Kind(6, 0, _fourier),
     COSINES: Kind(1, 0, _cosines),
     RAMP: Kind(0, 0, _ramp),
+    PLACES: Kind(3, 0, _places),
 }

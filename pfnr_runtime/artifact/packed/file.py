@@ -8,8 +8,8 @@ Layout (numbers as in `pfnr_runtime.coding.numbers`):
     size of the text, a number; then the text's deflated bytes, with their length in front
     the learned tensors to the end, as `pfnr_runtime.coding.encode` writes them, called 0000, 0001, ...
 
-The text, deflated with a dictionary (`dictionary.bin`), holds the shape of every learned tensor, a derivation and
-its patches for every hole of the skeleton, and the skeleton.
+The text, deflated with the version's dictionary (`dictionary_1.bin`), holds the shape of every learned tensor, a
+derivation and its patches for every hole of the skeleton, and the skeleton.
 
 In version 2 the .onnx ends with its seal (`pfnr_runtime.artifact.onnx.seal`), which the skeleton lacks; in
 version 1 it has none.
@@ -71,7 +71,7 @@ def write_packed(model: bytes, skeleton: bytes, sources: Sequence[Tensor], fills
         skeleton = skeleton[:-SEAL_BYTES]
     text = write_number(len(sources)) + b"".join(map(_shape_bytes, sources))
     text += write_number(len(fills)) + b"".join(map(_fill_bytes, fills)) + skeleton
-    squeezer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zdict=dictionary())
+    squeezer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zdict=dictionary(version))
     squeezed = squeezer.compress(text) + squeezer.flush()
     head = MAGIC + bytes([version]) + hashlib.sha256(model).digest() + write_number(len(model))
     head += write_number(len(text)) + write_number(len(squeezed)) + squeezed
@@ -155,7 +155,7 @@ def _read(data: bytes) -> _Contents:
     if max(size, text_size) > MOST_BYTES:
         raise CodingError(f"a model of {max(size, text_size)} bytes; at most {MOST_BYTES} are allowed")
     squeezed = source.part()
-    text = Bytes(_inflated(squeezed, text_size))
+    text = Bytes(_inflated(squeezed, text_size, version))
     shapes = {_name(i): _read_shape(text) for i in range(_bounded(text.number(), text.left()))}
     skeleton, fills, holes = _read_fills(text)
     if len(skeleton) + sum(4 * hole.size for hole in holes) > size:
@@ -165,10 +165,10 @@ def _read(data: bytes) -> _Contents:
     )
 
 
-@lru_cache(maxsize=1)
-def dictionary() -> bytes:
-    """What the text of versions 1 and 2 is deflated with: never changed."""
-    return Path(__file__).with_name("dictionary.bin").read_bytes()
+@lru_cache(maxsize=2)
+def dictionary(version: int) -> bytes:
+    """What the text of a version is deflated with: never changed."""
+    return Path(__file__).with_name(f"dictionary_{version}.bin").read_bytes()
 
 
 def _name(index: int) -> str:
@@ -218,8 +218,8 @@ def _bounded(count: int, left: int) -> int:
     return count
 
 
-def _inflated(squeezed: memoryview, size: int) -> bytes:
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS, zdict=dictionary())
+def _inflated(squeezed: memoryview, size: int, version: int) -> bytes:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS, zdict=dictionary(version))
     text = inflater.decompress(squeezed, size + 1)
     if len(text) != size or inflater.unconsumed_tail or inflater.unused_data or not inflater.eof:
         raise CodingError(f"a text of another size than {size} bytes")

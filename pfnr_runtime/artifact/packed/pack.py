@@ -12,6 +12,7 @@ from pfnr_runtime.artifact.packed.derivations import (
     COSINES,
     DIAGONAL,
     FOURIER,
+    PLACES,
     RAMP,
     REPEATED,
     SOURCE,
@@ -28,6 +29,7 @@ from pfnr_runtime.errors import CodingError, UsageError
 
 STRIDES = range(2, 9)
 GRIDS = (0, 11)  # exponents of the grids that a time table may lie on; 0: on none
+PLACES_GRID = 6
 MOST_PATCHED = 1 / 256  # of a tensor's values
 COARSE = 1 << 16  # weights of more steps than this are floats that happen to lie on some grid
 
@@ -106,6 +108,9 @@ class _Packer:
                 yield [], Derivation(FOURIER, (which, rows, columns, stride, *placed))
         yield [], Derivation(RAMP, ())
         yield [], Derivation(COSINES, (GRIDS[-1],))
+        for name, tensor in self._known.items():
+            if _values(tensor).shape[:1] == hole.shape[1:]:
+                yield [name], Derivation(PLACES, (0, GRIDS[-1], PLACES_GRID))
         if self._origin.time is not None:
             for grid in GRIDS:
                 yield from self._tables(grid, *self._origin.time)

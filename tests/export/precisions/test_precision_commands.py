@@ -40,7 +40,7 @@ def run(command: str, *arguments: object, blocked: str = "") -> subprocess.Compl
     return done
 
 
-@pytest.mark.parametrize("precision", [name for name in PRECISIONS if name != "fp32"])
+@pytest.mark.parametrize("precision", [name for name, p in PRECISIONS.items() if p.budget])
 def test_an_artifact_of_every_precision_proves_itself(precision: str, library_file: Path, tmp_path: Path) -> None:
     artifact = tmp_path / "v.onnx"
     options = ("-s", 0, "-l", library_file, "-o", artifact, "--precision", precision, "--psnr-budget", 1, "--json")
@@ -92,7 +92,7 @@ def test_an_impossible_budget_exits_with_3_and_writes_nothing(library_file: Path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--precision", "int4"), "precision 'int4' is none of fp32, fp16, int8, int8-weights"),
+        (("--precision", "int4"), "precision 'int4' is none of auto, exact, fp32, fp16, int8, int8-weights"),
         (("--precision", "fp32", "--psnr-budget", 0.1), "fp32 loses nothing"),
         (("--precision", "int8", "--psnr-budget", -1), "outside 0 to 20 dB"),
         (("--precision", "int8", "--calibration-frames", 0), "1 or more"),

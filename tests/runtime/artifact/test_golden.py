@@ -25,11 +25,11 @@ from pfnr_runtime.artifact.golden import (
     read_golden,
     write_golden,
 )
-from pfnr_runtime.artifact.parity import BudgetRule, ExactRule, likeness_floor, rule_for
+from pfnr_runtime.artifact.parity import BudgetRule, StepRule, likeness_floor, rule_for
 from pfnr_runtime.errors import ArtifactError, UsageError, VerificationError
 from pfnr_runtime.proof.golden_check import check_golden
 
-EXACT = ExactRule(1, 0.0002, 0.001)
+EXACT = StepRule(1, 0.0002, 0.001)
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.browsing import REQUIRED
+from helpers.canvas_sessions import canvas_library
 from helpers.libraries import small_config
-from helpers.own_sessions import canvas_library
 from helpers.packing import grid_model
 from helpers.serving import TABLES, write_artifacts
 from helpers.tiny_artifacts import float_table_model, picture_table, save
@@ -40,7 +40,7 @@ def made(engine: None, tmp_path_factory: pytest.TempPathFactory) -> WebFolder:
     folder = tmp_path_factory.mktemp("web")
     artifacts = write_artifacts(folder)
     canvas = folder / "canvas.pfnv"
-    export_session(canvas_library(320, 180, 12), 0, canvas, ExportOptions())
+    export_session(canvas_library(12, size=(320, 180)), 0, canvas, ExportOptions())
     fourier = folder / "fourier.pfnv"
     fourier.write_bytes(pack(*grid_model(small_config("add"))))
     floats = save(float_table_model(), folder / "floats.onnx")

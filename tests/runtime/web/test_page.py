@@ -15,9 +15,9 @@ from helpers.serving import TABLES, pixels
 from helpers.static_server import ISOLATED, StaticServer, hand_out
 from helpers.web_folders import CANVAS, FLOATS, FOURIER, WebFolder
 
-from pfnr_runtime.artifact.parity import Comparison, ExactRule
+from pfnr_runtime.artifact.parity import Comparison, StepRule
 
-FP32 = ExactRule(max_step=1, max_fraction=2e-4, max_psnr_change=1e-3)  # docs/lossless.md
+FP32 = StepRule(max_step=1, max_fraction=2e-4, max_psnr_change=1e-3)  # docs/lossless.md
 # The page and one packed video, all that is transferred without the engine, may take this much over the video.
 PAGE_BYTES = 40_000
 

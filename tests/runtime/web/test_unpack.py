@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.canvas_sessions import canvas_library
 from helpers.libraries import COMBINES, small_config
-from helpers.own_sessions import canvas_library
 from helpers.packing import grid_model
 from helpers.tiny_artifacts import conv_model, table_model
 
@@ -75,7 +75,7 @@ def test_every_kind_of_network_comes_out_as_from_python(tmp_path: Path) -> None:
 
 def test_canvas_networks_and_old_files_come_out_as_from_python(tmp_path: Path) -> None:
     canvas = tmp_path / "canvas.pfnv"
-    export_session(canvas_library(320, 180, 48), 0, canvas, ExportOptions())
+    export_session(canvas_library(48, size=(320, 180)), 0, canvas, ExportOptions())
     old = Path(__file__).parents[1] / "artifact/packed/version1.pfnv"
     packed = [canvas.read_bytes(), old.read_bytes()]
     assert read_by_page(tmp_path, packed) == [unpack(data).sha256 for data in packed]

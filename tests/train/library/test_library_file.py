@@ -16,8 +16,9 @@ from helpers.libraries import COMBINES, made_library, small_config
 from helpers.library_files import error_of, parts_of
 
 from pfnr_runtime.errors import LibraryError
+from pfnr_train.library.default_path import default_library_path
 from pfnr_train.library.digests import weights_digest
-from pfnr_train.library.file import default_library_path, lock_library, read_library, write_library
+from pfnr_train.library.file import lock_library, read_library, write_library
 from pfnr_train.library.library import Library
 from pfnr_train.model.decode import decode_all
 

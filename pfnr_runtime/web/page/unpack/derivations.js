@@ -18,6 +18,7 @@ export const KINDS = {
   6: { numbers: 6, reals: 0, build: fourier },
   7: { numbers: 1, reals: 0, build: cosines },
   8: { numbers: 0, reals: 0, build: (sources, numbers, reals, shape) => Float32Array.from({ length: product(shape) }, (_, i) => i) },
+  9: { numbers: 3, reals: 0, build: places },
 };
 
 export function readDerivation(source) {
@@ -80,6 +81,20 @@ function cosines(sources, [grid], reals, [frames, terms]) {
     }
   }
   return made;
+}
+
+// Cosines of time times a path, on a grid. No sum is inexact, in any order.
+function places(sources, [source, grid, placeGrid], reals, [frames, axes]) {
+  const { shape, values } = learned(sources, source);
+  const terms = shape[1];
+  if (shape.length !== 2 || shape[0] !== axes) throw new Error(`places on ${axes} axes from a path of shape [${shape}]`);
+  const rows = cosines(sources, [grid], reals, [frames, terms]);
+  return Float32Array.from({ length: frames * axes }, (_, i) => {
+    const [frame, axis] = [Math.floor(i / axes), i % axes];
+    let sum = 0;
+    for (let k = 0; k < terms; k++) sum += rows[frame * terms + k] * values[axis * terms + k];
+    return onGrid(sum, placeGrid);
+  });
 }
 
 // Rows of the time table, an array of numbers a frame.

@@ -17,7 +17,7 @@ from helpers.packing import grid_model
 from helpers.tiny_artifacts import conv_model, table_model
 
 from pfnr_runtime.artifact.open import ArtifactFile, examine_artifact
-from pfnr_runtime.artifact.packed.file import dictionary, parts, read_packed, unpack
+from pfnr_runtime.artifact.packed.file import UNSEALED, dictionary, parts, read_packed, unpack
 from pfnr_runtime.artifact.packed.pack import Origin, as_learned, pack
 from pfnr_runtime.coding.numbers import write_number
 from pfnr_runtime.coding.quantised import Quantised
@@ -114,7 +114,7 @@ def test_another_digest_is_never_decoded() -> None:
 
 def file_with(text: bytes, size: int = len(MODEL), text_size: int | None = None) -> bytes:
     """A packed file with this text in place of its own."""
-    squeezer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zdict=dictionary())
+    squeezer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zdict=dictionary(UNSEALED))
     squeezed = squeezer.compress(text) + squeezer.flush()
     head = PACKED[:37] + write_number(size) + write_number(len(text) if text_size is None else text_size)
     return head + write_number(len(squeezed)) + squeezed
@@ -149,7 +149,11 @@ def test_a_file_that_lies_takes_no_memory(lie: str, tmp_path: Path) -> None:
         tracemalloc.stop()
 
 
-def test_files_of_version_1_always_unpack() -> None:
-    kept = read_packed(Path(__file__).with_name("version1.pfnv"))
-    assert kept.sha256.startswith("901496e8a6689d45")
-    assert hashlib.sha256(dictionary()).hexdigest().startswith("f51548a62593f354")
+@pytest.mark.parametrize(
+    ("version", "model", "deflated_with"),
+    [(1, "901496e8a6689d45", "f51548a62593f354"), (2, "b9de860b09a942c4", "3e30e3d4914d7d55")],
+)
+def test_files_of_every_version_always_unpack(version: int, model: str, deflated_with: str) -> None:
+    kept = read_packed(Path(__file__).with_name(f"version{version}.pfnv"))
+    assert kept.sha256.startswith(model)
+    assert hashlib.sha256(dictionary(version)).hexdigest().startswith(deflated_with)
