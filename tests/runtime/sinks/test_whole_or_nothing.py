@@ -16,6 +16,7 @@ import av
 import numpy as np
 import pytest
 from helpers.commands import Run, command_line, environment
+from helpers.disks import small_disk_at
 from helpers.tiny_artifacts import contract, model_of, picture_table, save, video
 from numpy.typing import NDArray
 from onnx import helper
@@ -55,14 +56,9 @@ def long_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a disk of its own of 600 kB, where this process may mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", folder], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("mounting a small disk needs root")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+    """A folder on its own disk of 600 kB, where this process may mount one."""
+    with small_disk_at(tmp_path / "disk", "600k") as folder:
+        yield folder
 
 
 def stop_decoding(name: str, number: signal.Signals, long_file: Path, tmp_path: Path) -> tuple[int, str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from helpers.clips import write_lossless
+from helpers.disks import small_disk_at
 from helpers.libraries import made_library
 from helpers.synthetic import moving_pattern
 from typer.testing import CliRunner
@@ -37,14 +38,9 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a disk of its own of 3 MB, where this process may mount one."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("mounting a small disk needs root")
-    yield disk
-    subprocess.run(["umount", "-l", disk], check=True)
+    """A folder on its own disk of 3 MB, where this process may mount one."""
+    with small_disk_at(tmp_path / "disk", "3m") as folder:
+        yield folder
 
 
 @pytest.fixture

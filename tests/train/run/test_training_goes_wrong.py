@@ -6,7 +6,6 @@ import contextlib
 import errno
 import logging
 import math
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.clips import write_lossless
+from helpers.disks import small_disk_at
 from helpers.libraries import made_clip, made_library, small_config, trained
 from helpers.synthetic import moving_pattern
 from typer.testing import CliRunner
@@ -169,14 +169,9 @@ def test_tensors_without_free_weights_are_named() -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a disk of its own of 2 MB, where this process may mount one."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("mounting a small disk needs root")
-    yield disk
-    subprocess.run(["umount", "-l", disk], check=True)
+    """A folder on its own disk of 2 MB, where this process may mount one."""
+    with small_disk_at(tmp_path / "disk", "2m") as folder:
+        yield folder
 
 
 def test_a_disk_that_fills_up_stops_no_training_and_loses_none(
