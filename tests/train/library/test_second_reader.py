@@ -26,7 +26,7 @@ CANVAS = small_config(
     strides=(2, 2, 1),
     stem_width=1,
     bias=True,
-    output="sigmoid",
+    output="hard_sigmoid",
     canvas=CanvasConfig(4, (6, 4, 4), (1, 3, 3), 2, 1, 2, 2, (3, 5)),
 )
 
