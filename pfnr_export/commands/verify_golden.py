@@ -13,6 +13,7 @@ from pfnr_runtime.commands.console import print_json
 from pfnr_runtime.commands.progress import Bar
 from pfnr_runtime.proof.golden_check import GoldenReport, check_golden
 from pfnr_runtime.system.messages import say
+from pfnr_runtime.system.terminal import printable
 
 
 def run_golden(decoder: VideoDecoder, artifact: Path, path: Path, rule: ParityRule, json: bool) -> None:
@@ -25,7 +26,7 @@ def run_golden(decoder: VideoDecoder, artifact: Path, path: Path, rule: ParityRu
         print_json(report.to_json() | about | {"precision": decoder.contract.precision})
     else:
         for label, text in _lines(decoder, report, artifact, path):
-            print(f"{label:<20} {text}")
+            print(f"{label:<20} {printable(text)}")
     for problem in report.problems:
         say(f"error: {artifact}: {problem}")
     if not report.passed:

@@ -32,6 +32,7 @@ EXACT = "exact"  # the precision whose artifacts carry a proof
 INPUT_NAME = "frame_index"  # int64 [B], each in [0, N)
 EMBEDDING_NAME = "time_embedding"  # float32 [B, 4·L], instead of it where an artifact decodes any time
 OUTPUT_NAME = "frames"
+MOST_LEVELS = 12  # of objects and lists in a precision report
 # Suffixes in a shared graph of a weight's bool mask input and of the masked weight.
 MASK_SUFFIX = ".mask"
 MASKED_SUFFIX = ".masked"
@@ -161,6 +162,7 @@ class ArtifactContract:
             raise ValueError("passes must be a list and quality an object")
         if not isinstance(given["precision_report"], dict):
             raise ValueError("precision_report must be an object")
+        _check_depth(given["precision_report"])
         given["passes"] = tuple(given["passes"])
         return cls(**given)
 
@@ -248,6 +250,17 @@ def check_digests(digests: tuple[Any, ...]) -> None:
     for digest in digests:
         if not isinstance(digest, str) or re.fullmatch(r"[0-9a-f]{64}", digest) is None:
             raise ValueError(f"{str(digest)[:80]!r} is not a SHA-256 in hex")
+
+
+def _check_depth(value: Any) -> None:
+    """A ValueError for JSON nested deeper than any report: writing it out again would exhaust the stack."""
+    level = [value]
+    for _ in range(MOST_LEVELS):
+        below = [part for part in level if isinstance(part, (dict, list))]
+        level = [inner for part in below for inner in (part.values() if isinstance(part, dict) else part)]
+        if not level:
+            return
+    raise ValueError(f"precision_report is nested deeper than {MOST_LEVELS} levels")
 
 
 def _given_fields(value: Any, cls: type) -> dict[str, Any]:

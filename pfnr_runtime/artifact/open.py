@@ -76,7 +76,7 @@ class SharedFile(_OnnxFile):
 
         known = list_sidecars(self.path)
         text = "" if which is None else str(which)
-        if text.isdecimal() and int(text) in known:
+        if text.isdecimal() and len(text) <= 9 and int(text) in known:
             return int(text)
         named = {index: self._name(path) for index, path in known.items()}
         found = [index for index, name in named.items() if which is not None and name == text]

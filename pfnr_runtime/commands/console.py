@@ -6,6 +6,7 @@ missing, 130 interrupted.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import json
@@ -23,6 +24,7 @@ from pfnr_runtime.errors import ParameterError, PfnrError
 from pfnr_runtime.system.interrupts import interrupt_on_signals
 from pfnr_runtime.system.messages import LOGGER
 from pfnr_runtime.system.os_errors import describe_os_error
+from pfnr_runtime.system.terminal import accept_all_text, open_standard_streams, printable_lines
 
 # Help of --verbose in every command that opens an engine.
 VERBOSE_HELP = "Show what runs, and why other engines do not."
@@ -104,7 +106,8 @@ def in_flags(message: str) -> str:
 
 
 def _print_error(message: str) -> None:
-    print(in_flags(message), file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # whoever cannot hear may still get the result
+        print(printable_lines(in_flags(message)), file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:
@@ -144,6 +147,8 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
 def run_app(app: typer.Typer) -> None:
     """Run a command as a console script; an interrupt outside the command itself also exits with 130."""
     interrupt_on_signals()
+    open_standard_streams()
+    accept_all_text()
     try:
         app()
     except KeyboardInterrupt:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pfnr_runtime.commands.console import make_app, print_json, reports_errors, run_app
+from pfnr_runtime.system.terminal import printable
 
 app = make_app("Show what an exported video contains; no inference engine is needed.")
 
@@ -34,7 +35,7 @@ def inspect(
         print_json(report(opened))
         return
     for label, text in lines(opened):
-        print(f"{label:<10}{text}")
+        print(f"{label:<10}{printable(text)}")
 
 
 def main() -> None:

@@ -83,6 +83,8 @@ class VideoFileSink(Sink):
         rate = self.video.fps
         if max(rate.as_integer_ratio()) > LARGEST_RATE_PART:
             rate = rate.limit_denominator(10**6)
+        if not rate:
+            raise SinkError(f"{self.uri}: under one frame in 10^6 s is no video file's rate; write images or .y4m")
         try:
             stream: Any = self._container.add_stream(codec.encoder, rate=rate)
         except (av.FFmpegError, ValueError) as error:

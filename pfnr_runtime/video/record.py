@@ -13,6 +13,8 @@ from pfnr_runtime.video.colour_tags import PRIMARIES, TRANSFERS, USUAL, Tags, un
 from pfnr_runtime.video.frame_times import FrameTimes
 
 MAX_SIDE = 16384
+# Controls, among them those that begin a terminal's commands; halves of characters; ends of lines.
+UNNAMABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
 MAX_FRAMES = 1_000_000
 MATRICES = ("bt709", "bt601", "bt2020")
 RANGES = ("limited", "full")
@@ -101,7 +103,7 @@ class VideoRecord:
     times: FrameTimes | None = None
 
     def __post_init__(self) -> None:
-        if not self.name or len(self.name) > 200 or any(ord(c) < 32 for c in self.name):
+        if not self.name or len(self.name) > 200 or UNNAMABLE.search(self.name):
             raise ValueError(f"session name {self.name!r} must have 1 to 200 printable characters")
         if not 1 <= self.frames <= MAX_FRAMES:
             raise ValueError(f"{self.frames} frames is outside 1 to {MAX_FRAMES}")
