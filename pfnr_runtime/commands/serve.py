@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,6 +51,10 @@ def serve(
     allow_host: Annotated[
         list[str] | None, typer.Option(help="Another host name that browsers may use for this machine.")
     ] = None,
+    browser: Annotated[
+        bool,
+        typer.Option("--browser", help="Also hand out a page that decodes in viewers' browsers, at /browser/."),
+    ] = False,
     cache_mb: Annotated[int, typer.Option(help="Megabytes of pictures to keep.", min=0, max=1 << 20)] = 128,
     backend: Annotated[str, typer.Option(help="Inference engine by name, or auto.")] = "auto",
     threads: Annotated[
@@ -73,20 +80,38 @@ def serve(
         port = sockets[0].getsockname()[1]
         made = token is None and not is_loopback(sockets)
         token = secrets.token_urlsafe(24) if made else token
-        with Catalogue(artifacts, backend=backend, threads=threads) as catalogue:
+        with (
+            _own_page(artifacts, browser) as own_page,
+            Catalogue(artifacts, backend=backend, threads=threads) as catalogue,
+        ):
             url = f"http://{_for_browsers(host)}:{port}/"
             if made:
                 say(f"token, new at every start: {url}?token={token}")
             if not quiet:
                 _introduce(catalogue, url, verbose)
+                if browser:
+                    say(f"viewers decode for themselves at {url}browser/")
             if as_json:
                 sessions = {number: s.contract.video.name for number, s in catalogue.sessions.items()}
                 print_json({"url": url, "port": port, "sessions": sessions, "damaged": catalogue.damaged})
                 sys.stdout.flush()
-            _run(catalogue, sockets, token, [host, *(allow_host or [])], port, cache_mb * 1_000_000)
+            _run(catalogue, sockets, token, [host, *(allow_host or [])], port, cache_mb * 1_000_000, own_page)
     finally:
         for opened in sockets:
             opened.close()
+
+
+@contextlib.contextmanager
+def _own_page(artifacts: list[Path], wanted: bool) -> Iterator[Path | None]:
+    """A folder of the page that decodes in browsers, for as long as the server runs; None where not wanted."""
+    if not wanted:
+        yield None
+        return
+    from pfnr_runtime.web.site import write_site
+
+    with tempfile.TemporaryDirectory(prefix="pfnr-serve-") as folder:
+        write_site(artifacts, Path(folder), say=say)
+        yield Path(folder)
 
 
 def _check_extra() -> None:
@@ -140,6 +165,7 @@ def _run(
     hosts: list[str],
     port: int,
     capacity: int,
+    own_page: Path | None,
 ) -> None:
     """Serve until a signal."""
     from pfnr_runtime.serve.api import Api
@@ -152,7 +178,8 @@ def _run(
     with DecodeQueue(catalogue.frame) as decoding:
         frames = SharedFrames(decoding, capacity, frame_bytes)
         try:
-            server = make_server(Api(catalogue, decoding, frames), token=token, hosts=hosts, port=port)
+            api = Api(catalogue, decoding, frames, own_page)
+            server = make_server(api, token=token, hosts=hosts, port=port)
             server.run(sockets=sockets)
         finally:
             frames.close()

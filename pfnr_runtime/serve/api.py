@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pfnr_runtime.artifact.describe import for_page
 from pfnr_runtime.errors import PfnrError
 from pfnr_runtime.serve import queries
+from pfnr_runtime.serve.browser_page import ADDRESS, browser_page
 from pfnr_runtime.serve.catalogue import Catalogue, ServedSession
 from pfnr_runtime.serve.decode_queue import DecodeQueue
 from pfnr_runtime.serve.errors import RequestError
@@ -34,11 +35,15 @@ ASK_AGAIN = "private, no-cache"
 class Api:
     """The routes over a catalogue; `app` is the Starlette application.
 
-    stopping: set when the server goes down, to end the streams.
+    own_page: folder of the page that decodes in viewers' browsers; None for none. stopping: set when the server
+    goes down, to end the streams.
     """
 
-    def __init__(self, catalogue: Catalogue, decoding: DecodeQueue, frames: SharedFrames) -> None:
+    def __init__(
+        self, catalogue: Catalogue, decoding: DecodeQueue, frames: SharedFrames, own_page: Path | None = None
+    ) -> None:
         self.stopping = asyncio.Event()
+        self._own_page = own_page
         self._catalogue, self._decoding, self._frames = catalogue, decoding, frames
         self._streams: set[FrameStream] = set()
         self._since = time.monotonic()
@@ -53,7 +58,7 @@ class Api:
 
         static = StaticFiles(directory=PAGE)
         static.all_directories = [PAGE, SHARED]
-        routes = [
+        routes: list[Any] = [
             Route("/", self.page),
             Route("/healthz", self.health),
             Route("/api/sessions", self.sessions),
@@ -70,6 +75,9 @@ class Api:
             ClientDisconnect: _on_nobody,
             Exception: _on_bug,
         }
+        if self._own_page is not None:
+            routes.append(Route(ADDRESS, self.own_page))
+            routes.append(browser_page(self._own_page))
         app = Starlette(routes=routes, exception_handlers=handlers)
         app.router.redirect_slashes = False
         return app
@@ -80,6 +88,12 @@ class Api:
 
         return FileResponse(PAGE / "index.html", headers={"Cache-Control": ASK_AGAIN})
 
+    async def own_page(self, request: Request) -> Response:
+        """From /browser to /browser/, where the page's relative addresses are right."""
+        from starlette.responses import RedirectResponse
+
+        return RedirectResponse(f"{ADDRESS}/", 308)
+
     async def health(self, request: Request) -> Response:
         """200 while frames can be decoded, 503 otherwise."""
         healthy = self._decoding.healthy
@@ -88,7 +102,8 @@ class Api:
     async def sessions(self, request: Request) -> Response:
         """All sessions, and which were left out."""
         described = [describe(session) for session in self._catalogue.sessions.values()]
-        return json_response({"sessions": described, "damaged": self._catalogue.damaged})
+        own_page = None if self._own_page is None else f"{ADDRESS}/"
+        return json_response({"sessions": described, "damaged": self._catalogue.damaged, "browser": own_page})
 
     async def session(self, request: Request) -> Response:
         """One session."""

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ class Page:
         self.tab = browser.new_page(viewport={"width": 1280, "height": 900})
         self.tab.add_init_script(script)
         self.tab.set_default_timeout(1000 * SECONDS)
-        self._origin = url.partition("#")[0]
+        self._origin = "{0.scheme}://{0.netloc}/".format(urlsplit(url))
         self.wrong: list[str] = []
         self.foreign: list[str] = []
         self.tab.on("console", self._heard)

@@ -60,8 +60,11 @@ def serving(
     hosts: Sequence[str] = (),
     capacity: int = 10_000_000,
     before_decode: Callable[[], object] = lambda: None,
+    own_page: Path | None = None,
 ) -> Iterator[Serving]:
-    """Serve `paths` from a thread of this process; before_decode: called by the decode thread each time."""
+    """Serve `paths` from a thread of this process; before_decode: called by the decode thread each time.
+    own_page: folder of the page that decodes in browsers.
+    """
     decoded: list[tuple[int, int]] = []
     sockets = listen("127.0.0.1", 0)
     port = sockets[0].getsockname()[1]
@@ -74,7 +77,7 @@ def serving(
 
         with DecodeQueue(decode) as decoding:
             frames = SharedFrames(decoding, capacity, 64 * 36 * 3)
-            api = Api(catalogue, decoding, frames)
+            api = Api(catalogue, decoding, frames, own_page)
             server = make_server(api, token=token, hosts=hosts, port=port)
             thread = threading.Thread(target=server.run, kwargs={"sockets": sockets})
             thread.start()

@@ -12,8 +12,9 @@ async function start() {
   try {
     const response = await fetch("/api/sessions");
     if (!response.ok) throw await failure(response);
-    const { sessions, damaged } = await response.json();
+    const { sessions, damaged, browser } = await response.json();
     element("damaged").textContent = damaged.map((reason) => `Left out: ${reason}`).join(" ");
+    if (browser) element("help").before(make("a", { href: browser, textContent: "Decode in this browser" }));
     controls.list(sessions, thumbnail);
   } catch (error) {
     complain(describe(error));

@@ -5,6 +5,7 @@ import { Order } from "./order.js";
 import { Pool } from "./pool.js";
 
 const RECENT_MS = 2000;
+const TELL_SECONDS = 0.1; // between changes while it plays: the page around the picture costs more than a small frame
 const TIMES = 240; // decode times that the median is of
 
 export class Player extends EventTarget {
@@ -233,7 +234,10 @@ export class Player extends EventTarget {
       this.shown += 1;
       this.#drawnAt.push(performance.now());
       this.#draw(run.ready.get(newest), this.frame);
-      this.#changed();
+      if (now - (run.told ?? -1) > TELL_SECONDS) {
+        run.told = now;
+        this.#changed();
+      }
     } else this.dropped += due.length;
     for (const k of due) run.ready.delete(k);
     if (run !== this.#run) return;
@@ -250,7 +254,7 @@ export class Player extends EventTarget {
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     this.#context.putImageData(new ImageData(new Uint8ClampedArray(pixels), width, height), 0, 0);
     Object.assign(canvas.dataset, { session: this.session.session, frame, kind: "png" });
-    canvas.setAttribute("aria-label", `${this.session.name}, frame ${frame} of ${this.session.frames}`);
+    if (!this.playing) canvas.setAttribute("aria-label", `${this.session.name}, frame ${frame} of ${this.session.frames}`);
     this.dispatchEvent(new Event("drawn"));
   }
 

@@ -62,6 +62,7 @@
   }
 
   function fail(error) {
+    document.body.style.fontFamily = "system-ui, sans-serif";
     notice.textContent = error.message;
   }
 

@@ -46,7 +46,7 @@ export class Controls {
     element("speed").addEventListener("change", (event) => player.set("speed", Number(event.target.value)));
     document.addEventListener("keydown", (event) => this.#press(event));
     player.addEventListener("change", () => player.session && this.#show());
-    player.addEventListener("drawn", () => complain(""));
+    player.addEventListener("drawn", () => element("error").hidden || complain(""));
     player.addEventListener("failed", (event) => complain(event.detail));
   }
 
