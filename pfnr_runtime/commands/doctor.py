@@ -16,7 +16,9 @@ app = make_app("Show what this machine has for playing videos, and try every eng
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON on stdout.")] = False,
 ) -> None:
-    """Exit code 0: an engine decodes correctly; 3: one decodes wrongly; 4: none decodes."""
+    """Show what this machine has for playing videos, and try every engine on a small built-in one.
+
+    Exit code 0: an engine decodes correctly; 3: one decodes wrongly; 4: none decodes."""
     from pfnr_runtime.doctor.report import examine, lines
 
     findings = examine()

@@ -1,4 +1,4 @@
-"""Files that may be read: regular ones. A named pipe would block its reader for ever, a device never ends."""
+"""Files that may be read: regular ones. A named pipe would block its reader forever, a device never ends."""
 
 from __future__ import annotations
 

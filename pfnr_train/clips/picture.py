@@ -112,8 +112,8 @@ def to_rgb(picture: Picture, path: Path, reading: str = "exact") -> tuple[NDArra
 
 
 def _tags(frame: VideoFrame) -> dict[str, Any]:
-    # Said outright, for PyAV before 17 takes no notice of a frame's own tags, and of these only where the two
-    # sides differ. RGB itself has neither matrix nor range, so the destination's name changes nothing.
+    # Given explicitly, and PyAV heeds them only where the two sides differ. RGB itself has neither matrix nor
+    # range, so the destination's name changes nothing.
     matrix = MATRICES.get(int(frame.colorspace))
     full = int(frame.color_range) == FULL_RANGE
     if frame.format.is_rgb or not (matrix or full):

@@ -36,7 +36,7 @@ PlanOption = Annotated[
         show_default=_SHOWN,
     ),
 ]
-BatchOption = Annotated[int | None, typer.Option(help="Frames a step.", show_default=_SHOWN)]
+BatchOption = Annotated[int | None, typer.Option(help="Frames per step.", show_default=_SHOWN)]
 LearningRateOption = Annotated[float | None, typer.Option(help="Peak learning rate.", show_default=_SHOWN)]
 PrecisionOption = Annotated[
     str | None,

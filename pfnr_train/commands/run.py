@@ -53,7 +53,7 @@ def run(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="all")] = None,
     save_every: SaveEveryOption = "5m",
-    discard: Annotated[bool, typer.Option("--discard", help="Drop a training that was interrupted.")] = False,
+    discard: Annotated[bool, typer.Option("--discard", help="Discard an interrupted training.")] = False,
     tensorboard: TensorBoardOption = None,
     json: JsonOption = False,
 ) -> None:

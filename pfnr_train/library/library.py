@@ -138,7 +138,7 @@ class Library:
     def with_session(self, weights: dict[str, Array], session: Session) -> Library:
         """A new library with one more session and the pool as its training left it.
 
-        weights: the pool; of no account for a session with values of its own. A LibraryError if a weight that an
+        weights: the pool; ignored for a session that owns its values. A LibraryError if a weight that an
         earlier session uses differs in a single bit, or the session's parents cannot be.
         """
         sessions = (*self.sessions, session)

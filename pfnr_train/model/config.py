@@ -250,7 +250,7 @@ PRESETS: dict[str, ModelConfig] = {
     "s": ModelConfig((9, 16), (5, 2, 2), channels=32, lower_width=32, stem_width=256),
     "m": ModelConfig((9, 16), (5, 2, 2, 2, 2), channels=64, lower_width=48, stem_width=512),
     "l": ModelConfig((9, 16), (5, 2, 2, 2, 2), channels=112, lower_width=96, stem_width=512),
-    # For few bytes, and for sessions with values of their own.
+    # For few bytes, and for sessions that own their values.
     "canvas": ModelConfig(
         (9, 16), (5, 2, 2), 16, 16, 1, bias=True, fourier=None, output=OUTPUT, canvas=CanvasConfig()
     ),

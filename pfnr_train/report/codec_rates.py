@@ -92,7 +92,7 @@ class CodecRates:
     def show(self, page: Page) -> None:
         """Add the curves and a table of gains at equal bytes to a page."""
         page.section(
-            "Beside video codecs",
+            "Compared with video codecs",
             "The packed file of each coded session, every byte of it counted, and the raw streams of x264 and "
             "x265 (preset medium) of the same frames. In 4:2:0, as video is usually stored, halved chroma alone "
             "costs PSNR of RGB; 4:4:4 keeps it. Up and to the left is better. The table has the PSNR gained on "

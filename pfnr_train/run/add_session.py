@@ -28,7 +28,7 @@ from pfnr_train.session.motion import path_weights
 from pfnr_train.session.recipe import Recipe
 from pfnr_train.session.training import SessionTraining, StepResult, Trained, session_generator
 
-OWN_WEIGHTS = 1 << 32  # added to a session's index for random numbers of its own first values
+OWN_WEIGHTS = 1 << 32  # added to a session's index for the random numbers of first values
 
 OnStep = Callable[[SessionTraining, StepResult], None]
 
@@ -131,7 +131,7 @@ def new_training(library: Library, clip: Clip, recipe: Recipe, execution: Execut
         if config.canvas is not None:
             block = config.blocks()[config.canvas.panned_block]
             weights[PATH] = path_weights(clip.frames, table, (block.rows, block.columns), config.canvas.margin)
-    elif not weights:  # so far, every session has values of its own
+    elif not weights:  # so far, every session owns its values
         weights = new_library(config, recipe.seed).weights
     parent = _parent(library, recipe.parent) if recipe.parent else None
     return SessionTraining(config, weights, used, clip.frames, table, recipe, index, execution, parent)

@@ -117,7 +117,7 @@ def test_a_session_trained_for_its_bytes_takes_what_its_stream_takes(combine: st
         opened = examine_artifact(tmp_path / "v.pfnv")
         assert isinstance(opened, ArtifactFile)
         assert opened.read() == (tmp_path / "v.onnx").read_bytes()
-        # Beside the stream: graph, contract, derivations; and weights that are the sum of two sessions'.
+        # Besides the stream: graph, contract, derivations; and weights that are the sum of two sessions'.
         assert done.file_bytes < len(values.data) + (900 if index == 0 else 1400)
 
 

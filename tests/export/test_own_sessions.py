@@ -1,4 +1,4 @@
-"""Sessions with values of their own: their artifacts never change, and decode what PyTorch decodes."""
+"""Sessions that own their values: their artifacts never change, and decode what PyTorch decodes."""
 
 from __future__ import annotations
 

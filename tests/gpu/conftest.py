@@ -49,7 +49,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def tensorrt(backend: str) -> str:
-    """Those of the backends that build engines of their own."""
+    """Those of the backends that build engines."""
     if not backend.startswith("tensorrt"):
         pytest.skip(f"{backend} builds no engines")
     return backend

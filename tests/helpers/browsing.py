@@ -46,7 +46,7 @@ def browser() -> Iterator[Any]:
 
 
 class Page:
-    """The page in a tab of its own, and everything that went wrong in it. script: runs before the page's own."""
+    """The page in a new tab, and everything that went wrong in it. script: runs before the page's own."""
 
     def __init__(self, browser: Any, url: str, script: str = "") -> None:
         self.tab = browser.new_page(viewport={"width": 1280, "height": 900})

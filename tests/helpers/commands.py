@@ -1,4 +1,4 @@
-"""Commands of the runtime in processes of their own, run as a person runs them."""
+"""Commands of the runtime in separate processes, run as a person runs them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def command_line(command: str, *arguments: object) -> list[str]:
-    """What runs `pfnr-COMMAND` in a process of its own, installed or not."""
+    """What runs `pfnr-COMMAND` in a separate process, installed or not."""
     return [sys.executable, "-m", f"pfnr_runtime.commands.{command}", *map(str, arguments)]
 
 

@@ -98,7 +98,7 @@ def made_clip(config: ModelConfig, seed: int = 0, frames: int = 5) -> Clip:
 
 
 def trained(library: Library, recipes: Sequence[Recipe], frames: int = 5) -> list[Library]:
-    """The library after each of these recipes, each with a clip of its own; real training steps."""
+    """The library after each of these recipes, each with its own clip; real training steps."""
     after = []
     for recipe in recipes:
         k = len(library.sessions)

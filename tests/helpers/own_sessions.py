@@ -1,4 +1,4 @@
-"""Libraries of sessions with values of their own, trained in a moment."""
+"""Libraries of sessions that own their values, trained in a moment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the checkout is, and what may lie beside it."""
+"""Where the checkout is, and what may lie next to it."""
 
 from __future__ import annotations
 

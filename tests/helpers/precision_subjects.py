@@ -20,7 +20,7 @@ FRAMES = 6
 
 
 def config(**changes: object) -> ModelConfig:
-    """Two blocks with a shuffle each, the Fourier block beside the second's convolution."""
+    """Two blocks with a shuffle each, the Fourier block parallel to the second's convolution."""
     given: dict[str, object] = {
         "grid": (5, 8),
         "strides": (2, 2),

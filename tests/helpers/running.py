@@ -1,4 +1,4 @@
-"""The commands of the toolkit, in this process or in one of their own; none ever shows a traceback."""
+"""The commands of the toolkit, in this process or in a separate one; none ever shows a traceback."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def run_here(command: str, *arguments: object) -> Outcome:
 
 
 def run_process(command: str, *arguments: object, cwd: Path) -> Outcome:
-    """Run a command as a person does, in a process of its own."""
+    """Run a command as a person does, in a separate process."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     done = subprocess.run(
         [sys.executable, "-c", ENTRY_POINTS[command], *map(str, arguments)],

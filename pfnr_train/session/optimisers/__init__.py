@@ -17,7 +17,7 @@ class SessionOptimiser:
 
     - weights: shared tensors by name, trained by the recipe's optimiser.
     - free: by name, which of their entries may move; all, where it is None.
-    - heads, scores: trained by Adam; the scores, or the steps of grids, have a rate of their own.
+    - heads, scores: trained by Adam; the scores, or the steps of grids, have their own rate.
     - plain: names of weights that Adam trains regardless of the recipe.
     """
 

@@ -109,7 +109,7 @@ def test_onnx_runtime_runs_every_int8_convolution_as_one(changes: dict[str, obje
 
 
 def test_a_tight_budget_returns_the_worst_layers_to_fp32() -> None:
-    # Beside a source this good every layer's loss stands out from the noise of single samples.
+    # Against a source this good, every layer's loss stands out from the noise of single samples.
     loose = INT8.convert(without_source(subject(budget=5), 50.0))
     everything = len(loose.report["layers"])
     assert sum(row["precision"] == "int8" for row in loose.report["layers"]) == everything

@@ -197,7 +197,7 @@ def test_a_session_that_trained_free_weights_needs_a_new_graph_and_old_sidecars_
     for index in (0, 1):
         assert np.array_equal(shared_frames(old, index), shared_frames(new, index))
     assert_same_frames(shared_frames(new, 2), video_frames(grown, 2, tmp_path))
-    # The new sidecar beside the old graph is refused, and says why.
+    # The new sidecar next to the old graph is refused, with the reason.
     (old / "library.2.safetensors").write_bytes(after["library.2.safetensors"])
     with pytest.raises(ArtifactError, match=r"needs the graph .* of a library that has grown"):
         VideoDecoder(old / "library.onnx", session=2)
@@ -225,7 +225,7 @@ def test_chosen_sessions_share_the_graph_up_to_the_last_of_them(tmp_path: Path) 
     before = graph.read_bytes(), sidecar.read_bytes()
     assert export(library, tmp_path).graph == "kept"
     assert (graph.read_bytes(), sidecar.read_bytes()) == before
-    # A shorter export beside a graph that reaches further keeps that graph.
+    # A shorter export next to a graph that reaches further keeps that graph.
     assert export(library, tmp_path, [0]).graph == "kept"
     assert graph.read_bytes() == before[0]
 

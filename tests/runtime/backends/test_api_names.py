@@ -133,10 +133,10 @@ def test_there_are_six_versions() -> None:
 
 
 def test_the_copies_are_those_beside_the_checkout() -> None:
-    beside = SHARED / "trt_api"
-    if not beside.exists():
-        pytest.skip("no lists of names beside the checkout")
-    for path in beside.glob("*.json"):
+    lists = SHARED / "trt_api"
+    if not lists.exists():
+        pytest.skip("no lists of names next to the checkout")
+    for path in lists.glob("*.json"):
         assert json.loads(path.read_text()) == VERSIONS[path.stem]
 
 

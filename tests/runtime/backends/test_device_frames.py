@@ -24,7 +24,7 @@ TABLE = picture_table()
 
 
 class Lender:
-    """Lends frames in memory of its own. back: how often they were given back; waited: for which streams."""
+    """Lends frames in its own memory. back: how often they were given back; waited: for which streams."""
 
     def __init__(self, data: Any = TABLE[3:5], device: tuple[int, int] = (CPU, 0)) -> None:
         self.data = np.array(data)

@@ -1,4 +1,4 @@
-"""pfnr-bench as a person runs it: figures that fit one another, and H.264 always beside them."""
+"""pfnr-bench as a person runs it: figures that fit one another, and H.264 always next to them."""
 
 from __future__ import annotations
 

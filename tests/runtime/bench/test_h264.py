@@ -1,4 +1,4 @@
-"""H.264 beside an artifact is the artifact's own frames, every one of them found by its number."""
+"""The H.264 that an artifact is compared with holds that artifact's frames, each found by its number."""
 
 from __future__ import annotations
 

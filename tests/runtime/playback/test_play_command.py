@@ -241,7 +241,7 @@ def test_playing_unseen_loads_no_window_library(table_file: Path) -> None:
 def test_the_real_command_is_installed() -> None:
     path = Path(sys.executable).with_name("pfnr-play")
     if not path.exists():
-        pytest.skip("the package is not installed beside this Python")
+        pytest.skip("the package is not installed with this Python")
     done = subprocess.run([path, "--help"], capture_output=True, text=True, timeout=60, env=dict(os.environ))
     assert "display://" in done.stdout
 

@@ -150,6 +150,6 @@ def test_without_the_extra_it_names_it(missing: str, artifacts: list[Path]) -> N
 def test_the_real_command_is_installed_with_its_page() -> None:
     path = Path(sys.executable).with_name("pfnr-serve")
     if not path.exists():
-        pytest.skip("the package is not installed beside this Python")
+        pytest.skip("the package is not installed with this Python")
     done = subprocess.run([path, "--help"], capture_output=True, text=True, timeout=60, env=dict(os.environ))
     assert "--allow-host" in done.stdout

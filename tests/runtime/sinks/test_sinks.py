@@ -21,7 +21,7 @@ from pfnr_runtime.video.frames import Frame
 from pfnr_runtime.video.metrics import psnr
 from pfnr_runtime.video.record import Colour, VideoRecord
 
-# PyAV before 18, the newest for Python 3.10, has no BT.2020; that is an error with a test of its own.
+# PyAV before 18, the newest for Python 3.10, has no BT.2020; that is an error, tested below.
 MATRICES = ("bt709", "bt601", "bt2020") if "BT2020" in Colorspace.__members__ else ("bt709", "bt601")
 COLOURS = [Colour(m, r) for m in MATRICES for r in ("limited", "full")]
 # Kr and Kb of each matrix (ITU-T H.273, table 4).

@@ -8,6 +8,7 @@ from typing import Any
 
 import av
 import pytest
+from av.video.reformatter import Colorspace
 from helpers.commands import Run
 from helpers.tiny_artifacts import UNEVEN, picture_table, save, table_model, uneven_video, video
 from numpy.typing import NDArray
@@ -108,6 +109,8 @@ def test_a_video_file_keeps_transfer_and_primaries(
     codec: str, suffix: str, tags: tuple[int, int, int], tmp_path: Path
 ) -> None:
     record = video(colour=COLOURS[tags])
+    if record.colour.matrix == "bt2020" and codec != "ffv1" and "BT2020" not in Colorspace.__members__:
+        pytest.skip("PyAV 17 cannot convert to BT.2020")
     said = write(tmp_path / f"out{suffix}", record, picture_table(record), codec=codec)
     assert record.colour.unusual in said
     with av.open(str(tmp_path / f"out{suffix}")) as container:

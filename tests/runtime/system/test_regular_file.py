@@ -1,4 +1,4 @@
-"""Readers refuse devices and named pipes, which would block them for ever, by name and at once."""
+"""Readers refuse devices and named pipes, which would block them forever, by name and at once."""
 
 from __future__ import annotations
 

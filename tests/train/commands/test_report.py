@@ -174,7 +174,7 @@ def test_coded_sessions_are_drawn_beside_codecs_and_their_packed_file_counts(cod
             sizes = [p["size"] for p in panel[codec]]
             assert sizes[0] > sizes[-1]
     assert {row["method"] for row in rows("rates.csv")} == {"pfnr", *codecs}
-    assert "Beside video codecs" in Path("out/report.html").read_text()
+    assert "Compared with video codecs" in Path("out/report.html").read_text()
     again = reported("--no-stages")
     # x264's own bytes differ by a few from run to run at such sizes; everything of ours is the same.
     theirs = {"codec_rates", "gain_db_at_equal_bytes"}
@@ -192,7 +192,7 @@ def test_codecs_are_left_out_on_request_and_where_nothing_is_coded(
 
     monkeypatch.setattr("pfnr_train.report.codec_rates.codec_curve", never)
     assert reported("--no-stages", "--no-codecs")["codec_rates"] == {}
-    assert "Beside video codecs" not in Path("out/report.html").read_text()
+    assert "Compared with video codecs" not in Path("out/report.html").read_text()
     write_library(replace(coded_library, sessions=coded_library.sessions[:1]), Path("library.pfnr"))
     assert reported("--no-stages")["codec_rates"] == {}
     assert not Path("out/rates.csv").exists()

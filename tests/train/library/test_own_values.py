@@ -1,4 +1,4 @@
-"""Libraries of sessions with values of their own: their file, their limits, parents, and what never changes."""
+"""Libraries of sessions that own their values: their file, their limits, parents, and what never changes."""
 
 from __future__ import annotations
 

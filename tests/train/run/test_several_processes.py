@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def start_pair(folder: Path, *arguments: object, apart: dict[int, object] | None = None) -> list[BaseProcess]:
-    """Two processes as torchrun starts them. apart: a clip of its own for a rank."""
+    """Two processes as torchrun starts them. apart: a rank that gets another clip."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -105,7 +105,7 @@ def test_everything_that_steps_change_is_in_the_state() -> None:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> tuple[Library, Path]:
-    """A library and the path of its file, beside which is the state of a training that was interrupted."""
+    """A library and the path of its file, with the state of an interrupted training next to it."""
     library, path = made_library(small_config(), 2), tmp_path / "library.pfnr"
 
     def interrupt(training: SessionTraining, result: Any) -> None:

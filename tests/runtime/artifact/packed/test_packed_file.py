@@ -113,7 +113,7 @@ def test_another_digest_is_never_decoded() -> None:
 
 
 def file_with(text: bytes, size: int = len(MODEL), text_size: int | None = None) -> bytes:
-    """A packed file with this text in place of its own."""
+    """A packed file with this text in place of the one it had."""
     squeezer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zdict=dictionary(UNSEALED))
     squeezed = squeezer.compress(text) + squeezer.flush()
     head = PACKED[:37] + write_number(size) + write_number(len(text) if text_size is None else text_size)
