@@ -140,7 +140,7 @@ def test_a_missed_target_is_said_with_what_to_change() -> None:
     assert said(10_190) == "10.2 KB reached of a target of 10.0 KB (+1.9%)"
     assert said(12_000).startswith("warning: target missed: 12.0 KB reached of a target of 10.0 KB (+20.0%); give")
     assert "or a larger target; this network takes 0.4 KB at least" in said(12_000)
-    assert "a larger network (--preset of a new library), or a smaller target" in said(8_000)
+    assert "a larger network (`preset` of a new library), or a smaller target" in said(8_000)
 
 
 def test_a_target_in_bits_a_pixel_is_one_in_bytes() -> None:
