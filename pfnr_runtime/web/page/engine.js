@@ -19,19 +19,27 @@ export async function choices(shipped) {
   ];
 }
 
-// What to start for a choice of the menu and a model of so many bytes: kind, workers, threads, and as text what and why.
+// What to start for a choice of the menu and a model of so many bytes: kind, workers, threads, and as text what and
+// why. otherwise: what to start where that fails, as a GPU may.
 export function choose(name, bytes) {
-  const one = { kind: "wasm", workers: 1, threads: 1, text: "WebAssembly with one thread" };
   if (name === "webgpu" || (name === "auto" && gpu === "")) {
-    return { kind: "webgpu", workers: 1, threads: 1, text: `WebGPU${name === "auto" ? ", since this browser has it" : ""}` };
+    const text = `WebGPU${name === "auto" ? ", since this browser has it" : ""}`;
+    return { kind: "webgpu", workers: 1, threads: 1, text, otherwise: onProcessor("auto", bytes) };
   }
-  const large = name === "auto" && bytes * Math.min(cores, MOST_WORKERS) > LARGE;
+  const choice = onProcessor(name, bytes);
+  if (name === "auto") choice.text += `; no WebGPU: ${gpu}`;
+  return choice;
+}
+
+function onProcessor(name, bytes) {
+  const count = Math.min(cores, MOST_WORKERS);
+  const large = name === "auto" && bytes * count > LARGE;
+  const why = large ? ", since the model is large" : "";
   if (name === "threads" || (large && self.crossOriginIsolated)) {
-    return { kind: "wasm", workers: 1, threads: cores, text: `WebAssembly with ${cores} threads${large ? ", since the model is large" : ""}` };
+    return { kind: "wasm", workers: 1, threads: cores, text: `WebAssembly with ${cores} threads${why}` };
   }
-  if (name === "one" || large) return one;
-  const why = name === "auto" ? `; no WebGPU: ${gpu}` : "";
-  return { kind: "wasm", workers: Math.min(cores, MOST_WORKERS), threads: 1, text: `WebAssembly, ${workers()}${why}` };
+  if (name === "one" || large) return { kind: "wasm", workers: 1, threads: 1, text: `WebAssembly with one thread${why}` };
+  return { kind: "wasm", workers: count, threads: 1, text: `WebAssembly, ${workers()}` };
 }
 
 function workers() {

@@ -147,7 +147,7 @@ export class Player extends EventTarget {
       const pool = this.#pool;
       this.#wanted = null;
       try {
-        const picture = await this.#decode(frame);
+        const picture = await this.#decode(frame, true);
         if (!this.playing && this.#pool === pool) this.#draw(picture, frame);
       } catch (error) {
         if (this.#pool === pool) this.#failed(error);
@@ -156,8 +156,8 @@ export class Player extends EventTarget {
     this.#resting = false;
   }
 
-  async #decode(frame) {
-    const picture = await this.#pool.decode(frame);
+  async #decode(frame, check) {
+    const picture = await this.#pool.decode(frame, check);
     this.#times.push(picture.ms);
     if (this.#times.length > TIMES) this.#times.shift();
     return picture;
@@ -197,7 +197,7 @@ export class Player extends EventTarget {
     run.waiting += 1;
     const asked = performance.now();
     try {
-      const picture = await this.#decode(run.order.frame(k));
+      const picture = await this.#decode(run.order.frame(k), false);
       if (run !== this.#run) return;
       run.waiting -= 1;
       run.late = 0.8 * run.late + (0.2 * (performance.now() - asked)) / 1000;

@@ -24,39 +24,43 @@ export class Pool {
   // The video's model, checked; a rejection says what is wrong with it.
   async read(session) {
     this.#session = session;
-    const { model } = await this.#workers[0].ask("read", { session });
-    this.#model = model;
+    const { model, checks } = await this.#workers[0].ask("read", { session });
+    this.#model = { model, checks };
     return model;
   }
 
-  // Start the engine. choice: see `choose` in engine.js; where a GPU fails, WebAssembly takes its place.
+  // Start the engine. choice: see `choose` in engine.js; where its engine fails, `otherwise` takes its place.
   async start(choice) {
+    const { width, height, frames } = this.#session;
+    const begin = ({ kind, threads }, worker) => worker.ask("start", { ...this.#model, width, height, kind, threads });
     this.text = choice.text;
-    const { width, height } = this.#session;
-    const start = (worker) => worker.ask("start", { model: this.#model, width, height, ...choice });
     try {
-      await start(this.#workers[0]);
-      if (choice.kind === "webgpu") await this.#workers[0].ask("decode", { frame: 0 });
+      await begin(choice, this.#workers[0]);
+      // An engine that fails, or is not exact where the video is, shows in its frames.
+      for (const frame of new Set([0, frames >> 1, frames - 1])) {
+        if (choice.otherwise) await this.#workers[0].ask("decode", { frame, check: true });
+      }
     } catch (error) {
-      if (choice.kind !== "webgpu") throw error;
+      if (!choice.otherwise) throw error;
       this.#workers[0].close();
       this.#workers[0] = new Remote(this.#say);
-      Object.assign(choice, { kind: "wasm", workers: 1, threads: 1 });
-      this.text = `WebAssembly with one thread, since WebGPU failed: ${error.message}`;
-      await start(this.#workers[0]);
+      choice = choice.otherwise;
+      this.text = `${choice.text}, since WebGPU failed: ${error.message}`;
+      await begin(choice, this.#workers[0]);
     }
     while (this.#workers.length < choice.workers) {
       const worker = new Remote(this.#say);
       this.#workers.push(worker);
-      await start(worker);
+      await begin(choice, worker);
     }
+    if (this.#model.checks) this.text += "; exact: paused frames are compared with those that were exported";
     this.#model = null;
   }
 
-  // A frame: pixels (RGBA, an ArrayBuffer), width, height, ms.
-  decode(frame) {
+  // A frame: pixels (RGBA, an ArrayBuffer), width, height, ms. check: see worker.js.
+  decode(frame, check) {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ frame, resolve, reject });
+      this.#waiting.push({ frame, check, resolve, reject });
       this.#next();
     });
   }
@@ -69,9 +73,9 @@ export class Pool {
   async #next() {
     const worker = this.#workers.find((each) => !each.busy);
     if (!worker || !this.#waiting.length) return;
-    const { frame, resolve, reject } = this.#waiting.shift();
+    const { frame, check, resolve, reject } = this.#waiting.shift();
     try {
-      resolve(await worker.ask("decode", { frame }));
+      resolve(await worker.ask("decode", { frame, check }));
     } catch (error) {
       reject(error);
     }

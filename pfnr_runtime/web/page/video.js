@@ -7,7 +7,7 @@ import { sha256 } from "./unpack/sha256.js";
 
 const FORMAT = 1; // of the artifact contract
 
-// The model's bytes. base: of the page. session: as in videos.json. say: is told how far it is. An Error says what is wrong.
+// The model's bytes, and for an exact one a byte in hex of each frame's SHA-256. base: of the page. session: as in videos.json. say: is told how far it is. An Error says what is wrong.
 export async function readVideo(base, session, say) {
   const { file } = session;
   const bytes = new Uint8Array(await fetchBytes(base, encodeURIComponent(file), session.bytes, say));
@@ -19,16 +19,16 @@ export async function readVideo(base, session, say) {
       throw new Error(`${file}: not a packed video, or a damaged one: ${error.message}; copy or pack it again.`);
     });
   }
-  check(model, file);
+  const contract = contractOf(model, file);
   if (sha256(model) !== session.sha256) throw new Error(`${file}: damaged, or another video than the page was written for; run pfnr-web again.`);
-  return model.buffer;
+  return { model: model.buffer, checks: contract.exactness?.frame_checks ?? "" };
 }
 
 function isPacked(bytes) {
   return [112, 102, 110, 118].every((byte, i) => bytes[i] === byte); // pfnv
 }
 
-function check(model, file) {
+function contractOf(model, file) {
   let contract;
   try {
     contract = JSON.parse(metadata(model, "pfnr"));
@@ -38,4 +38,5 @@ function check(model, file) {
   if (contract.format_version !== FORMAT) {
     throw new Error(`${file}: an artifact of format ${contract.format_version}, and this page knows ${FORMAT}: run pfnr-web of the pfnr that exported it.`);
   }
+  return contract;
 }

@@ -1,6 +1,7 @@
 // One decoder in a worker: reads a video, starts the engine, decodes frames.
 
 import { fetchBytes } from "./load.js";
+import { sha256 } from "./unpack/sha256.js";
 import { readVideo } from "./video.js";
 
 const MEMORY = /bad_alloc|out of memory|allocation failed|could not allocate|failed to allocate|Invalid array (buffer )?length|Aborted\(OOM|memory access out of bounds|shape is too large|size overflow/i;
@@ -11,10 +12,10 @@ const say = (progress) => postMessage({ progress });
 
 const answers = {
   async read({ base, session }) {
-    return { model: await readVideo(base, session, say) };
+    return readVideo(base, session, say);
   },
 
-  async start({ base, model, kind, threads, width, height }) {
+  async start({ base, model, checks, kind, threads, width, height }) {
     const at = (name) => new URL(`engine/${name}`, base).href;
     ort = await import(at(`ort.${kind}.js`)).catch(() => {
       throw new Error(`engine/ort.${kind}.js is missing on the server; run pfnr-web again.`);
@@ -27,18 +28,24 @@ const answers = {
     });
     say("starting the engine");
     const options = { executionProviders: [kind], graphOptimizationLevel: "all" };
-    running = { session: await ort.InferenceSession.create(new Uint8Array(model), options), width, height };
+    running = { session: await ort.InferenceSession.create(new Uint8Array(model), options), checks, width, height };
     return {};
   },
 
-  async decode({ frame }) {
+  // check: whether to compare with the frame that was exported, where the video is exact.
+  async decode({ frame, check }) {
     const begin = performance.now();
-    const { session, width, height } = running;
+    const { session, checks, width, height } = running;
     const index = new ort.Tensor("int64", BigInt64Array.of(BigInt(frame)), [1]);
     const { frames } = await session.run({ frame_index: index });
-    const pixels = asRgba(frames.type, await frames.getData(), width * height);
+    const data = await frames.getData();
+    const pixels = asRgba(frames.type, data, width * height);
+    const ms = performance.now() - begin;
+    if (check && checks && sha256(data).slice(0, 2) !== checks.slice(2 * frame, 2 * frame + 2)) {
+      throw new Error(`Frame ${frame} is not the one that was exported: this engine does not compute exactly here; choose another one.`);
+    }
     frames.dispose();
-    return { pixels, width, height, ms: performance.now() - begin };
+    return { pixels, width, height, ms };
   },
 };
 

@@ -17,6 +17,7 @@ from helpers.web_folders import FLOATS, WebFolder
 
 from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_runtime import VideoDecoder
+from pfnr_runtime.artifact.contract import EXACT
 from pfnr_runtime.artifact.packed.pack import pack
 from pfnr_runtime.errors import BackendError
 from pfnr_runtime.web.engine_package import engine_files
@@ -40,7 +41,8 @@ def made(engine: None, tmp_path_factory: pytest.TempPathFactory) -> WebFolder:
     folder = tmp_path_factory.mktemp("web")
     artifacts = write_artifacts(folder)
     canvas = folder / "canvas.pfnv"
-    export_session(canvas_library(12, size=(320, 180)), 0, canvas, ExportOptions())
+    done = export_session(canvas_library(12, size=(320, 180)), 0, canvas, ExportOptions())
+    assert done.contract.precision == EXACT
     fourier = folder / "fourier.pfnv"
     fourier.write_bytes(pack(*grid_model(small_config("add"))))
     floats = save(float_table_model(), folder / "floats.onnx")
