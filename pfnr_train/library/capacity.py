@@ -15,14 +15,14 @@ def say_lack_of_free_weights(library: Library) -> None:
 
 
 def lack_of_free_weights(library: Library) -> str | None:
-    """A sentence where all weights, or all of some tensors, are frozen by earlier sessions; None elsewhere.
+    """A sentence where all weights, or all of some tensors, are frozen by earlier sessions; None otherwise.
 
     Such a session can still be trained: its mask chooses among frozen weights, and it has its own head.
     """
     used = library.used()
     total = sum(mask.size for mask in used.values())
     full = [name for name, mask in used.items() if mask.all()]
-    if not full:  # nor has a library without a pool any
+    if not full:  # always so without a pool
         return None
     count = len(library.sessions)
     sessions = "its one session" if count == 1 else f"its {count} sessions"

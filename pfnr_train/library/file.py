@@ -1,12 +1,12 @@
 """The `*.pfnr` file: a library in the safetensors format, validated before anything in it is believed.
 
-Layout. The safetensors header's metadata has one key, `pfnr`, with JSON:
+Layout (docs/format.md has all of it). The safetensors header's metadata has one key, `pfnr`, with JSON:
 
     {"format_version": 1 or 2, "producer": "...", "config": {ModelConfig}, "sessions": [{SessionRecord}, ...],
      "values": [{"kind": "coded", ...}, ...]}
 
-`values` says of every session what kind of values it has (`pfnr_train.library.values.KINDS`) and, in one entry
-each, what that kind has to say besides. Version 1 has no `values`: all sessions have shared ones. The tensors are
+`values` has one entry for every session: the kind of its values (`pfnr_train.library.values.KINDS`) and what that
+kind adds. Version 1 has no `values`: all sessions have shared ones. The tensors are
 those that the kind's `layout` names, as `sessions/<k>/<name>`, such as
 
     sessions/<k>/coded          uint8 [n], of `coded` values

@@ -48,7 +48,7 @@ class Heritage:
 
 
 def heritage(library: Library, index: int) -> Heritage | None:
-    """What its parent saves a session; None where it is a difference from none."""
+    """What its parent saves a session; None where it has no parent."""
     values = library.sessions[index].values
     if not isinstance(values, CodedValues) or values.parent is None:
         return None

@@ -17,7 +17,7 @@ from pfnr_train.model.network import SessionWeights
 Array = NDArray[np.float32]
 
 
-# Of parents, one of another: materialising a session costs no more however many a library has.
+# A chain of parents is no longer, so that materialising costs the same however many sessions a library has.
 MOST_GENERATIONS = 4
 
 

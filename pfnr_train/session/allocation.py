@@ -1,12 +1,12 @@
 """How many weights of each tensor a session keeps, and how many of them are new to the library.
 
 The paper keeps the same fraction of every tensor and lets the scores choose, so sessions find ever fewer free
-weights: the k-th takes about c·(1 − c)^k of them. Three rules better that at the same number of weights:
+weights: the k-th takes about c·(1 − c)^k of them. Three rules improve on that, with the same number of weights:
 
 - Convolutions and the stem's first layer hold a few per cent of all weights and most of what an image needs:
   they are kept at density 1 − (1 − c)², the stem's second layer and the Fourier block at what is left.
-- `narrow-whole`, for values of a session's own: convolutions and the stem's first layer are kept whole, and the
-  Fourier block takes four fifths of what is left, the stem's second layer the rest.
+- `narrow-whole`, for sessions that own their values: convolutions and the stem's first layer are kept whole, and
+  the Fourier block takes four fifths of what is left, the stem's second layer the rest.
 - The sessions that a library is planned for take equal parts of what the first one left free; the rest of
   their weights they choose among those that earlier sessions have trained.
 """

@@ -1,6 +1,6 @@
 """A first session's weights, found by thinning out the whole network while the session trains.
 
-Training starts with every weight and ends with the session's share of them. What goes is what matters least:
+Training starts with every weight and ends with the session's share of them. Those that matter least go first:
 the saliency of a weight is the running mean of (∂loss/∂w · w)², the squared change of the loss without it to
 first order (Molchanov et al. 2019, arXiv 1906.10771), and the number kept falls along a cubic (Zhu and Gupta 2017,
 arXiv 1710.01878):
@@ -9,7 +9,7 @@ arXiv 1710.01878):
 
 A weight that was dropped keeps being measured, as if it were there, and may come back until the end of the
 annealing. In a Fourier weight saliencies are compared after a division by their mode's mean: low modes matter most
-to every video, and one that took them all would leave those after it worse off.
+to every video, and a first video that took them all would leave later ones worse off.
 
 It is for tensors that no session uses yet. Later sessions live on a few new weights and many frozen ones, and do
 better with scores for both.
@@ -49,7 +49,7 @@ class AnnealedMask(SessionMask):
         return {"kept": self._kept, "saliency": self._saliency, "observed": self._observed, "done": self.done}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where another stood."""
+        """Continue from another's state."""
         self._kept, self._saliency = state["kept"], state["saliency"]
         self._observed, self.done = int(state["observed"]), bool(state["done"])
 

@@ -1,4 +1,4 @@
-"""How a canvas network's maps and pictures are trained: leaves of which a unit means a sensible change.
+"""How a canvas network's maps and pictures are trained: leaves scaled so that a unit is a sensible change.
 
 A weight is its leaf times a gain. Slow cosines of time carry most of a video, so quick ones learn more slowly; a
 canvas's cells span the range of an activation, a path's coefficients many cells. Adam moves all of them: their

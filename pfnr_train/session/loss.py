@@ -1,7 +1,7 @@
 """What training minimises: (1 − w)·D + w·(1 − SSIM) between decoded frames and a clip's.
 
 D is each frame's root mean square error (`rmse`), whose relative change is that of the frame's PSNR; its natural
-logarithm (`log-rmse`), in which 1 is 8.7 dB of PSNR wherever it stands, so that bits have one price; or the mean
+logarithm (`log-rmse`), in which 1 is always 8.7 dB of PSNR, so that bits have one price; or the mean
 absolute error (`l1-ssim`, with w = 0.3 the loss of arXiv 2306.11305).
 """
 

@@ -56,7 +56,7 @@ class SessionMask(ABC):
 
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where another search stood."""
+        """Continue from another search's state."""
 
 
 class TopMask(SessionMask):
@@ -80,7 +80,7 @@ class TopMask(SessionMask):
         return {name: value for name, value in vars(self).items() if name not in ("keep", "slack")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where another search stood."""
+        """Continue from another search's state."""
         vars(self).update(state)
 
     def __call__(self, scores: Tensor) -> Tensor:
@@ -141,7 +141,7 @@ class SplitMask(SessionMask):
         return {str(i): top.state_dict() for i, (top, _) in enumerate(self._parts)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where other searches stood."""
+        """Continue from other searches' states."""
         for i, (top, _) in enumerate(self._parts):
             top.load_state_dict(state[str(i)])
 

@@ -1,4 +1,4 @@
-"""The kinds of values a session can have. A new kind is one more file here and one more entry."""
+"""The kinds of values a session can have. Adding one is adding a file and a line here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The forms of a session in training, by the kind of values they end in. A new one is one more file here."""
+"""The forms of a session in training, by the kind of values they end in. A new one is a file and a line here."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ FOURIER_RATE = 3.0
 
 
 class PlacedForm(SharedForm):
-    """As a library's first session with shared values, whose weights nobody has frozen; but nobody shares them."""
+    """Like the first session of a library with shared values, except that nobody shares them."""
 
     def __init__(self, recipe: Recipe, start: Start, generator: torch.Generator) -> None:
         first = dict(start.weights)
