@@ -59,7 +59,7 @@ def of_another_format(path: Path) -> None:
         ("canvas.pfnv", lambda path: spoil(path, 0, 0), "canvas.pfnv: not an .onnx of pfnr-export"),
         ("videos.json", Path.unlink, "videos.json: the server answers 404"),
         ("videos.json", lambda path: path.write_text('{"format": 9}'), "format 9, and this page knows 1"),
-        ("dictionary1.bin", Path.unlink, "dictionary1.bin: the server answers 404"),
+        ("dictionary2.bin", Path.unlink, "dictionary2.bin: the server answers 404"),
         ("engine/ort.wasm.js", Path.unlink, "engine/ort.wasm.js is missing on the server"),
         ("engine/wasm.wasm", Path.unlink, "engine/wasm.wasm: the server answers 404"),
     ],
