@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.commands import run_code, run_without
 from helpers.paths import ROOT
 from helpers.tiny_artifacts import picture_table
 from packaging.requirements import Requirement
@@ -110,18 +111,11 @@ def test_decoding_leaves_nothing_at_home(bare: Path, table_file: Path, tmp_path:
 
 def loaded_by(statement: str, *blocked: str) -> set[str]:
     """Top-level modules in memory after a statement in a new Python where `blocked` cannot be imported."""
-    code = (
+    done = run_code(
         "import json, sys\n"
         f"for name in {blocked!r}: sys.modules[name] = None\n"
         f"{statement}\n"
         "print(json.dumps(sorted({n.split('.')[0] for n, m in sys.modules.items() if m is not None})))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout))
@@ -178,19 +172,7 @@ def test_inspecting_needs_neither_engine_nor_codec(table_file: Path) -> None:
 
 
 def test_a_missing_engine_exits_with_4_and_says_what_to_install(table_file: Path) -> None:
-    code = (
-        "import sys; sys.modules['onnxruntime'] = None\n"
-        "from pfnr_runtime.commands.decode import main\n"
-        f"sys.argv = ['pfnr-decode', {str(table_file)!r}, 'md5:']\n"
-        "main()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = run_without("onnxruntime", "decode", table_file, "md5:")
     assert done.returncode == 4
     assert len(done.stderr.splitlines()) == 1
     assert "no inference engine is installed" in done.stderr

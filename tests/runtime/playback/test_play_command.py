@@ -15,7 +15,7 @@ from pathlib import Path
 
 import av
 import pytest
-from helpers.commands import Run, command_line, environment
+from helpers.commands import Run, command_line, environment, run_code, run_without
 from helpers.tiny_artifacts import picture_table, save, table_model, video
 
 TABLE = picture_table()
@@ -212,28 +212,17 @@ def test_a_driver_that_sdl_does_not_have_is_an_error(
 
 
 def test_without_pygame_it_names_the_extra(table_file: Path) -> None:
-    code = (
-        "import sys; sys.modules['pygame'] = None\n"
-        "from pfnr_runtime.commands.play import main\n"
-        f"sys.argv = ['pfnr-play', {str(table_file)!r}, '-q']\n"
-        "main()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60
-    )
+    done = run_without("pygame", "play", table_file, "-q")
     assert (done.returncode, len(done.stderr.splitlines())) == (4, 1)
     assert "pip install 'pfnr[play]'" in done.stderr
 
 
 def test_playing_unseen_loads_no_window_library(table_file: Path) -> None:
-    code = (
+    done = run_code(
         "import sys\n"
         "from pfnr_runtime.commands.play import app\n"
         f"app([{str(table_file)!r}, 'null:', '-q', '--untimed'], standalone_mode=False)\n"
         "assert not {'pygame', 'torch', 'onnx', 'av'} & set(sys.modules)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
 

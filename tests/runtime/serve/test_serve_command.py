@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from helpers.commands import Run, command_line, environment
+from helpers.commands import Run, command_line, environment, run_without
 
 READY = 60
 
@@ -133,15 +133,7 @@ def test_a_mistake_is_one_line_with_its_exit_code(
 
 @pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
 def test_without_the_extra_it_names_it(missing: str, artifacts: list[Path]) -> None:
-    code = (
-        f"import sys; sys.modules[{missing!r}] = None\n"
-        "from pfnr_runtime.commands.serve import main\n"
-        f"sys.argv = ['pfnr-serve', {str(artifacts[0])!r}]\n"
-        "main()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60
-    )
+    done = run_without(missing, "serve", artifacts[0])
     assert (done.returncode, len(done.stderr.splitlines())) == (4, 1)
     assert missing in done.stderr
     assert "pip install 'pfnr[serve]'" in done.stderr
