@@ -40,7 +40,7 @@ from pfnr_train.library.record import SessionRecord
 from pfnr_train.library.values.coded import CodedValues, stream_shapes
 from pfnr_train.model.config import preset_config
 
-ENGINES = ("workers", "one", "threads")  # as in the page's menu
+ENGINES = ("workers", "one", "threads")
 SPEEDS = {"1": "60", "2": "120", "4": "240"}
 TICKS = os.sysconf("SC_CLK_TCK")
 # Counts what the player draws, and what it lost, since the last look.
@@ -61,6 +61,7 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=5.0, help="for each engine, speed and round")
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--artifact", type=Path, help="in place of random weights")
+    options.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES, help="as in the page's menu")
     chosen = options.parse_args()
     runs: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -70,7 +71,7 @@ def main() -> None:
             # No sandbox for root, as in a container; what is opened is our own page.
             arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
-            pages = {engine: opened(browser, url, engine) for engine in ENGINES}
+            pages = {engine: opened(browser, url, engine) for engine in chosen.engines}
             for _ in range(chosen.rounds):
                 for threads in sorted({1, chosen.threads}):
                     rate = native(artifact, threads, chosen.seconds)
@@ -78,7 +79,8 @@ def main() -> None:
                 for engine, page in pages.items():
                     for speed, asked in SPEEDS.items():
                         found = played(page, speed, chosen.seconds)
-                        runs.append({"engine": page.inner_text("#runs"), "asked": asked, "menu": engine, **found})
+                        name = page.inner_text("#runs").partition(";")[0]
+                        runs.append({"engine": name, "asked": asked, "menu": engine, **found})
             browser.close()
     result = {"machine": machine(), "seconds": chosen.seconds, "rounds": chosen.rounds, "runs": runs}
     kinds = list(dict.fromkeys((run["engine"], run["asked"]) for run in runs))

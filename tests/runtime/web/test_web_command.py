@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -91,3 +92,19 @@ def test_without_engine_and_network_it_ends_with_code_4(videos: list[Path], tmp_
     assert (done.returncode, done.stdout) == (4, "")
     assert "npm pack onnxruntime-web@" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "site").exists()
+
+
+def test_it_needs_neither_an_engine_nor_a_codec_nor_a_trainer(
+    engine: None, videos: list[Path], tmp_path: Path
+) -> None:
+    code = (
+        "import sys\n"
+        "sys.modules |= dict.fromkeys(('onnxruntime', 'av', 'torch', 'onnx'))\n"
+        "from pfnr_runtime.commands.web import app\n"
+        f"app([{str(videos[0])!r}, '-o', {str(tmp_path / 'site')!r}], standalone_mode=False)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "site/index.html").is_file()
