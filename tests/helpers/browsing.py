@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import shutil
 import time
@@ -28,8 +29,13 @@ READ_BACK = """canvas => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+# What makes Chromium offer WebGPU on the processor, by the graphics device in software that comes with it.
+SOFTWARE_GPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"]
+
+
+@contextlib.contextmanager
+def chromium(*arguments: str) -> Iterator[Any]:
+    """Chromium, started with these arguments; a skip where it or Playwright is not installed."""
     if CHROMIUM is None and not REQUIRED:
         pytest.skip("no Chromium here: apt-get install chromium")
     if not REQUIRED:
@@ -39,10 +45,16 @@ def browser() -> Iterator[Any]:
     assert CHROMIUM is not None
     with sync_playwright() as running:
         # No sandbox for root, as in a container; what is opened is our own page.
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        started = running.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+        started = running.chromium.launch(executable_path=CHROMIUM, args=[*sandbox, *arguments])
         yield started
         started.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as started:
+        yield started
 
 
 class Page:

@@ -27,7 +27,7 @@ const answers = {
       wasmBinary: await fetchBytes(base, `engine/${kind}.wasm`, null, (text) => say(`engine ${text}`)),
     });
     say("starting the engine");
-    const options = { executionProviders: [kind], graphOptimizationLevel: "all" };
+    const options = { executionProviders: [kind], graphOptimizationLevel: "all", logSeverityLevel: 3 };
     running = { session: await ort.InferenceSession.create(new Uint8Array(model), options), checks, width, height };
     return {};
   },
