@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 # PFNR_REQUIRE_BROWSER=1: no browser is a failure, not a reason to skip.
 REQUIRED = os.environ.get("PFNR_REQUIRE_BROWSER") == "1"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-SECONDS = 30  # to wait for anything
+SECONDS = 60  # to wait for anything
 READ_BACK = """canvas => {
     const {width, height} = canvas;
     const copy = new OffscreenCanvas(width, height).getContext("2d", {willReadFrequently: true});
@@ -93,9 +93,9 @@ class Page:
         frame, height, width, data = self.tab.eval_on_selector("#picture", READ_BACK)
         return frame, np.frombuffer(base64.b64decode(data), np.uint8).reshape(height, width, 4)[:, :, :3]
 
-    def until(self, expression: str) -> None:
+    def until(self, expression: str, seconds: float = SECONDS) -> None:
         """Wait until a JavaScript expression is true; asked from outside, since the page's policy forbids eval."""
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + seconds
         while not self.tab.evaluate(expression):
             assert time.monotonic() < deadline, expression
             self.tab.wait_for_timeout(20)

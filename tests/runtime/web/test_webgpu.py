@@ -20,6 +20,7 @@ FRAMES = 3
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_frames_from_webgpu_are_those_that_pfnr_decodes(engine: None, tmp_path: Path) -> None:
     exact, fp32 = tmp_path / "exact.pfnv", save(conv_model(), tmp_path / "fp32.onnx")
     export_session(canvas_library(FRAMES, size=(80, 45)), 0, exact, ExportOptions())
@@ -29,7 +30,7 @@ def test_frames_from_webgpu_are_those_that_pfnr_decodes(engine: None, tmp_path: 
         page.until("document.querySelector('#engine')?.options.length > 0")
         if page.tab.get_attribute("#engine [value=webgpu]", "disabled") is not None:
             pytest.skip(f"this Chromium has no WebGPU: {page.text('#engine [value=webgpu]')}")
-        page.until("document.querySelector('#runs').textContent.length > 1")
+        page.until("document.querySelector('#runs').textContent.length > 1", seconds=200)
         assert page.text("#runs").startswith("WebGPU, since this browser has it; exact: ")
         with VideoDecoder(exact, threads=1) as video:
             for frame in range(FRAMES):
