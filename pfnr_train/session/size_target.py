@@ -13,7 +13,7 @@ from pfnr_train.library.values.coded import stream_shapes
 from pfnr_train.model.config import ModelConfig
 from pfnr_train.session.recipe import Recipe
 
-SIDE_BYTES = 280  # of a packed file besides the coded values: structure, record and digests
+SIDE_BYTES = 360  # of a packed file besides the coded values: structure, record and digests
 CLOSE = 0.02  # part by which a size may be off its target
 
 

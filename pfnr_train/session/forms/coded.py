@@ -25,20 +25,18 @@ from pfnr_train.session.initialise import new_head
 from pfnr_train.session.optimisers import SessionOptimiser
 from pfnr_train.session.rate import tensor_bits
 from pfnr_train.session.recipe import Recipe
-from pfnr_train.session.size_target import SIDE_BYTES, checked_target
+from pfnr_train.session.size_target import SIDE_BYTES, checked_target, packed_bytes
+from pfnr_train.session.steering import CanvasSteering, Steering
 
 LEAST_EXPONENT, MOST_EXPONENT = -30, 10  # of steps
 MOST_VALUE = 32767  # steps in a weight
 # Part of the training over which λ rises to what it is to be, and the power by which: a canvas network's maps of
 # time would die of bits before they have learnt anything, and do not come back.
 RAMP, CANVAS_RAMP = (0.3, 1), (0.5, 2)
+# To fit a target that was missed by a little, the dead zone around 0 may grow up to so many steps; found in so
+# many halvings.
+MOST_DEAD, TRIMS = 1.2, 8
 MEASURE = 8  # times a training that real bytes are compared with the estimate
-# With a constant λ, log size falls along a curve: by so much, down to its end at this progress. A target is
-# steered to by what is off the curve that ends in it: for a size that is off by a factor of e, λ goes by
-# e^PUSH at once, and by e^STEER over a whole training.
-EXCESS, SETTLED = 1.5, 0.8
-PUSH, STEER = 1.0, 6.0
-LEAST_RATE, MOST_RATE = 1e-3, 1e4
 
 
 class CodedForm(Form):
@@ -78,8 +76,9 @@ class CodedForm(Form):
         self.ratio = 1.0
         self._bits: Tensor | None = None
         self._measured = -1
-        self._level = math.log(recipe.rate)  # of λ, where the size is on its curve
-        self.target = checked_target(recipe, start.pixels, start.config)
+        target = checked_target(recipe, start.pixels, start.config)
+        kind = Steering if start.config.canvas is None else CanvasSteering
+        self._steering = None if target is None else kind(target, recipe.rate)
 
     def _tensors(self) -> dict[str, Tensor]:
         """What the leaves stand for: weights and head, by the stream's names."""
@@ -141,10 +140,10 @@ class CodedForm(Form):
                 self._choose_inherited()
             self._measure()
         size = self.size
-        if self.target is not None and size is not None:
-            excess = math.log(size / self.target) - EXCESS * max(0.0, 1 - progress / SETTLED) ** 1.5
-            self._level += STEER * progress / step * excess
-            self.rate = min(max(math.exp(self._level + PUSH * excess), LEAST_RATE), MOST_RATE)
+        if self._steering is not None and size is not None:
+            if isinstance(self._steering, CanvasSteering):  # noise hides what rounding will take
+                size = SIDE_BYTES + self.ratio * float(self._rounded_bits()) / 8
+            self.rate = self._steering.rate(size, progress, progress / step)
 
     def _measure(self) -> None:
         estimated = float(self._rounded_bits()) / 8
@@ -170,20 +169,37 @@ class CodedForm(Form):
         self.inherits = tuple(chosen)
 
     @torch.no_grad()
-    def _values(self) -> CodedValues:
+    def _values(self, dead_zone: float = 0.5) -> CodedValues:
+        """The session as it stands. dead_zone: weights of fewer steps are 0."""
         tensors = {}
         for name, leaf in self._tensors().items():
             base = self._theirs[name] if name in self.inherits else 0.0
-            symbols = ((leaf - base) / self._step(name, rounded=True)).round().clamp(-MOST_VALUE, MOST_VALUE)
+            scaled = (leaf - base) / self._step(name, rounded=True)
+            symbols = torch.where(scaled.abs() < dead_zone, 0.0, scaled).round().clamp(-MOST_VALUE, MOST_VALUE)
             exponent = round(float(self.steps[name].clamp(LEAST_EXPONENT, MOST_EXPONENT)))
             tensors[name] = Quantised(symbols.to(torch.int32).cpu().numpy(), exponent)
         return CodedValues.of(tensors, self.parent, self.inherits)
 
     def finish(self) -> Trained:
         """See `Form`."""
-        values = self._values()
+        values = self._values() if self._steering is None else self._fitted(self._steering.target)
         theirs = {} if self.start.parent is None else self.start.parent[1]
         return Trained(values, values.materialise(self.start.config, {}, lambda _: theirs))
+
+    def _fitted(self, target: float) -> CodedValues:
+        """The values that fit into the target, by as small a dead zone as does; as they are where none does."""
+        values, wide = self._values(), self._values(MOST_DEAD)
+        if packed_bytes(values) <= target or packed_bytes(wide) > target:
+            return values
+        least, most = 0.5, MOST_DEAD
+        for _ in range(TRIMS):
+            middle = (least + most) / 2
+            tried = self._values(middle)
+            if packed_bytes(tried) <= target:
+                most, wide = middle, tried
+            else:
+                least = middle
+        return wide
 
     def state(self) -> dict[str, Any]:
         """See `Form`."""
@@ -191,14 +207,16 @@ class CodedForm(Form):
             "rate": self.rate,
             "ratio": self.ratio,
             "measured": self._measured,
-            "level": self._level,
+            "steering": None if self._steering is None else self._steering.state(),
             "inherits": list(self.inherits),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """See `Form`."""
         self.rate, self.ratio = float(state["rate"]), float(state["ratio"])
-        self._measured, self._level = int(state["measured"]), float(state["level"])
+        self._measured = int(state["measured"])
+        if self._steering is not None:
+            self._steering.load_state([float(number) for number in state["steering"]])
         self.inherits = tuple(state["inherits"])
         if unknown := set(self.inherits) - self._theirs.keys():
             raise ValueError(f"a difference from no parent's {sorted(map(str, unknown))[:3]}")

@@ -117,6 +117,17 @@ def test_a_target_is_met(kb: float, rate: float) -> None:
     assert packed_bytes(values) == pytest.approx(kb * 1000, rel=0.05)
 
 
+def test_a_session_a_little_too_large_is_fitted_below_its_target() -> None:
+    free = start(replace(CODED, epochs=12, rate=0.05))
+    list(free.run())
+    size = packed_bytes(free.finish().values)  # type: ignore[arg-type]
+    for part, fits in ((0.97, True), (0.3, False)):
+        held = start(replace(CODED, epochs=12, rate=0.05, target_bytes=int(part * size)))
+        held.load_state_dict({**free.state_dict(), "form": held.form.state()})
+        fitted = packed_bytes(held.finish().values)  # type: ignore[arg-type]
+        assert (0.9 * part * size < fitted <= part * size) if fits else fitted == size
+
+
 def test_a_higher_rate_gives_a_smaller_session() -> None:
     sizes = []
     for rate in (0.001, 0.02, 0.4):
