@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from helpers.canvas_sessions import canvas_library
 from helpers.libraries import made_library, small_config
 from onnx import TensorProto, numpy_helper
 from typer.testing import CliRunner
@@ -27,6 +28,7 @@ from pfnr_export.precisions.fp16 import FOURIER_SCOPE
 from pfnr_export.precisions.int8_graph import quantised
 from pfnr_export.precisions.onnx_edit import shapes
 from pfnr_export.shared.build import SharedOptions, generations, shared_model
+from pfnr_runtime.artifact.contract import EXACT
 from pfnr_runtime.errors import BackendError
 from pfnr_train.library.file import write_library
 from pfnr_train.model.config import FourierConfig, ModelConfig, preset_config
@@ -50,19 +52,32 @@ def build_shared(config: ModelConfig) -> onnx.ModelProto:
     return shared_model(library, last, options)
 
 
+def build_canvas(precision: str) -> Build:
+    def build(config: ModelConfig) -> onnx.ModelProto:
+        budget = {} if PRECISIONS[precision].budget is None else {"psnr_budget": 20.0}
+        options = ExportOptions(precision=precision, **budget)  # type: ignore[arg-type]
+        return build_model(canvas_library(2, size=config.size), 0, options)[0]
+
+    return build
+
+
 # Every kind of artifact there is: precisions and lowerings enter by themselves.
 KINDS: dict[str, Build] = {
     f"video {precision} {lowering}": build_video(precision, lowering)
     for precision in PRECISIONS
+    if precision != EXACT
     for lowering in LOWERINGS
 } | {"shared fp32": build_shared}
 KINDS |= {
     f"video {precision} matmul continuous": build_video(precision, "matmul", "continuous")
     for precision in PRECISIONS
+    if precision != EXACT
 }
+KINDS |= {f"canvas {precision}": build_canvas(precision) for precision in PRECISIONS}
 
 # What every kind must have at least one layer of.
 LAYERS = {
+    "exact": ["CONVOLUTION FLOAT"],
     "fp32": ["CONVOLUTION FLOAT", "ACTIVATION FLOAT"],
     "fp16": ["CONVOLUTION HALF", "ACTIVATION FLOAT"],
     "int8": ["QUANTIZE INT8", "DEQUANTIZE FLOAT", "CONVOLUTION FLOAT"],
@@ -84,8 +99,11 @@ def compiles(kind: str, config: ModelConfig, build: Build | None = None) -> dict
     assert seen["batches"] == [1, 4, 8]
     assert seen["engine_bytes"] > 10_000
     layers: dict[str, int] = seen["layers"]
-    _, precision, *lowering = [*kind.split(), ""]
-    for wanted in [*LAYERS[precision], FOURIER[lowering[0] or precision], "CAST UINT8"]:
+    network, precision, *lowering = [*kind.split(), ""]
+    product, layers_wanted = FOURIER.get(lowering[0] or precision), LAYERS[precision]
+    if network == "canvas":  # roundings and hard sigmoids are unary layers, and the window two products
+        product, layers_wanted = "UNARY FLOAT", [name for name in layers_wanted if "ACTIVATION" not in name]
+    for wanted in [*layers_wanted, product, "CAST UINT8"]:
         assert layers.get(wanted), f"{kind}: no layer {wanted} in {layers}"
     if precision == "fp32":
         assert not any(name.endswith((" HALF", " INT8")) for name in layers)
