@@ -22,6 +22,8 @@ def load_session(model: str | bytes, options: Any, providers: list[Any], path: A
     """An InferenceSession; a BackendError in one line if ONNX Runtime refuses the model or the provider."""
     import onnxruntime as ort
 
+    if hasattr(ort, "disable_telemetry_events"):
+        ort.disable_telemetry_events()  # builds for Windows send some unless told not to
     try:
         return ort.InferenceSession(model, options, providers=providers)
     except Exception as error:  # ONNX Runtime's exceptions share no base class

@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pfnr_runtime.serve.api import Api
 from pfnr_runtime.serve.guard import Guard
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import uvicorn
 
 MOST_CONNECTIONS = 256
+SPARE_CONNECTIONS = 32  # beyond the others, the one that has owed a request longest makes way for a new one
 REQUEST_SECONDS = 10.0  # in which a client must complete a request
 SHUTDOWN_SECONDS = 2
 
@@ -69,8 +70,14 @@ def _connection_class() -> Any:
         """A connection that is closed when its client does not finish a request in time."""
 
         _deadline: asyncio.TimerHandle | None = None
+        _waiting: ClassVar[dict[Any, None]] = {}  # those that owe something, the longest first
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            # Half-open connections must not keep others out until their time is up.
+            if len(self.connections) >= MOST_CONNECTIONS - SPARE_CONNECTIONS and self._waiting:
+                longest = next(iter(self._waiting))
+                longest._stop_watching()
+                longest.transport.abort()
             super().connection_made(transport)
             self._watch()
 
@@ -92,6 +99,7 @@ def _connection_class() -> Any:
                 self._stop_watching()
             elif self._deadline is None:
                 self._deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
+                self._waiting[self] = None
 
         def _owes_something(self) -> bool:
             if self.conn.their_state is h11.SEND_BODY:
@@ -104,5 +112,6 @@ def _connection_class() -> Any:
             if self._deadline is not None:
                 self._deadline.cancel()
                 self._deadline = None
+                self._waiting.pop(self, None)
 
     return Connection

@@ -10,6 +10,7 @@ import pytest
 from helpers.tiny_artifacts import FRAMES, picture_table
 
 from pfnr_runtime import FrameBatch, VideoDecoder
+from pfnr_runtime.backends import base
 
 TABLE = picture_table()
 
@@ -152,3 +153,19 @@ def test_a_closed_decoder_says_so(table_file: Path) -> None:
     decoder.close()
     with pytest.raises(ValueError, match="closed"):
         decoder[0]
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 20, 24])
+def test_many_frames_at_once_go_through_the_engine_a_few_at_a_time(
+    count: int, table_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "MOST_PIXELS", 1)
+    with VideoDecoder(table_file) as decoder:
+        seen: list[int] = []
+        run = decoder._backend._decode_impl
+        monkeypatch.setattr(decoder._backend, "_decode_impl", lambda x: seen.append(len(x)) or run(x))
+        numbers = [i % 12 for i in range(count)]
+        (batch,) = decoder.iter(numbers, batch_size=1000)
+        np.testing.assert_array_equal(batch.data, picture_table()[numbers])
+    assert max(seen) <= 8
+    assert sum(seen) == count

@@ -121,17 +121,38 @@ def test_a_stream_is_not_given_up_while_it_runs(artifacts: list[Path], monkeypat
         assert received > 0
 
 
+def test_half_open_connections_keep_nobody_out(artifacts: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "MOST_CONNECTIONS", 40)
+    with serving(artifacts) as server:
+        idle = [connect(server) for _ in range(120)]
+        for connection in idle:
+            with contextlib.suppress(OSError):
+                connection.sendall(b"GET / HT")
+        try:
+            for _ in range(5):
+                assert answer_to(server, HEALTH).startswith(b"HTTP/1.1 200 ")
+            works(server)
+        finally:
+            for connection in idle:
+                connection.close()
+
+
 def test_more_connections_than_there_is_room_for_are_told_so(
     artifacts: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server_module, "MOST_CONNECTIONS", 8)
+    monkeypatch.setattr(server_module, "SPARE_CONNECTIONS", 0)
     with serving(artifacts) as server:
-        idle = [connect(server) for _ in range(12)]
+        busy = []
         try:
+            for _ in range(12):
+                busy.append(connection := connect(server))
+                connection.sendall(b"GET /api/sessions/0/stream?loop=1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                connection.recv(100)
             got = answer_to(server, HEALTH)
             assert got.startswith(b"HTTP/1.1 503 ")
         finally:
-            for connection in idle:
+            for connection in busy:
                 connection.close()
         deadline = time.monotonic() + 20
         while not answer_to(server, HEALTH).startswith(b"HTTP/1.1 200"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import random
 import zipfile
 from collections.abc import Callable
 from fractions import Fraction
@@ -15,6 +16,7 @@ from helpers.checkpoints import Shape, make_checkpoint
 from typer.testing import CliRunner
 
 from pfnr_train.commands import app
+from pfnr_train.reference.checkpoint import CheckpointError, load_checkpoint
 
 Change = Callable[[dict[str, Any]], None]
 SHAPE = Shape()
@@ -268,3 +270,64 @@ def test_an_existing_library_is_never_overwritten(good: Path, tmp_path: Path) ->
     assert done.exit_code == 1
     assert "exists" in done.stderr
     assert output.read_bytes() == b"precious"
+
+
+def refused(path: Path) -> str:
+    """The one line that a file is refused with."""
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(path)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert len(text) < 600
+    return text
+
+
+def nested(levels: int) -> Any:
+    value: Any = []
+    for _ in range(levels):
+        value = [value, value]  # printed in full, it would have 2^levels parts
+    return value
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"taskcla": [nested(40)]},
+        {"per_task_masks": {10**5000: {}}},
+        {"per_task_masks": {0: {10**5000: torch.zeros(1), "x": 3}}},
+        {"state_dict": {10**5000: torch.zeros(1)}},
+    ],
+    ids=["nested", "task", "mask", "tensor"],
+)
+def test_what_a_file_holds_is_never_written_out_in_a_message(change: dict[str, Any], good: Path) -> None:
+    checkpoint = torch.load(good, weights_only=True) | change
+    torch.save(checkpoint, good)
+    refused(good)
+
+
+def test_a_part_without_its_checksum_is_refused(good: Path) -> None:
+    with zipfile.ZipFile(good) as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+    data = bytearray(good.read_bytes())
+    name = int.from_bytes(data[largest.header_offset + 26 : largest.header_offset + 28], "little")
+    extra = int.from_bytes(data[largest.header_offset + 28 : largest.header_offset + 30], "little")
+    data[largest.header_offset + 30 + name + extra + largest.file_size // 2] ^= 1
+    good.write_bytes(data)
+    assert "does not have its checksum" in refused(good)
+
+
+def test_flipped_bits_are_one_line_or_change_nothing(good: Path) -> None:
+    data, chance = good.read_bytes(), random.Random(0)
+    before = load_checkpoint(good)
+    for _ in range(200):
+        changed = bytearray(data)
+        changed[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        good.write_bytes(changed)
+        try:
+            found = load_checkpoint(good)
+        except CheckpointError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+            continue
+        assert found.state.keys() == before.state.keys()
+        assert all(torch.equal(found.state[name], tensor) for name, tensor in before.state.items())
