@@ -31,12 +31,12 @@ from pfnr_export.layers import (
     sums_of,
 )
 from pfnr_runtime.coding.quantised import step_exponent
+from pfnr_runtime.video.time_table import PLACE_FRACTION
 from pfnr_train.model.canvas import (
     FRACTION,
     LATENTS,
     PANNED,
     PATH,
-    PLACE_FRACTION,
     SLOPE,
     STILL,
     hard_sigmoid,

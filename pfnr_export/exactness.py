@@ -15,7 +15,7 @@ from pfnr_runtime.artifact.exactness import MANTISSA_BITS, Exactness, FramesDige
 from pfnr_runtime.errors import VerificationError
 from pfnr_runtime.system.progress import SILENT, Progress
 from pfnr_train.model.decode import decode_frames
-from pfnr_train.model.network import SessionWeights
+from pfnr_train.model.network import SessionWeights, to_uint8
 
 BATCH = 4  # frames at once, as PyTorch decodes them
 DIGITS = 2  # of bits, as they are recorded
@@ -28,15 +28,17 @@ def prove(decoder: Decoder, session: SessionWeights, progress: Progress = SILENT
             f"{named} has no exact form: train the session in a network of preset canvas, or export it as fp32"
         )
     bits: dict[str, float] = {}
-    digest = FramesDigest()
-    with torch.no_grad():
-        progress.stage("proving exactness", len(session.time_table))
-        for frames in torch.arange(len(session.time_table)).split(BATCH):
-            _measure(decoder, frames, "", bits)
-            for _ in frames:
-                progress.advance()
-    for pictures in decode_frames(session, BATCH):
+    digest, decoded = FramesDigest(), FramesDigest()
+    batches = torch.arange(len(session.time_table)).split(BATCH)
+    progress.stage("proving exactness", len(session.time_table))
+    for frames, pictures in zip(batches, decode_frames(session, BATCH), strict=True):
+        with torch.no_grad():
+            decoded.add_all(to_uint8(_measure(decoder, frames, "", bits)))
         digest.add_all(pictures)
+        for _ in frames:
+            progress.advance()
+    if decoded.sha256 != digest.sha256:
+        raise VerificationError("the decoder's frames are not the session's; export it as fp32, and report this")
     return Exactness(digest.sha256, digest.checks, {name: round(most, DIGITS) for name, most in bits.items()})
 
 

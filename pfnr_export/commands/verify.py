@@ -77,9 +77,10 @@ def verify(
     If a .golden file lies next to the artifact and no library is named, that file replaces PyTorch: neither torch
     nor the library is needed. An exact artifact replaces it by the digest of its frames.
     """
-    if exact and (library is not None or golden is not None or source is not None or every):
-        raise UsageError("--exact needs the artifact alone: leave out --library, --golden, --source and --all")
-    if exact or (library is None and golden is None and source is None and not every and _proves_itself(artifact)):
+    others = (library, golden, source, max_step, max_fraction)
+    if exact and (every or any(given is not None for given in others)):
+        raise UsageError("--exact needs the artifact alone: leave out every other source of proof, and limits")
+    if exact or (not (every or any(given is not None for given in others)) and _proves_itself(artifact)):
         with VideoDecoder(artifact, session=session, backend=backend, threads=threads) as decoder:
             run_exact(decoder, artifact, json)
         return

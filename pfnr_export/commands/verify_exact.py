@@ -11,6 +11,7 @@ from pfnr_runtime.commands.console import print_json
 from pfnr_runtime.commands.progress import Bar
 from pfnr_runtime.proof.exact_check import check_exact
 from pfnr_runtime.system.messages import say
+from pfnr_runtime.system.terminal import printable
 
 
 def run_exact(decoder: VideoDecoder, artifact: Path, json: bool) -> None:
@@ -29,7 +30,7 @@ def run_exact(decoder: VideoDecoder, artifact: Path, json: bool) -> None:
             ("as PyTorch's", report.expected.frames_sha256),
             ("verdict", "the same bytes" if report.passed else "NOT the same bytes"),
         ):
-            print(f"{label:<20} {text}")
+            print(f"{label:<20} {printable(text)}")
     for problem in report.problems:
         say(f"error: {artifact}: {problem}")
     if not report.passed:

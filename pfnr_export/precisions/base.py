@@ -53,14 +53,20 @@ class Converted:
     report: dict[str, Any]
 
 
+def unchanged(subject: Subject) -> Converted:
+    """The model as it was emitted, as a lossless precision has it."""
+    return Converted(subject.model, {})
+
+
 @dataclass(frozen=True)
 class Precision:
-    """One precision. convert raises VerificationError where the budget cannot be met.
+    """One precision.
 
-    budget: the default, in dB; None for a lossless precision, which takes no budget.
+    - budget: the default, in dB; None for a lossless precision, which takes none.
+    - convert: raises VerificationError where the budget cannot be met.
     """
 
     name: str
     summary: str
-    budget: float | None
-    convert: Callable[[Subject], Converted]
+    budget: float | None = None
+    convert: Callable[[Subject], Converted] = unchanged

@@ -1,13 +1,8 @@
-"""Exact: the model as emitted, proved to give the same bytes on every engine (see `pfnr_export.exactness`)."""
+"""Exact: the model as it was emitted, proved to give the same bytes on every engine (`pfnr_export.exactness`)."""
 
 from __future__ import annotations
 
-from pfnr_export.precisions.base import Converted, Precision, Subject
-from pfnr_runtime.artifact import contract
+from pfnr_export.precisions.base import Precision
+from pfnr_runtime.artifact.contract import EXACT
 
-
-def _convert(subject: Subject) -> Converted:
-    return Converted(subject.model, {})
-
-
-PRECISION = Precision(contract.EXACT, "the same bytes on every engine, proved", None, _convert)
+PRECISION = Precision(EXACT, "the same bytes on every engine, proved")

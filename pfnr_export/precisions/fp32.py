@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from pfnr_export.precisions.base import Converted, Precision, Subject
+from pfnr_export.precisions.base import Precision
 
-
-def _convert(subject: Subject) -> Converted:
-    return Converted(subject.model, {})
-
-
-PRECISION = Precision("fp32", "as trained", None, _convert)
+PRECISION = Precision("fp32", "as trained")

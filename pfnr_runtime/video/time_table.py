@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 MAX_BASE, MAX_LEVELS = 10.0, 256  # keeps every frequency within float64
 TABLE_GRID = 2.0**11  # steps per unit in a coarse table
+PLACE_FRACTION = 6  # places of a canvas network's window are multiples of 2^-6 cells
 
 
 def positional_encoding(positions: NDArray[np.float64], base: float, levels: int) -> NDArray[np.float64]:

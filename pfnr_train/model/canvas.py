@@ -27,11 +27,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pfnr_runtime.errors import UsageError
+from pfnr_runtime.video.time_table import PLACE_FRACTION
 
 LATENTS, STILL, PANNED, PATH = "latents.weight", "still.canvas", "panned.canvas", "panned.path"
 MAX_SIZE = 4096
 FRACTION = 8
-PLACE_FRACTION = 6
 OUTPUT = "hard_sigmoid"  # of `ModelConfig.output`, which no other network has
 
 

@@ -10,6 +10,9 @@ import math
 
 import numpy as np
 
+# With a constant λ, ln(size) of a network with a stem falls along the same curve in every training: by so much,
+# down to its end at this progress.
+EXCESS, SETTLED = 1.5, 0.8
 # λ goes by excess^PUSH at once, and by excess^STEER over a whole training.
 PUSH, STEER = 1.0, 6.0
 LEAST_RATE, MOST_RATE = 1e-3, 1e4
@@ -18,18 +21,20 @@ LEAST_RATE, MOST_RATE = 1e-3, 1e4
 class Steering:
     """The λ of a session with a target, in bytes, that starts from `rate`.
 
-    level: ln λ, where the size is on its course. brake: in place of PUSH, where the size is below it.
+    - level: ln λ, where the size is on its course.
+    - brake: in place of PUSH, where the size is below it.
+    - rounded: whether it goes by sizes of rounded weights; else by those of weights with noise.
     """
 
     brake = PUSH
+    rounded = False
 
     def __init__(self, target: float, rate: float) -> None:
         self.target, self.level = target, math.log(rate)
 
     def excess(self, size: float, progress: float) -> float:
         """ln of the size, bytes, over what the course wants at this progress, in (0, 1]."""
-        # With a constant λ, a network with a stem falls along the same curve in every training.
-        return math.log(size / self.target) - 1.5 * max(0.0, 1 - progress / 0.8) ** 1.5
+        return math.log(size / self.target) - EXCESS * max(0.0, 1 - progress / SETTLED) ** 1.5
 
     def rate(self, size: float, progress: float, part: float) -> float:
         """λ for the next step. part: of the training that a step is."""
@@ -54,6 +59,7 @@ class Steering:
 # Progress at which a canvas network has the size that it takes without a price on bits, and what is left of the
 # logarithm of its fall from there, measured at λ 1 and 4.
 BEGIN = 0.12
+CANVAS_PUSH, LAST_PUSH = 2.0, 8.0
 CAUTION = 0.25  # by which ln λ is begun lower than measured: it is better raised than lowered
 LEFT = (
     (0.12, 1.0),
@@ -76,6 +82,7 @@ class CanvasSteering(Steering):
     """
 
     brake = 4.0
+    rounded = True  # noise hides what rounding will take
 
     def __init__(self, target: float, rate: float) -> None:
         super().__init__(target, rate)
@@ -99,7 +106,7 @@ class CanvasSteering(Steering):
 
     def push(self, progress: float) -> float:
         """See `Steering`: harder at the end, where the learning rate falls and little moves."""
-        return 2.0 if progress < LEFT[-1][0] else 8.0
+        return CANVAS_PUSH if progress < LEFT[-1][0] else LAST_PUSH
 
     def state(self) -> list[float]:
         """See `Steering`."""

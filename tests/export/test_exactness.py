@@ -181,8 +181,9 @@ def test_other_precisions_and_other_sources_of_proof_are_refused_with_exact(tmp_
     export_session(library, 0, path, ExportOptions(precision="fp32"))
     done = verify(path, "--exact", cwd=tmp_path)
     assert (done.returncode, "has no digest of its frames" in done.stderr) == (2, True)
-    done = verify(path, "--exact", "--library", "l.pfnr", cwd=tmp_path)
-    assert (done.returncode, "needs the artifact alone" in done.stderr) == (2, True)
+    for other in (("--library", "l.pfnr"), ("--max-step", "1"), ("--all",)):
+        done = verify(path, "--exact", *other, cwd=tmp_path)
+        assert (done.returncode, "needs the artifact alone" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from helpers.libraries import made_record
 from pfnr_runtime.coding.quantised import Quantised
+from pfnr_runtime.video.time_table import PLACE_FRACTION
 from pfnr_train.library.digests import weights_digest
 from pfnr_train.library.library import Library, Session
 from pfnr_train.library.values.coded import HEAD, CodedValues, stream_shapes
-from pfnr_train.model.canvas import FRACTION, LATENTS, PANNED, PATH, PLACE_FRACTION, STILL
+from pfnr_train.model.canvas import FRACTION, LATENTS, PANNED, PATH, STILL
 from pfnr_train.model.config import ModelConfig, preset_config
 
 Integers = NDArray[np.int64]

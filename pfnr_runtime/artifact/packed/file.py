@@ -8,7 +8,7 @@ Layout (numbers as in `pfnr_runtime.coding.numbers`):
     size of the text, a number; then the text's deflated bytes, with their length in front
     the learned tensors to the end, as `pfnr_runtime.coding.encode` writes them, called 0000, 0001, ...
 
-The text, deflated with the version's dictionary (`dictionary_1.bin`), holds the shape of every learned tensor, a
+The text, deflated with the version's dictionary (`dictionary_N.bin`), holds the shape of every learned tensor, a
 derivation and its patches for every hole of the skeleton, and the skeleton.
 
 In version 2 the .onnx ends with its seal (`pfnr_runtime.artifact.onnx.seal`), which the skeleton lacks; in

@@ -26,10 +26,10 @@ from pfnr_runtime.artifact.packed.file import MOST_BYTES, Fill, unpack, write_pa
 from pfnr_runtime.artifact.packed.skeleton import Hole, take_apart
 from pfnr_runtime.coding.quantised import MOST_EXPONENT, Quantised, Tensor
 from pfnr_runtime.errors import CodingError, UsageError
+from pfnr_runtime.video.time_table import PLACE_FRACTION
 
 STRIDES = range(2, 9)
 GRIDS = (0, 11)  # exponents of the grids that a time table may lie on; 0: on none
-PLACES_GRID = 6
 MOST_PATCHED = 1 / 256  # of a tensor's values
 COARSE = 1 << 16  # weights of more steps than this are floats that happen to lie on some grid
 
@@ -110,7 +110,7 @@ class _Packer:
         yield [], Derivation(COSINES, (GRIDS[-1],))
         for name, tensor in self._known.items():
             if _values(tensor).shape[:1] == hole.shape[1:]:
-                yield [name], Derivation(PLACES, (0, GRIDS[-1], PLACES_GRID))
+                yield [name], Derivation(PLACES, (0, GRIDS[-1], PLACE_FRACTION))
         if self._origin.time is not None:
             for grid in GRIDS:
                 yield from self._tables(grid, *self._origin.time)

@@ -141,7 +141,7 @@ class CodedForm(Form):
             self._measure()
         size = self.size
         if self._steering is not None and size is not None:
-            if isinstance(self._steering, CanvasSteering):  # noise hides what rounding will take
+            if self._steering.rounded:
                 size = SIDE_BYTES + self.ratio * float(self._rounded_bits()) / 8
             self.rate = self._steering.rate(size, progress, progress / step)
 
