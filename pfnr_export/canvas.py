@@ -145,7 +145,7 @@ class PannedCanvas(Layer):
         return graph.node("MatMul", [rows, narrowed], name="rows")
 
     def _band(self, graph: Graph, places: str, axis: int) -> str:
-        """The matrix that takes a window of one axis: [B, 1, size, canvas], two values a row."""
+        """The matrix that takes a window of one axis: [B, 1, size, canvas], two values per row."""
         size, cells = self.size[axis], self.canvas.shape[1 + axis]
         start = graph.node("Gather", [places, graph.integers([axis])], axis=1)
         start = graph.node("Clip", [start, graph.scalar(0.0), graph.scalar(float(cells - size))])

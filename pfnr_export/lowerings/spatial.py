@@ -6,7 +6,7 @@ the mixing matrices:
     x [C, H, W] ─ wrap ─▶ [C, 2H−1, 2W−1] ─ conv H×W ─▶ z [O, H, W] ─ rows, columns ─▶ [O, rH, rW]
 
 z holds every kept frequency below the map's own limits, so trigonometric interpolation to the larger grid,
-one matrix an axis, is exact. With an even number of rows the kept row −H/2 is at that limit: on the small
+one matrix per axis, is exact. With an even number of rows the kept row −H/2 is at that limit: on the small
 grid it cannot be told from its own mirror image +H/2. It is taken apart: with s(w) = Σ_h (−1)^h x(h, w), its
 contribution is a convolution of s along the columns to a complex line A(w') and
 

@@ -2,7 +2,7 @@
 
 Layout, in this order (numbers as in `pfnr_runtime.coding.numbers`):
 
-    headers     one a tensor, in the order of their names (`pfnr_runtime.coding.header`)
+    headers     one per tensor, in the order of their names (`pfnr_runtime.coding.header`)
     escapes     length in bytes, then the numbers of symbols that escape, in coding order
     raw         length in bytes, then a zlib stream of all raw tensors, float32 little-endian
     low bits    of the tensors with a shift, the highest bit of a byte first
@@ -65,7 +65,7 @@ def encode_tensors(tensors: Tensors) -> bytes:
 
 
 def coded_bits(tensors: Tensors) -> int:
-    """What the tensors take in bits: exactly the size of what `encode_tensors` gives."""
+    """The size in bits of what `encode_tensors` gives, exactly."""
     return 8 * len(encode_tensors(tensors))
 
 

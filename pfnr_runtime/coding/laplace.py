@@ -1,4 +1,4 @@
-"""Probabilities of integer weights as integer tables: a ladder of Laplace distributions, one a scale class.
+"""Probabilities of integer weights as integer tables: a ladder of Laplace distributions, one per scale class.
 
 A weight w lies on a grid of step 1, and w before rounding is Laplace distributed. With s = exp(-1 / 2b) for a
 Laplace distribution of scale b:

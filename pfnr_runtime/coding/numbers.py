@@ -1,4 +1,4 @@
-"""Whole numbers as bytes: seven bits a byte, the lowest first, the top bit set in all but the last (LEB128)."""
+"""Whole numbers as bytes: seven bits per byte, the lowest first, the top bit set in all but the last (LEB128)."""
 
 from __future__ import annotations
 

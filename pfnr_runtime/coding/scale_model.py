@@ -103,7 +103,7 @@ def _places_by_part(lengths: Sequence[int]) -> Integers:
 
 
 def coordinates_of(places: Integers, lengths: tuple[int, ...]) -> list[Integers]:
-    """The coordinates of flat indices, one array an axis."""
+    """The coordinates of flat indices, one array per axis."""
     found = []
     for length in reversed(lengths[1:]):
         places, whole = places // length, places

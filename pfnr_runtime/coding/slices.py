@@ -1,6 +1,6 @@
-"""Slices of a tensor that hold a value, such as the columns of units that training has emptied left out.
+"""Which slices of a tensor hold values; the others, such as columns of units that training emptied, are left out.
 
-A tensor is seen along at most three axes (from the third on, they are one). Along each, a bit a slice says
+A tensor is seen along at most three axes (from the third on, they are one). Along each, one bit per slice says
 whether it holds anything, where saying so is cheaper than coding the zeros.
 """
 

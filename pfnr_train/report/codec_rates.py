@@ -77,7 +77,7 @@ class CodecRates:
         }
 
     def write_csv(self, path: Path) -> None:
-        """One row a point. Raises OSError."""
+        """One row per point. Raises OSError."""
         write_csv(
             path,
             ("name", "method", "setting", "bytes", "bpp", "psnr", "psnr_y"),

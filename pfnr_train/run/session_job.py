@@ -45,7 +45,7 @@ from pfnr_train.session.size_target import SizeTarget, reached_target
 
 @dataclass(frozen=True)
 class Budget:
-    """A time to be done in. seconds: from `started`, a reading of `time.monotonic`."""
+    """A time limit. seconds: from `started`, a reading of `time.monotonic`."""
 
     seconds: float
     started: float = field(default_factory=time.monotonic)
@@ -124,7 +124,7 @@ class SessionJob:
         return self._outcome(grown, len(library.sessions))
 
     def _outcome(self, library: Library, index: int) -> Outcome:
-        """What came of it, with what is to be said of its size."""
+        """The outcome, with a message about its size where a target was given."""
         values, pixels = library.sessions[index].values, math.prod(self.clip.frames.shape[:3])
         if not isinstance(values, CodedValues):
             return Outcome(library, index)

@@ -55,7 +55,7 @@ class StateKeeper:
     """Keeps one training's state in a file while its block runs, and takes the file away when it ends well.
 
     A block that ends in an exception saves a last time, where the training is at the end of a step. A file
-    that cannot be written never ends a training: it is said, and tried again later.
+    that cannot be written never ends a training: a message says so, and it is tried again later.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Own values on grids: integers times a power-of-two step a tensor, entropy-coded as one stream, zeros included.
+"""Own values on grids: integers times a power-of-two step per tensor, entropy-coded as one stream, zeros included.
 
 A tensor may be the difference from the same tensor of an earlier session, the parent: W = W_parent + own.
 """

@@ -7,7 +7,7 @@ For a weight seen as a batch of matrices W [b, m, n] with gradient G:
     W ← W − lr · Q_L · Adam(Q_Lᵀ G Q_R) · Q_Rᵀ
 
 What the views are: a linear layer is one matrix, a convolution [O, I, 3, 3] one matrix O×9I, and a Fourier weight
-[K, C, 2·O] is K matrices, one a mode. The smaller side of a matrix is turned, and the larger one too where it is
+[K, C, 2·O] is K matrices, one per mode. The smaller side of a matrix is turned, and the larger one too where it is
 short; of a batch the smaller one only. All other sides keep the identity for a basis. Bases for all sides, and for
 every mode its own, take up to twice the time per step and gain nothing over more steps.
 

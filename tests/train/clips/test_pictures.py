@@ -66,7 +66,7 @@ def animated_webp():
 
 
 def deep_tiff():
-    """A TIFF image of 64 bits a channel."""
+    """A TIFF image of 64 bits per channel."""
     entries = [(256, 3, 1, 4), (257, 3, 1, 4), (258, 3, 3, 8), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 200)]
     entries += [(277, 3, 1, 3), (278, 3, 1, 4), (279, 4, 1, 384)]
     table = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *e) for e in entries) + bytes(4)
