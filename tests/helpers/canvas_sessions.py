@@ -33,14 +33,27 @@ def canvas_tensors(config: ModelConfig, seed: int = 0, exponent: int = -4, most:
 
 
 def canvas_library(
-    frames: int, tensors: dict[str, Quantised] | None = None, size: tuple[int, int] = (80, 45)
+    frames: int,
+    tensors: dict[str, Quantised] | None = None,
+    size: tuple[int, int] = (80, 45),
+    config: ModelConfig | None = None,
 ) -> Library:
-    """A library of one canvas session with these weights, or random ones, and true digests."""
-    config = preset_config("canvas", *size)
+    """A library of one canvas session with these weights, or random ones, and true digests.
+
+    config: the network, the preset's for the size if None.
+    """
+    config = config or preset_config("canvas", *size)
     values = CodedValues.of(tensors or canvas_tensors(config))
     made = Library(config, {}, (Session(made_record(config, 0, frames), values),))
     record = replace(made.sessions[0].record, weights_sha256=weights_digest(made.assemble(0)))
     return replace(made, sessions=(Session(record, values),))
+
+
+def small_canvas() -> ModelConfig:
+    """A canvas network of 80×45 with few weights, for trainings that take a second."""
+    config = preset_config("canvas", 80, 45)
+    assert config.canvas is not None
+    return replace(config, channels=4, canvas=replace(config.canvas, terms=8, widths=(6, 4, 6), margin=(2, 4)))
 
 
 def integer_frames(config: ModelConfig, tensors: dict[str, Quantised], table: NDArray[np.float32]) -> Integers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
@@ -20,6 +21,20 @@ def start_train(folder: Path, *arguments: object, environment: Mapping[str, str]
     process = CONTEXT.Process(target=_train, args=(str(folder), [str(a) for a in arguments], more), daemon=True)
     process.start()
     return process
+
+
+def start_pair(folder: Path, *arguments: object, apart: dict[int, object] | None = None) -> list[BaseProcess]:
+    """Two processes as torchrun starts them. apart: a rank that gets another clip."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    started = []
+    for rank in range(2):
+        own = [(apart or {}).get(rank, "clip.mkv") if a == "clip.mkv" else a for a in arguments]
+        environment = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+        started.append(start_train(folder, *own, environment=environment))
+    return started
 
 
 def train(folder: Path, *arguments: object) -> str:

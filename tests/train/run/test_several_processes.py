@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ import torch
 from helpers.clips import write_lossless
 from helpers.libraries import made_library, small_config
 from helpers.synthetic import moving_pattern
-from helpers.trainings import log, start_train, train
+from helpers.trainings import log, start_pair, train
 
 from pfnr_train.library.file import read_library, write_library
 from pfnr_train.library.library import Library
@@ -33,20 +32,6 @@ def folder(tmp_path: Path) -> Path:
     write_library(made_library(small_config("add"), 2), tmp_path / "library.pfnr")
     write_lossless(tmp_path / "clip.mkv", moving_pattern(7, 20, 12))
     return tmp_path
-
-
-def start_pair(folder: Path, *arguments: object, apart: dict[int, object] | None = None) -> list[BaseProcess]:
-    """Two processes as torchrun starts them. apart: a rank that gets another clip."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    started = []
-    for rank in range(2):
-        own = [(apart or {}).get(rank, "clip.mkv") if a == "clip.mkv" else a for a in arguments]
-        environment = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-        started.append(start_train(folder, *own, environment=environment))
-    return started
 
 
 def codes(pair: list[BaseProcess]) -> list[int | None]:
