@@ -15,6 +15,8 @@ from pfnr_runtime.system.part_file import write_atomically
 from pfnr_runtime.system.progress import SILENT, Progress
 from pfnr_runtime.system.regular_file import require_regular
 from pfnr_train.library.file import read_library
+from pfnr_train.library.library import Session
+from pfnr_train.library.values import CodedValues
 from pfnr_train.machine.execution import DEFAULT, Execution
 from pfnr_train.run.progress import SequenceProgress
 from pfnr_train.run.resumable import clear_finished_state
@@ -23,6 +25,7 @@ from pfnr_train.run.state_keeper import Saving
 from pfnr_train.sequence.clips import FoundVideo
 from pfnr_train.sequence.sequence import VideoSequence
 from pfnr_train.session.initialise import new_library
+from pfnr_train.session.size_target import packed_bytes, wanted_bytes
 
 
 @dataclass
@@ -110,6 +113,7 @@ class SequenceRun:
                 "values": session.values.kind,
                 "bytes": sum(session.values.sizes().values()),
                 "weights_sha256": session.record.weights_sha256,
+                **self._target(session),
             }
             for index, session in enumerate(self.library.sessions)
         ]
@@ -125,6 +129,14 @@ class SequenceRun:
             "mean_psnr": sum(figures) / len(figures),
             "used": {name: float(mask.mean()) for name, mask in self.library.used().items()},
         }
+
+    def _target(self, session: Session) -> dict[str, Any]:
+        """What was asked of a session's packed file and what it takes, in bytes; nothing where nothing was."""
+        video, recipe = session.record.video, self.sequence.recipe
+        wanted = wanted_bytes(recipe, video.frames * video.height * video.width)
+        if wanted is None or not isinstance(session.values, CodedValues):
+            return {}
+        return {"target_bytes": wanted, "packed_bytes": packed_bytes(session.values)}
 
     def write_results(self) -> None:
         """Write the results file. Raises OSError."""

@@ -63,7 +63,7 @@ def reached_target(recipe: Recipe, pixels: int, config: ModelConfig, values: Cod
 
 
 def packed_bytes(values: CodedValues) -> int:
-    """Bytes of a session's packed file, within about 50: names take what they take."""
+    """Bytes of a session's packed file, within about 50 for a canvas network and 400 for others."""
     return SIDE_BYTES + len(values.data)
 
 

@@ -106,6 +106,18 @@ def test_a_session_that_was_interrupted_goes_on_where_it_was(
     assert Path("three.pfnr").read_bytes() == Path("whole.pfnr").read_bytes()
 
 
+def test_results_hold_what_was_asked_of_each_file_and_what_it_takes(folder: Path) -> None:
+    plain = run("--only", "a", "--recipe", "own", "--library", "plain.pfnr")
+    assert "target_bytes" not in plain["sessions"][0]
+    result = run("--recipe", "default", "--set", "target_bpp=20.0", "--set", "density=1.0", "--library", "t.pfnr")
+    for session in result["sessions"]:
+        assert session["target_bytes"] == 20 * session["frames"] * 40 * 24 / 8
+        packed = folder / "v.pfnv"
+        exported = run_here("pfnr-export", "--library", "t.pfnr", "-s", session["name"], "-o", packed)
+        assert exported.code == 0, exported.stderr
+        assert session["packed_bytes"] == pytest.approx(packed.stat().st_size, rel=0.005)
+
+
 def test_only_some_videos(folder: Path) -> None:
     assert [row["name"] for row in run("--only", "c", "--only", "a")["sessions"]] == ["a", "c"]
     code, error = refusal("--only", "d")
