@@ -25,10 +25,12 @@ from pfnr_export.triton import TritonModel, check_model_folder, write_model
 from pfnr_runtime import __version__
 from pfnr_runtime.artifact.contract import METADATA_KEY, OUTPUT_KINDS, ArtifactContract
 from pfnr_runtime.artifact.golden import SUFFIX, make_golden, write_golden
+from pfnr_runtime.artifact.onnx.file import summarise_bytes
 from pfnr_runtime.artifact.onnx.seal import seal
+from pfnr_runtime.artifact.open import check_frame_needs
 from pfnr_runtime.artifact.packed.pack import pack
 from pfnr_runtime.artifact.packed.signature import SUFFIX as PACKED
-from pfnr_runtime.errors import ParameterError, UsageError, VerificationError
+from pfnr_runtime.errors import ArtifactError, ParameterError, UsageError, VerificationError
 from pfnr_runtime.system.messages import say
 from pfnr_runtime.system.part_file import write_atomically
 from pfnr_runtime.system.progress import SILENT, Progress
@@ -185,6 +187,7 @@ def export_session(
     weight_bytes = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
     data = seal(serialise(model))
     seen = run_checks(model, data, options.checks)
+    _say_needs(data, contract)
     golden = None
     if golden_frames is not None:
         progress.stage(f"golden file: PyTorch decodes {contract.video.frames} frames")
@@ -201,3 +204,12 @@ def export_session(
         beside = path.with_suffix(SUFFIX)
         write_golden(golden, beside)
     return Exported(path, contract, weight_bytes, len(written), seen, beside, placed)
+
+
+def _say_needs(data: bytes, contract: ArtifactContract) -> None:
+    """Say where a decoder would refuse the model for what a frame takes."""
+    model = Path("the model")
+    try:
+        check_frame_needs(model, summarise_bytes(data, model), contract, contract.input, 1)
+    except ArtifactError as error:
+        say(f"whoever decodes this file has to raise a limit: {error}")

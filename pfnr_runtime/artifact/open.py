@@ -27,6 +27,7 @@ from pfnr_runtime.artifact.onnx.file import OnnxSummary, ValueInfo, summarise, s
 from pfnr_runtime.artifact.onnx.seal import check_seal
 from pfnr_runtime.artifact.operators import ALLOWED_OPERATORS, NEWEST_OPSET
 from pfnr_runtime.artifact.packed.signature import is_packed
+from pfnr_runtime.artifact.sizes.limits import check_needs, dynamic_sizes, frames_at_once
 from pfnr_runtime.errors import ArtifactError, UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from pfnr_runtime.artifact.sidecar import Sidecar
 
 KINDS = ("video",)
+MOST_FRAMES, MOST_PIXELS = 8, 1 << 22  # in one run of an engine, the larger of the two
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ class SharedFile(_OnnxFile):
 
         index = self.find(which)
         sidecar = read_sidecar(sidecar_path(self.path, index), index, self.contract, self.summary.inputs)
+        check_frame_needs(self.path, self.summary, sidecar.contract, FRAME_INDEX, sidecar.contract.video.frames)
         return ArtifactFile(self.path, self.size, self.summary, sidecar.contract, self, sidecar)
 
     def _name(self, path: Path) -> str:
@@ -141,6 +144,17 @@ class ArtifactFile(_OnnxFile):
             raise ArtifactError(f"{self.path}: changed while it was being opened; open it again")
         return data
 
+    @cached_property
+    def most_at_once(self) -> int:
+        """How many frames an engine should decode in one run, however many are asked for: each takes memory for
+        all that the graph computes.
+        """
+        video, asked = self.contract.video, self.contract.input
+        pixels = video.width * video.height
+        most = max(MOST_FRAMES, MOST_PIXELS // pixels)
+        others = dynamic_sizes(self.summary.inputs[1:], video.frames)
+        return frames_at_once(self.summary, asked.name, asked.row, others, most, pixels)
+
     def _digest(self) -> str:
         return super()._digest() if self.packed is None else self.packed.sha256
 
@@ -168,7 +182,7 @@ def examine_artifact(path: str | Path) -> ArtifactFile | SharedFile:
     is wrong.
 
     Checks the file's structure, the contract in its metadata, operators, that inputs and outputs match the
-    contract, and the digest of the whole file where it has one.
+    contract, the digest of the whole file where it has one, and what one frame takes to compute.
     """
     path = Path(path)
     if path.suffix == ".pfnr":
@@ -194,8 +208,10 @@ def examine_artifact(path: str | Path) -> ArtifactFile | SharedFile:
             raise ArtifactError(f"{path}: a packed shared graph; pack the sessions one by one")
         _check_input(path, summary.inputs[:1], FRAME_INDEX)
         _check_session_inputs(path, summary.inputs[1:])
+        check_frame_needs(path, summary, contract, FRAME_INDEX, 1)
         return SharedFile(path, path.stat().st_size, summary, contract)
     _check_input(path, summary.inputs, contract.input)
+    check_frame_needs(path, summary, contract, contract.input, 1)
     return ArtifactFile(path, path.stat().st_size, summary, contract, packed=packed)
 
 
@@ -256,6 +272,23 @@ def _check_session_inputs(path: Path, inputs: tuple[ValueInfo, ...]) -> None:
             )
     if len(names) != len(inputs) + 1:
         raise ArtifactError(f"{path}: two inputs have the same name; export it again")
+
+
+def check_frame_needs(
+    path: Path,
+    summary: OnnxSummary,
+    contract: ArtifactContract | SharedContract,
+    asked: ArtifactInput,
+    frames: int,
+) -> None:
+    """Check what one frame takes to compute; an ArtifactError where that is over the limits.
+
+    asked: the input that selects what to decode. frames: of the session, which a shared graph's inputs follow.
+    """
+    video = contract.video if isinstance(contract, ArtifactContract) else contract
+    output = (1, *frame_shape(contract.output, video.height, video.width))
+    sizes = {**dynamic_sizes(summary.inputs[1:], frames), asked.name: (1, *asked.row)}
+    check_needs(path, summary, sizes, video.width * video.height, output)
 
 
 def _check_output(path: Path, summary: OnnxSummary, contract: ArtifactContract | SharedContract) -> None:

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from pfnr_runtime.artifact.sidecar import Sidecar
     from pfnr_runtime.backends.device.frames import DeviceFrames
 
-MOST_FRAMES, MOST_PIXELS = 8, 1 << 22
-
 # Compared with a dtype for every frame: a name or a scalar type would be parsed each time.
 _INT64, _FLOAT64, _UINT8 = np.dtype(np.int64), np.dtype(np.float64), np.dtype(np.uint8)
 
@@ -67,17 +65,11 @@ class Backend(ABC):
         inputs = self._checked(indices)
         if len(inputs) == 0:
             return self._no_frames()
-        most = self._most_at_once
+        most = self.artifact.most_at_once
         if len(inputs) <= most:
             return self._as_pictures(self._decode_impl(inputs), len(inputs))
         runs = (inputs[i : i + most] for i in range(0, len(inputs), most))
         return np.concatenate([self._as_pictures(self._decode_impl(run), len(run)) for run in runs])
-
-    @property
-    def _most_at_once(self) -> int:
-        """Frames in one run of the engine, however many are asked for: each takes memory for all its layers."""
-        video = self.artifact.contract.video
-        return max(MOST_FRAMES, MOST_PIXELS // (video.width * video.height))
 
     def cancel(self) -> None:
         """Abort the decode under way, from another thread: it may end early, with a CancelledError.

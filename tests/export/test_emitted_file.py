@@ -150,3 +150,13 @@ def test_the_file_is_its_weights_and_at_most_a_hundredth_more(tmp_path: Path) ->
 def test_unknown_options_list_the_known_ones(options: dict[str, str], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         ExportOptions(**options)
+
+
+def test_an_export_says_where_decoders_would_refuse_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setenv("PFNR_MAX_MEMORY", "0.0001")
+    library = made_library(preset_config("tiny", 64, 36), 1, 2)
+    export_session(library, 0, tmp_path / "v.onnx", ExportOptions())
+    assert "has to raise a limit" in caplog.text

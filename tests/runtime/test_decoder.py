@@ -10,7 +10,7 @@ import pytest
 from helpers.tiny_artifacts import FRAMES, picture_table
 
 from pfnr_runtime import FrameBatch, VideoDecoder
-from pfnr_runtime.backends import base
+from pfnr_runtime.artifact import open as open_module
 
 TABLE = picture_table()
 
@@ -159,7 +159,7 @@ def test_a_closed_decoder_says_so(table_file: Path) -> None:
 def test_many_frames_at_once_go_through_the_engine_a_few_at_a_time(
     count: int, table_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base, "MOST_PIXELS", 1)
+    monkeypatch.setattr(open_module, "MOST_PIXELS", 1)
     with VideoDecoder(table_file) as decoder:
         seen: list[int] = []
         run = decoder._backend._decode_impl

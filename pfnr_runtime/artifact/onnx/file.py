@@ -13,9 +13,12 @@ from __future__ import annotations
 import mmap
 import stat
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
+from pfnr_runtime.artifact.onnx.attribute import Attribute, read_attribute
 from pfnr_runtime.artifact.onnx.tensor import MAX_RANK, TensorInfo, dtype_name, read_tensor
 from pfnr_runtime.artifact.onnx.wire import Field, Reader, Span, WireError
 from pfnr_runtime.errors import ArtifactError
@@ -37,11 +40,20 @@ class ValueInfo(NamedTuple):
 
 
 class NodeInfo(NamedTuple):
-    """One node of the graph: operator, domain ('' is ONNX's own) and name."""
+    """One node of the graph.
+
+    - op_type: the operator.
+    - domain: '' is ONNX's own.
+    - inputs, outputs: names of values; '' for one that is left out.
+    - attributes: by name.
+    """
 
     op_type: str
     domain: str
     name: str
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    attributes: Mapping[str, Attribute] = MappingProxyType({})
 
 
 class OnnxSummary(NamedTuple):
@@ -187,8 +199,14 @@ class GraphSummary:
 
     def _node(self, span: Span) -> None:
         op_type = domain = name = ""
+        inputs, outputs = [], []
+        attributes: dict[str, Attribute] = {}
         for item in span.fields():
             match item.number:
+                case 1:
+                    inputs.append(item.text())
+                case 2:
+                    outputs.append(item.text())
                 case 3:
                     name = item.text()
                 case 4:
@@ -196,23 +214,15 @@ class GraphSummary:
                 case 7:
                     domain = item.text()
                 case 5:
-                    self.constants.extend(_attribute_tensors(item.message()))
+                    key, value, tensors = read_attribute(item.message())
+                    if key in attributes:
+                        raise WireError(f"attribute {key!r} given twice", item.span.start)
+                    attributes[key] = value
+                    self.constants.extend(tensors)
         if not op_type:
             raise WireError("a node without an operator", span.start)
-        self.nodes.append(NodeInfo(op_type, "" if domain == "ai.onnx" else domain, name))
-
-
-def _attribute_tensors(span: Span) -> list[TensorInfo]:
-    """Tensors held by a node's attribute; a WireError for a subgraph or a sparse tensor."""
-    tensors = []
-    for item in span.fields():
-        if item.number in (5, 10):
-            tensors.append(read_tensor(item.message()))
-        elif item.number in (6, 11):
-            raise WireError("a subgraph (If, Loop or Scan), which a decoder does not have,", span.start)
-        elif item.number in (22, 23):
-            raise WireError("a sparse tensor, which a decoder does not have,", span.start)
-    return tensors
+        domain = "" if domain == "ai.onnx" else domain
+        self.nodes.append(NodeInfo(op_type, domain, name, tuple(inputs), tuple(outputs), attributes))
 
 
 def _value_info(span: Span) -> ValueInfo:

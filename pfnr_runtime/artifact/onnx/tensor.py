@@ -1,11 +1,13 @@
 """One stored tensor of an ONNX file: name, type, shape and size in bytes, checked against the file.
 
-The values themselves are never read. Written by hand for the same reasons as `pfnr_runtime.artifact.onnx.file`.
+Only the values of small tensors are read, for they may be a shape; weights never are. Written by hand for the same
+reasons as `pfnr_runtime.artifact.onnx.file`.
 """
 
 from __future__ import annotations
 
 import math
+import struct
 from typing import NamedTuple
 
 from pfnr_runtime.artifact.onnx.wire import BYTES, FIXED32, FIXED64, VARINT, Field, Span, WireError
@@ -38,13 +40,24 @@ MAX_RANK = 16
 TYPED_DATA = {4: (FIXED32, 4), 5: (VARINT, 0), 7: (VARINT, 0), 10: (FIXED64, 8), 11: (VARINT, 0)}
 
 
+# Element types of small tensors whose values are kept, as struct calls them, and the field of their typed data.
+_KEPT = {"int64": ("q", 7), "int32": ("i", 5), "float32": ("f", 4)}
+MOST_KEPT = 64
+
+
 class TensorInfo(NamedTuple):
-    """A stored tensor; nbytes is its size in memory."""
+    """A stored tensor.
+
+    - nbytes: its size in memory.
+    - values: of an int32, int64 or float32 tensor of at most `MOST_KEPT` values, which may be the shape or the
+      axes of another; None of any other.
+    """
 
     name: str
     dtype: str
     dims: tuple[int, ...]
     nbytes: int
+    values: tuple[float, ...] | None = None
 
 
 def dtype_name(number: int, position: int) -> str:
@@ -81,7 +94,7 @@ def read_tensor(span: Span) -> TensorInfo:
                 raise WireError(f"tensor {name!r} in segments or of text", item.span.start)
             case 4 | 5 | 7 | 10 | 11:
                 typed += _typed_count(item)
-    return _checked(name, number, tuple(dims), raw, typed, span)
+    return _with_values(_checked(name, number, tuple(dims), raw, typed, span), span)
 
 
 def _checked(name: str, number: int, dims: tuple[int, ...], raw: int | None, typed: int, span: Span) -> TensorInfo:
@@ -101,6 +114,20 @@ def _checked(name: str, number: int, dims: tuple[int, ...], raw: int | None, typ
             span.start,
         )
     return TensorInfo(name, dtype, dims, nbytes)
+
+
+def _with_values(tensor: TensorInfo, span: Span) -> TensorInfo:
+    if tensor.dtype not in _KEPT or math.prod(tensor.dims) > MOST_KEPT:
+        return tensor
+    letter, field = _KEPT[tensor.dtype]
+    values: list[float] = []
+    for item in span.fields():
+        if item.number == 9 or (item.number == field and item.wire in (BYTES, FIXED32) and letter == "f"):
+            data = bytes(span.reader.data[item.span.start : item.span.end])
+            values += struct.unpack(f"<{len(data) // struct.calcsize(letter)}{letter}", data)
+        elif item.number == field:
+            values += item.span.packed_integers() if item.wire == BYTES else [item.integer()]
+    return tensor._replace(values=tuple(values))
 
 
 def _typed_count(item: Field) -> int:

@@ -198,8 +198,11 @@ def test_closing_twice_frees_once(artifact: ArtifactFile) -> None:
 
 
 def test_a_graph_the_engine_refuses_is_one_line(tmp_path: Path) -> None:
-    node = helper.make_node("Gather", ["table", "nowhere"], ["frames"])
-    model = model_of([node], {"table": picture_table()}, contract())
+    nodes = [
+        helper.make_node("Gather", ["table", "frame_index"], ["bytes"]),
+        helper.make_node("Sigmoid", ["bytes"], ["frames"]),  # which has no bytes
+    ]
+    model = model_of(nodes, {"table": picture_table()}, contract())
     artifact = open_artifact(save(model, tmp_path / "bad.onnx"))
     with pytest.raises(BackendError, match=r"bad\.onnx: ONNX Runtime .* cannot load it") as caught:
         OnnxRuntimeCpu(artifact)
