@@ -1,4 +1,4 @@
-"""A library of random weights and masks: for timing what does not depend on training."""
+"""A library of random weights: for timing what does not depend on training."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from fractions import Fraction
 
 import numpy as np
 
+from pfnr_runtime.coding.quantised import Quantised
 from pfnr_runtime.video.record import VideoRecord
 from pfnr_runtime.video.time_table import session_scalar
 from pfnr_train.library.digests import weights_digest
 from pfnr_train.library.library import Library, Session
 from pfnr_train.library.record import SessionRecord
 from pfnr_train.library.values import SharedValues
+from pfnr_train.library.values.coded import CodedValues, stream_shapes
 from pfnr_train.model.config import ModelConfig
 from pfnr_train.session.initialise import new_library
 
@@ -20,9 +22,11 @@ from pfnr_train.session.initialise import new_library
 def random_library(
     config: ModelConfig, frames: int = 132, density: float = 0.3, seed: int = 0, sessions: int = 1
 ) -> Library:
-    """Sessions of `frames` frames whose masks keep a random `density` of every tensor."""
+    """Sessions of `frames` frames whose masks keep a random `density` of every tensor; in a canvas network, coded
+    values small enough to be exact.
+    """
     rng = np.random.default_rng(seed)
-    library = new_library(config, seed)
+    library = new_library(config, seed) if config.canvas is None else Library(config, {})
     for index in range(sessions):
         library = _with_random_session(library, rng, index, frames, density, seed)
     return library
@@ -33,8 +37,7 @@ def _with_random_session(
 ) -> Library:
     config = library.config
     width, height = config.size
-    masks = {n: np.packbits(rng.random(w.shape) < density) for n, w in library.weights.items()}
-    head = {n: rng.standard_normal(s).astype(np.float32) for n, s in config.head_shapes().items()}
+    values = _coded(rng, config) if config.canvas is not None else _masked(rng, library, density)
     record = SessionRecord(
         video=VideoRecord("random" if index == 0 else f"random-{index}", frames, width, height, Fraction(25)),
         scalar=session_scalar(index),
@@ -47,6 +50,17 @@ def _with_random_session(
         source_sha256="",
         weights_sha256="",
     )
-    drawn = replace(library, sessions=(*library.sessions, Session(record, SharedValues(masks, head))))
+    drawn = replace(library, sessions=(*library.sessions, Session(record, values)))
     record = replace(record, weights_sha256=weights_digest(drawn.assemble(index)))
-    return replace(library, sessions=(*library.sessions, Session(record, SharedValues(masks, head))))
+    return replace(library, sessions=(*library.sessions, Session(record, values)))
+
+
+def _masked(rng: np.random.Generator, library: Library, density: float) -> SharedValues:
+    masks = {n: np.packbits(rng.random(w.shape) < density) for n, w in library.weights.items()}
+    heads = library.config.head_shapes().items()
+    return SharedValues(masks, {n: rng.standard_normal(s).astype(np.float32) for n, s in heads})
+
+
+def _coded(rng: np.random.Generator, config: ModelConfig) -> CodedValues:
+    shapes = stream_shapes(config).items()
+    return CodedValues.of({n: Quantised(rng.integers(-3, 4, s, np.int32), -4) for n, s in shapes})

@@ -30,6 +30,7 @@ from pfnr_export.layers import (
     as_float32,
     sums_of,
 )
+from pfnr_export.passes.subpixel import SubpixelShuffle, subpixel_first
 from pfnr_runtime.coding.quantised import step_exponent
 from pfnr_runtime.video.time_table import PLACE_FRACTION
 from pfnr_train.model.canvas import (
@@ -184,7 +185,8 @@ def canvas_layers(
             layers["still"] = StillCanvas(weights[STILL])
         conv = f"block.{block.index}.conv"
         layers[f"{name}_conv"] = Conv(weights[f"{conv}.weight"], weights.get(f"{conv}.bias"))
-        layers[f"{name}_shuffle"] = PixelShuffle(block.stride, (block.rows, block.columns))
+        if block.stride > 1 or canvas.enlarge == 1:
+            layers[f"{name}_shuffle"] = PixelShuffle(block.stride, (block.rows, block.columns))
         layers[f"{name}_act"] = HardSwish()
     size = blocks[canvas.panned_block].rows, blocks[canvas.panned_block].columns
     panned: OrderedDict[str, nn.Module] = OrderedDict(
@@ -193,6 +195,12 @@ def canvas_layers(
     made: OrderedDict[str, nn.Module] = OrderedDict()
     made["canvases"] = Branches(nn.Sequential(before), nn.Sequential(panned), "concat")
     made |= after
-    made["head"] = Head(head["weight"], head.get("bias"))
+    if canvas.enlarge == 1:
+        made["head"] = Head(head["weight"], head.get("bias"))
+    else:
+        weight = head["weight"][:, :, None, None]
+        made["head"] = subpixel_first(Conv(weight, head.get("bias")), canvas.enlarge)
+        size = blocks[-1].rows, blocks[-1].columns
+        made["head_shuffle"] = SubpixelShuffle(canvas.enlarge, (3, *size))
     made["output"] = OutputActivation(config.output, SCALE)
     return made

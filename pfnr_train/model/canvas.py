@@ -4,6 +4,10 @@
                                   still canvas ────────┘                       │
     c(t) ─ linear ─▶ offset(t) ─▶ window of the panned canvas ─────────────────┘
 
+A network for speed enlarges in its head: nothing but RGB ever has the frame's size.
+
+    ... ─ conv, act ─▶ C×h×w ─ head to 3·r² sub-pixels, shuffle ─▶ RGB of r·h × r·w
+
 c(t) are the first K cosines of time (DCT-II): the first layer's weights are maps that change ever more quickly,
 and most of the quick ones come out 0. The still canvas is the same for all frames: what a camera at rest sees. The
 panned canvas is larger than the frame; each frame sees a window of it, placed to a fraction of a cell by bilinear
@@ -19,7 +23,7 @@ the roundings.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -27,10 +31,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pfnr_runtime.errors import UsageError
+from pfnr_runtime.video.record import require_fields
 from pfnr_runtime.video.time_table import PLACE_FRACTION
 
 LATENTS, STILL, PANNED, PATH = "latents.weight", "still.canvas", "panned.canvas", "panned.path"
 MAX_SIZE = 4096
+MAX_ENLARGE = 16
 FRACTION = 8
 OUTPUT = "hard_sigmoid"  # of `ModelConfig.output`, which no other network has
 
@@ -45,6 +51,7 @@ class CanvasConfig:
     - still, still_block: channels of the still canvas, and the block whose input it joins.
     - panned, panned_block: likewise of the panned one; it needs a later block.
     - margin: rows and columns by which the panned canvas is larger than the map it joins.
+    - enlarge: r, by which the head enlarges the last map; 1 for a head that gives a colour at each of its places.
     """
 
     terms: int = 64
@@ -55,6 +62,7 @@ class CanvasConfig:
     panned: int = 4
     panned_block: int = 2
     margin: tuple[int, int] = (48, 160)
+    enlarge: int = 1
 
     def __post_init__(self) -> None:
         if not 1 <= self.terms <= 1024:
@@ -74,6 +82,8 @@ class CanvasConfig:
             raise UsageError(f"{self.still} and {self.panned} canvas channels are outside 1 to 256")
         if len(self.margin) != 2 or any(not 1 <= side <= MAX_SIZE for side in self.margin):
             raise UsageError(f"a margin of {self.margin} cells is outside 1 to {MAX_SIZE}")
+        if not 1 <= self.enlarge <= MAX_ENLARGE:
+            raise UsageError(f"a head that enlarges by {self.enlarge} is outside 1 to {MAX_ENLARGE}")
 
     def joined(self, block: int) -> int:
         """Canvas channels that join the input of a block."""
@@ -102,10 +112,21 @@ class CanvasConfig:
             kernels=(*self.kernels[:last], *[self.kernels[last]] * extra, *self.kernels[last:]),
         )
 
+    def head_shape(self, channels: int) -> tuple[int, ...]:
+        """The shape of the head's weight, for a last map of so many channels."""
+        return (3 * self.enlarge**2, channels)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types. What older networks have not is absent where it does nothing."""
+        value = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        if self.enlarge == 1:
+            del value["enlarge"]
+        return value
+
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> CanvasConfig:
+    def from_json(cls, value: Any) -> CanvasConfig:
         """From plain JSON types; a ValueError or UsageError names what is wrong."""
-        given = dict(value)
+        given = require_fields(value, cls, ("enlarge",))
         for key in ("widths", "kernels", "margin"):
             if not isinstance(given[key], list) or not all(type(n) is int for n in given[key]):
                 raise ValueError(f"CanvasConfig.{key} must be a list of whole numbers, not {given[key]!r}")
@@ -218,8 +239,11 @@ class CanvasNetwork(nn.Module):
         return colour(self._head(x, head))
 
     def _head(self, x: Tensor, head: Mapping[str, Tensor]) -> Tensor:
-        # The 1×1 head acts on each position alone, so before the shuffle it is one linear layer on sub-pixels.
-        r = self.blocks[-1].stride
-        each = torch.kron(head["weight"], torch.eye(r * r, dtype=x.dtype, device=x.device))
-        bias = head["bias"].repeat_interleave(r * r) if "bias" in head else None
-        return F.pixel_shuffle(F.linear(x.permute(0, 2, 3, 1), each, bias).permute(0, 3, 1, 2), r)
+        # A head that does not enlarge acts on each place alone, so before the shuffle it is one linear layer on
+        # sub-pixels.
+        r, weight, bias = self.canvas.enlarge, head["weight"], head.get("bias")
+        if r == 1:
+            r = self.blocks[-1].stride
+            weight = torch.kron(weight, torch.eye(r * r, dtype=x.dtype, device=x.device))
+            bias = None if bias is None else bias.repeat_interleave(r * r)
+        return F.pixel_shuffle(F.linear(x.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2), r)

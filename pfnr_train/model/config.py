@@ -9,7 +9,7 @@ from typing import Any
 from pfnr_runtime.errors import UsageError
 from pfnr_runtime.video.record import require_fields
 from pfnr_train.model.canvas import LATENTS, OUTPUT, PANNED, CanvasConfig
-from pfnr_train.model.stride_plan import plan_strides
+from pfnr_train.model.stride_plan import find_plan, plan_strides
 
 COMBINES = ("replace", "add", "concat")
 PLACEMENTS = ("centered", "reference")
@@ -116,6 +116,10 @@ class ModelConfig:
                 f"a canvas network of {len(self.canvas.widths)} blocks with {len(self.strides)} strides, and with "
                 "a Fourier block" * (self.fourier is not None)
             )
+        if self.canvas is not None and self.canvas.enlarge > 1 and self.strides[-1] > 1:
+            raise UsageError(
+                f"a head that enlarges by {self.canvas.enlarge} needs a last stride of 1, not {self.strides[-1]}"
+            )
         for name, shape in self.tensor_shapes().items():
             if prod(shape) > MAX_TENSOR:
                 raise UsageError(f"{name} would have {prod(shape):,} weights; choose a smaller preset or size")
@@ -141,7 +145,7 @@ class ModelConfig:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of a frame."""
-        scale = prod(self.strides)
+        scale = prod(self.strides) * (1 if self.canvas is None else self.canvas.enlarge)
         return self.grid[1] * scale, self.grid[0] * scale
 
     def blocks(self) -> tuple[BlockShape, ...]:
@@ -193,9 +197,10 @@ class ModelConfig:
         return shapes
 
     def head_shapes(self) -> dict[str, tuple[int, ...]]:
-        """A session's own, unmasked tensors: the 1×1 convolution to RGB."""
-        shapes: dict[str, tuple[int, ...]] = {"weight": (3, self.blocks()[-1].out_channels)}
-        return shapes | ({"bias": (3,)} if self.bias else {})
+        """A session's own, unmasked tensors: the convolution to RGB."""
+        channels = self.blocks()[-1].out_channels
+        weight = (3, channels) if self.canvas is None else self.canvas.head_shape(channels)
+        return {"weight": weight} | ({"bias": weight[:1]} if self.bias else {})
 
     def macs(self) -> int:
         """Multiply-adds of one frame in convolutions, mode mixing, stem and head (transforms left out)."""
@@ -214,6 +219,7 @@ class ModelConfig:
                 * block.columns
             )
             total += block.mode_count * block.in_channels * 4 * block.fourier_channels
+        # Where the head enlarges by r, it has r² times the weights at 1/r² of the places.
         return total + 3 * self.blocks()[-1].out_channels * prod(self.size)
 
     def to_json(self) -> dict[str, Any]:
@@ -222,7 +228,7 @@ class ModelConfig:
         if self.canvas is None:  # absent from the published network, whose libraries are older
             del value["canvas"]
         else:
-            value["canvas"] = {k: list(v) if isinstance(v, tuple) else v for k, v in value["canvas"].items()}
+            value["canvas"] = self.canvas.to_json()
         value["grid"], value["strides"] = list(self.grid), list(self.strides)
         return value
 
@@ -239,7 +245,7 @@ class ModelConfig:
         if given["fourier"] is not None:
             given["fourier"] = FourierConfig(**require_fields(given["fourier"], FourierConfig))
         if given["canvas"] is not None:
-            given["canvas"] = CanvasConfig.from_json(require_fields(given["canvas"], CanvasConfig))
+            given["canvas"] = CanvasConfig.from_json(given["canvas"])
         return cls(**given)
 
 
@@ -254,7 +260,23 @@ PRESETS: dict[str, ModelConfig] = {
     "canvas": ModelConfig(
         (9, 16), (5, 2, 2), 16, 16, 1, bias=True, fourier=None, output=OUTPUT, canvas=CanvasConfig()
     ),
-    # For real time: the last blocks hold nearly all multiply-adds, so these are narrow there and keep the
+    # For processors and browsers. What costs there is work at the frame's size, so the head enlarges by 4; widths
+    # are multiples of 16, the numbers of a vector, where there are many places. At 720p at most 0.4 and 0.6 GMAC.
+    "cpu-s": ModelConfig(
+        *((9, 16), (5, 2, 2, 1), 16, 16, 1),
+        bias=True,
+        fourier=None,
+        output=OUTPUT,
+        canvas=CanvasConfig(widths=(16, 12, 16, 16), kernels=(1, 3, 3, 3), enlarge=4),
+    ),
+    "cpu-m": ModelConfig(
+        *((9, 16), (5, 2, 2, 1), 16, 16, 1),
+        bias=True,
+        fourier=None,
+        output=OUTPUT,
+        canvas=CanvasConfig(widths=(16, 12, 16, 32), kernels=(1, 3, 3, 3), enlarge=4),
+    ),
+    # For real time on a GPU: the last blocks hold nearly all multiply-adds, so these are narrow there and keep the
     # stem and the Fourier block wide. At 720p at most 12, 25 and 50 GMAC a frame.
     "edge-s": ModelConfig((9, 16), (5, 2, 2, 2, 2), channels=64, lower_width=32, stem_width=256),
     "edge-m": ModelConfig((9, 16), (5, 2, 2, 2, 2), channels=96, lower_width=44, stem_width=512),
@@ -266,12 +288,30 @@ def preset_config(preset: str, width: int, height: int) -> ModelConfig:
     """The network of a preset for a frame size; UsageError names unknown presets and sizes without a plan."""
     if preset not in PRESETS:
         raise UsageError(f"preset {preset!r} is none of {', '.join(PRESETS)}")
-    plan, base = plan_strides(width, height), PRESETS[preset]
-    fourier = base.fourier
-    if fourier is not None and fourier.block >= len(plan.strides):
-        fourier = replace(fourier, block=len(plan.strides) - 1)
-    canvas, strides = base.canvas, plan.strides
+    base = PRESETS[preset]
+    if base.canvas is not None and base.canvas.enlarge > 1:
+        return _enlarging(base, base.canvas, width, height)
+    plan, fourier, canvas = plan_strides(width, height), base.fourier, base.canvas
+    strides = plan.strides
+    if fourier is not None and fourier.block >= len(strides):
+        fourier = replace(fourier, block=len(strides) - 1)
     if canvas is not None:  # small frames have fewer blocks than it needs
         strides = (1,) * (canvas.panned_block + 1 - len(strides)) + strides
         canvas = canvas.stretched(len(strides))
     return replace(base, grid=plan.grid, strides=strides, fourier=fourier, canvas=canvas)
+
+
+def _enlarging(base: ModelConfig, canvas: CanvasConfig, width: int, height: int) -> ModelConfig:
+    """The network of a preset whose head enlarges; where there is no plan, by half as much, and so on."""
+    plan, enlarge = None, canvas.enlarge
+    while plan is None:
+        if width % enlarge == 0 and height % enlarge == 0:
+            plan = find_plan(width // enlarge, height // enlarge)
+        if plan is None:
+            if enlarge == 1:
+                plan_strides(width, height)  # says which sizes have a plan
+            enlarge //= 2
+    missing = len(canvas.widths) - len(plan.strides)
+    strides = plan.strides + (1,) * max(1, missing)
+    canvas = replace(canvas.stretched(len(strides)), enlarge=enlarge)
+    return replace(base, grid=plan.grid, strides=strides, canvas=canvas)

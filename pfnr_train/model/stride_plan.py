@@ -35,7 +35,7 @@ class StridePlan:
 
 def plan_strides(width: int, height: int) -> StridePlan:
     """The stride plan of a frame size; a UsageError names the nearest sizes that work."""
-    plan = _find(width, height)
+    plan = find_plan(width, height)
     if plan is None:
         near = ", ".join(f"{w}x{h}" for w, h in nearest_sizes(width, height))
         raise UsageError(
@@ -77,7 +77,8 @@ def _grid_distance(rows: int, columns: int) -> float:
     return max(ratio, 1 / ratio)
 
 
-def _find(width: int, height: int) -> StridePlan | None:
+def find_plan(width: int, height: int) -> StridePlan | None:
+    """The stride plan of a frame size, None where it has none."""
     best: tuple[float, StridePlan] | None = None
     if max(width, height) > MAX_FRAME_SIDE:
         return None

@@ -16,14 +16,15 @@ from pfnr_runtime import VideoDecoder
 from pfnr_runtime.artifact.packed.file import parts
 from pfnr_runtime.errors import UsageError
 from pfnr_train.library.library import Library
+from pfnr_train.model.config import preset_config
 from pfnr_train.model.network import MaskedSession, to_uint8
 
 FRAMES = 5
 
 
-@pytest.fixture(scope="module")
-def library() -> Library:
-    return canvas_library(FRAMES)
+@pytest.fixture(scope="module", params=["canvas", "cpu-s"])
+def library(request: pytest.FixtureRequest) -> Library:
+    return canvas_library(FRAMES, config=preset_config(request.param, 80, 48))
 
 
 def test_the_materialised_decoder_is_the_network_in_float64(library: Library) -> None:

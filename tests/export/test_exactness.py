@@ -29,24 +29,25 @@ from pfnr_train.library.file import write_library
 from pfnr_train.library.library import Library
 from pfnr_train.library.values.coded import stream_shapes
 from pfnr_train.model.canvas import PANNED
-from pfnr_train.model.config import preset_config
+from pfnr_train.model.config import ModelConfig, preset_config
 from pfnr_train.model.network import MaskedSession, to_uint8
 
 FRAMES = 5
 CONFIG = preset_config("canvas", 80, 45)
+ENLARGING = preset_config("cpu-m", 80, 48)
 LEVELS = ("DISABLE_ALL", "ENABLE_BASIC", "ENABLE_EXTENDED", "ENABLE_ALL")
 
 
-def session_of(seed: int) -> tuple[Library, np.ndarray]:
+def session_of(seed: int, config: ModelConfig = CONFIG) -> tuple[Library, np.ndarray]:
     """A library of one session whose weights have steps of several sizes, and its frames by int64 arithmetic."""
-    tensors = canvas_tensors(CONFIG, seed)
+    tensors = canvas_tensors(config, seed)
     rng = np.random.default_rng(seed)
     for name, tensor in tensors.items():
         if name.endswith(("weight", "canvas")) and not name.startswith("latents"):
             exponent = int(rng.integers(-7, -4)) if "canvas" not in name else 0
             tensors[name] = Quantised(rng.integers(-9, 10, tensor.integers.shape).astype(np.int32), exponent)
-    library = canvas_library(FRAMES, tensors)
-    return library, integer_frames(CONFIG, tensors, library.session_weights(0).time_table)
+    library = canvas_library(FRAMES, tensors, config=config)
+    return library, integer_frames(config, tensors, library.session_weights(0).time_table)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -56,6 +57,16 @@ def test_pytorch_gives_the_bytes_of_integer_arithmetic(seed: int, dtype: torch.d
     library, expected = session_of(seed)
     model = MaskedSession(library.session_weights(0), dtype, fast)
     assert np.array_equal(to_uint8(model(torch.arange(FRAMES))), expected)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_an_enlarging_head_gives_them_too(fast: bool, tmp_path: Path) -> None:
+    library, expected = session_of(3, ENLARGING)
+    model = MaskedSession(library.session_weights(0), fast=fast)
+    assert np.array_equal(to_uint8(model(torch.arange(FRAMES))), expected)
+    export_session(library, 0, tmp_path / "v.pfnv", ExportOptions(precision="exact"))
+    with VideoDecoder(tmp_path / "v.pfnv", threads=2) as video:
+        assert np.array_equal(video[:].data, expected)
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -84,6 +84,7 @@ def integer_frames(config: ModelConfig, tensors: dict[str, Quantised], table: ND
         x = _shuffled(x, block.stride)
     sums = np.einsum("oc,nchw->nohw", whole[f"{HEAD}weight"], x)
     n = shifted(sums + _bias(whole, step, HEAD, step[f"{HEAD}weight"]), -step[f"{HEAD}weight"])
+    n = _shuffled(n, canvas.enlarge)
     steps = shifted(np.clip(n + 2 * 2**FRACTION, 0, 4 * 2**FRACTION) * 255, FRACTION + 2)
     return steps.transpose(0, 2, 3, 1)
 

@@ -52,11 +52,11 @@ def build_shared(config: ModelConfig) -> onnx.ModelProto:
     return shared_model(library, last, options)
 
 
-def build_canvas(precision: str) -> Build:
+def build_canvas(precision: str, preset: str = "canvas") -> Build:
     def build(config: ModelConfig) -> onnx.ModelProto:
         budget = {} if PRECISIONS[precision].budget is None else {"psnr_budget": 20.0}
         options = ExportOptions(precision=precision, **budget)  # type: ignore[arg-type]
-        return build_model(canvas_library(2, size=config.size), 0, options)[0]
+        return build_model(canvas_library(2, config=preset_config(preset, *config.size)), 0, options)[0]
 
     return build
 
@@ -117,6 +117,12 @@ def test_every_kind_compiles_for_every_target(kind: str) -> None:
     if kind == "video fp32 matmul":
         assert layers["MATRIX_MULTIPLY FLOAT"] == 5
         assert layers["CONVOLUTION FLOAT"] == 3
+
+
+@needs_rtx
+@pytest.mark.parametrize("precision", [EXACT, "fp16", "int8"])
+def test_a_head_that_enlarges_compiles(precision: str) -> None:
+    compiles(f"canvas {precision}", small_config("add"), build_canvas(precision, "cpu-s"))
 
 
 @needs_rtx

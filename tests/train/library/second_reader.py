@@ -127,7 +127,8 @@ def shapes(config: dict[str, Any]) -> tuple[dict[str, tuple[int, ...]], dict[str
         if mixed:
             found[f"block.{i}.fourier.weight"] = (2 * (rows // 2) * (columns // 2), inside, 2 * mixed)
         rows, columns = rows * stride, columns * stride
-    return found, {"weight": (3, out)} | ({"bias": (3,)} if bias else {})
+    colours = 3 * canvas.get("enlarge", 1) ** 2 if canvas else 3
+    return found, {"weight": (colours, out)} | ({"bias": (colours,)} if bias else {})
 
 
 class Stream:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -61,10 +64,54 @@ def test_frames_have_the_size_asked_for(size: tuple[int, int]) -> None:
     assert torch.equal(plain, fast)
 
 
-def test_the_configuration_survives_json_and_the_published_one_does_not_mention_it() -> None:
-    config = preset_config("canvas", 320, 180)
-    assert ModelConfig.from_json(config.to_json()) == config
+def test_the_configuration_survives_json_and_older_networks_do_not_mention_what_is_newer() -> None:
+    for preset in ("canvas", "cpu-m"):
+        config = preset_config(preset, 320, 180)
+        assert ModelConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
     assert "canvas" not in preset_config("tiny", 320, 180).to_json()
+    assert "enlarge" not in preset_config("canvas", 320, 180).to_json()["canvas"]
+    assert preset_config("cpu-m", 320, 180).to_json()["canvas"]["enlarge"] == 4
+
+
+@pytest.mark.parametrize(
+    ("size", "enlarge", "last_map"),
+    [
+        ((1280, 720), 4, (180, 320)),
+        ((1920, 1080), 4, (270, 480)),
+        ((3840, 2160), 4, (540, 960)),
+        ((320, 180), 4, (45, 80)),
+        ((40, 24), 2, (12, 20)),
+        ((90, 50), 2, (25, 45)),
+        ((45, 25), 1, (25, 45)),
+    ],
+)
+def test_an_enlarging_head_halves_its_factor_until_there_is_a_plan(
+    size: tuple[int, int], enlarge: int, last_map: tuple[int, int]
+) -> None:
+    config = preset_config("cpu-m", *size)
+    assert config.canvas is not None
+    last = config.blocks()[-1]
+    assert (config.size, config.canvas.enlarge, (last.rows, last.columns)) == (size, enlarge, last_map)
+
+
+def test_a_size_without_any_plan_is_refused_with_the_nearest_ones() -> None:
+    with pytest.raises(UsageError, match=r"frame size 1282x722 has no stride plan.*1280x720"):
+        preset_config("cpu-s", 1282, 722)
+
+
+def test_an_enlarging_head_gives_sub_pixels_in_the_order_of_a_pixel_shuffle() -> None:
+    config = preset_config("cpu-s", 80, 48)
+    assert config.canvas is not None
+    shape = config.head_shapes()["weight"]
+    assert shape == (3 * config.canvas.enlarge**2, 16)
+    network = CanvasNetwork(config, fast=False)
+    # A head that gives its bias alone shows in which order sub-pixels come.
+    steps = torch.arange(shape[0]) / 2**6 - 1
+    weights = {name: torch.zeros(wanted) for name, wanted in config.tensor_shapes().items()}
+    frames = network(torch.zeros(1, config.canvas.terms), weights, {"weight": torch.zeros(shape), "bias": steps})
+    r = config.canvas.enlarge
+    assert torch.equal(frames[0, :, :r, :r], (steps / 4 + 0.5).view(3, r, r))
+    assert torch.equal(frames[0, :, r : 2 * r, :r], frames[0, :, :r, :r])
 
 
 @pytest.mark.parametrize(
@@ -76,11 +123,18 @@ def test_the_configuration_survives_json_and_the_published_one_does_not_mention_
         ({"panned": 0}, "canvas channels"),
         ({"margin": (0, 5)}, "margin"),
         ({"widths": ()}, "widths"),
+        ({"enlarge": 0}, "enlarges by 0 is outside 1 to 16"),
     ],
 )
 def test_what_cannot_be_is_refused(changed: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         CanvasConfig(**changed)  # type: ignore[arg-type]
+
+
+def test_an_enlarging_head_follows_a_last_stride_of_1() -> None:
+    config = preset_config("cpu-s", 320, 180)
+    with pytest.raises(UsageError, match="enlarges by 4 needs a last stride of 1, not 2"):
+        replace(config, strides=(5, 1, 1, 2))
 
 
 def test_cosines_are_orthogonal_and_those_past_the_last_frame_are_nothing() -> None:

@@ -108,7 +108,8 @@ def test_a_lack_of_memory_names_what_needs_less(
     assert code == 1
     assert said.splitlines()[-1] == (
         f"error: {what} has not enough memory for this training: take a smaller --batch than 2, fewer --frames "
-        "or, in a new library, a smaller --size or --preset (tiny, s, m, l, canvas, edge-s, edge-m, edge-l)"
+        "or, in a new library, a smaller --size or --preset (tiny, s, m, l, canvas, cpu-s, cpu-m, edge-s, "
+        "edge-m, edge-l)"
     )
     assert (folder / "library.pfnr").read_bytes() == before
 
