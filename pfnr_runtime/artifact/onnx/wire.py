@@ -147,7 +147,12 @@ def write_varint(number: int, value: int) -> bytes:
 
 def write_message(number: int, content: bytes | bytearray) -> bytes:
     """A field that holds bytes: text, or a nested message."""
-    return _varint(number << 3 | BYTES) + _varint(len(content)) + content
+    return write_head(number, len(content)) + content
+
+
+def write_head(number: int, length: int) -> bytes:
+    """What comes before the bytes of such a field."""
+    return _varint(number << 3 | BYTES) + _varint(length)
 
 
 def _varint(value: int) -> bytes:

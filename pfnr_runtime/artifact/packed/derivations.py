@@ -29,6 +29,10 @@ MOST_COPIES = 1 << 12
 MOST_LEVELS = 256
 MOST_GRID = 24
 MOST_SIDE = 1 << 16
+MOST_TABLE = 1 << 23  # values of a table of time, as of 160 inputs for 50,000 frames
+MOST_SUMS = 1 << 25  # of a table of the stem
+# Kinds that compute a table; a file has at most so many of them, since each may take a second.
+TABLES, MOST_TABLES = frozenset({TIME, STEM, FOURIER, COSINES, PLACES}), 16
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,8 @@ def _cosines(
     """(grid): the first cosines of time, as many frames and cosines as the shape has rows and columns."""
     if len(shape) != 2 or max(shape) > MOST_SIDE or not 1 <= numbers[0] <= MOST_GRID:
         raise CodingError(f"cosines of time of shape {list(shape)} on a grid of 2^-{numbers[0]}")
+    if math.prod(shape) > MOST_TABLE:
+        raise CodingError(f"cosines of time of shape {list(shape)}; at most {MOST_TABLE} values are allowed")
     return cosine_rows(shape[0], shape[1], numbers[0])
 
 
@@ -198,6 +204,8 @@ def _layer(rows: Floats, weight: Floats, bias: Floats | None) -> Floats:
 
 def _exact_sums(rows: Floats, weight: Floats, bias: Floats | None) -> NDArray[np.float64]:
     """rows · Wᵀ + b; a CodingError unless float64 holds every sum exactly."""
+    if len(rows) * len(weight) > MOST_SUMS:
+        raise CodingError(f"a table of {len(rows)} rows of {len(weight)} values; {MOST_SUMS} in all are allowed")
     used = weight.any(axis=0)
     rows, weight = rows[:, used], weight[:, used]
     if weight.size and not exact_products(rows, weight, bias):
@@ -220,6 +228,8 @@ def _time_table(frames: int, numbers: tuple[int, ...], reals: tuple[float, ...])
     levels, grid, (base, scalar) = numbers[0], numbers[1], reals
     if not (1 <= levels <= MOST_LEVELS and grid <= MOST_GRID and 1 < base <= 10 and 0 <= scalar <= 1):
         raise CodingError(f"a time table of {levels} levels, base {base:g} and scalar {scalar:g}")
+    if 4 * levels * frames > MOST_TABLE:
+        raise CodingError(f"a time table of {frames} frames; at most {MOST_TABLE} values are allowed")
     if math.pi * base ** (levels - 1) >= LARGEST_ANGLE:
         raise CodingError(f"a time table whose angles pass {LARGEST_ANGLE:g}")
     return time_rows(frames, scalar, base, levels, grid)

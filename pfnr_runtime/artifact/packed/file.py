@@ -30,7 +30,14 @@ from numpy.typing import NDArray
 
 from pfnr_runtime.artifact.onnx.seal import SEAL_BYTES, seal, without_seal
 from pfnr_runtime.artifact.onnx.wire import WireError
-from pfnr_runtime.artifact.packed.derivations import Derivation, Floats, read_derivation, write_derivation
+from pfnr_runtime.artifact.packed.derivations import (
+    MOST_TABLES,
+    TABLES,
+    Derivation,
+    Floats,
+    read_derivation,
+    write_derivation,
+)
 from pfnr_runtime.artifact.packed.signature import MAGIC
 from pfnr_runtime.artifact.packed.skeleton import Hole, find_holes, put_together
 from pfnr_runtime.coding.decode import coded_sizes, decode_tensors
@@ -41,8 +48,10 @@ from pfnr_runtime.errors import ArtifactError, CodingError
 from pfnr_runtime.system.regular_file import require_regular
 
 UNSEALED, SEALED = 1, 2
-MOST_BYTES = 1 << 29  # of an .onnx that comes out of a packed file
+MOST_BYTES = 1 << 28  # of an .onnx that comes out of a packed file
 MOST_RANK = 8
+# A text is a graph, a few thousand bytes, and tensors of whole numbers; deflate could make 1,032 bytes of one.
+LEAST_TEXT, TEXT_A_BYTE = 1 << 20, 32
 DIGEST_BYTES = 32
 
 
@@ -101,9 +110,11 @@ def unpack(data: bytes) -> Unpacked:
     """As `read_packed`, of the file's bytes; a CodingError, WireError or zlib.error says what is wrong."""
     contents = _read(data)
     tensors = decode_tensors(contents.coded, contents.shapes)
-    learned = [t.values() if isinstance(t, Quantised) else t for _, t in sorted(tensors.items())]
+    learned = [_values(tensors.pop(name)) for name in sorted(tensors)]  # never all of them twice in memory
     filled = [_filled(fill, learned, hole) for fill, hole in zip(contents.fills, contents.holes, strict=True)]
+    del learned
     model = put_together(contents.skeleton, filled)
+    del filled
     if contents.version == SEALED:
         model = seal(model)
     if len(model) != contents.size or hashlib.sha256(model).digest() != contents.digest:
@@ -155,6 +166,8 @@ def _read(data: bytes) -> _Contents:
     if max(size, text_size) > MOST_BYTES:
         raise CodingError(f"a model of {max(size, text_size)} bytes; at most {MOST_BYTES} are allowed")
     squeezed = source.part()
+    if text_size > LEAST_TEXT + TEXT_A_BYTE * len(squeezed):
+        raise CodingError(f"a text of {text_size} bytes in {len(squeezed)}")
     text = Bytes(_inflated(squeezed, text_size, version))
     shapes = {_name(i): _read_shape(text) for i in range(_bounded(text.number(), text.left()))}
     skeleton, fills, holes = _read_fills(text)
@@ -187,6 +200,10 @@ def _read_shape(text: Bytes) -> tuple[int, ...]:
     return tuple(text.number() for _ in range(rank))
 
 
+def _values(tensor: Tensor) -> Floats:
+    return tensor.values() if isinstance(tensor, Quantised) else tensor
+
+
 def _fill_bytes(fill: Fill) -> bytes:
     written, last = write_derivation(fill.derivation) + write_number(len(fill.patches)), 0
     for place, value in fill.patches:
@@ -204,6 +221,8 @@ def _read_fills(text: Bytes) -> tuple[bytes, list[Fill], list[Hole]]:
             place += text.number()
             patches.append((place, bytes(text.take(4))))
         fills.append(Fill(derivation, tuple(patches)))
+    if (tables := sum(fill.derivation.kind in TABLES for fill in fills)) > MOST_TABLES:
+        raise CodingError(f"{tables} tables to compute; at most {MOST_TABLES} are allowed")
     skeleton = bytes(text.take(text.left()))
     holes = find_holes(skeleton)
     if len(holes) != len(fills):

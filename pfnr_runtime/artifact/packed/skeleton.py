@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Union
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pfnr_runtime.artifact.onnx.wire import BYTES, Reader, Span, WireError, write_message
+from pfnr_runtime.artifact.onnx.wire import BYTES, Reader, Span, WireError, write_head
 
 GRAPH, INITIALISER = 7, 5  # field numbers, in a model and in a graph
 DIMS, DATA_TYPE, NAME, RAW = 1, 2, 8, 9  # in a tensor
 FLOAT = 1  # ONNX's number for float32
+Part = Union[bytes, memoryview]  # noqa: UP007 (Python 3.10)
 LEAST_VALUES = 16  # smaller tensors stay in the skeleton
 
 
@@ -35,10 +37,10 @@ def take_apart(model: bytes) -> tuple[bytes, list[Hole], list[NDArray[np.float32
     holes: list[Hole] = []
     tensors: list[NDArray[np.float32]] = []
 
-    def without_values(tensor: Span) -> bytes:
+    def without_values(tensor: Span) -> list[Part]:
         hole, raw = _hole(tensor)
         if hole is None or raw is None:
-            return bytes(model[tensor.start : tensor.end])
+            return [model[tensor.start : tensor.end]]
         holes.append(hole)
         tensors.append(np.frombuffer(model[raw.start : raw.end], "<f4").astype(np.float32).reshape(hole.shape))
         kept, start = bytearray(), tensor.start
@@ -46,7 +48,7 @@ def take_apart(model: bytes) -> tuple[bytes, list[Hole], list[NDArray[np.float32
             if item.number != RAW:
                 kept += model[start : item.span.end]
             start = item.span.end
-        return bytes(kept)
+        return [bytes(kept)]
 
     return _rewritten(model, without_values), holes, tensors
 
@@ -66,37 +68,44 @@ def put_together(skeleton: bytes, tensors: Sequence[NDArray[np.float32]]) -> byt
     """The model whose holes these tensors fill, in the order of `find_holes`."""
     left = iter(tensors)
 
-    def with_values(tensor: Span) -> bytes:
+    def with_values(tensor: Span) -> list[Part]:
         hole, raw = _hole(tensor)
         whole = skeleton[tensor.start : tensor.end]
         if hole is None or raw is not None:
-            return whole
-        return whole + write_message(RAW, np.ascontiguousarray(next(left), "<f4").tobytes())
+            return [whole]
+        values = np.ascontiguousarray(next(left), "<f4").reshape(-1).view(np.uint8).data
+        return [whole, write_head(RAW, len(values)), values]
 
     return _rewritten(skeleton, with_values)
 
 
-def _rewritten(model: bytes, tensor_bytes) -> bytes:  # type: ignore[no-untyped-def]
-    """The model with every initialiser's message replaced."""
-    parts, start = [], 0
+def _rewritten(model: bytes, tensor_parts: Callable[[Span], list[Part]]) -> bytes:
+    """The model with every initialiser's message replaced. Parts are joined once, for they may be large."""
+    parts: list[Part] = []
+    start = 0
     for item in Reader(model).whole().fields():
         if item.number == GRAPH and item.wire == BYTES:
-            parts.append(write_message(GRAPH, _rewritten_graph(model, item.span, tensor_bytes)))
+            parts += _message(GRAPH, _rewritten_graph(model, item.span, tensor_parts))
         else:
             parts.append(model[start : item.span.end])
         start = item.span.end
     return b"".join(parts)
 
 
-def _rewritten_graph(model: bytes, graph: Span, tensor_bytes) -> bytes:  # type: ignore[no-untyped-def]
-    parts, start = [], graph.start
+def _rewritten_graph(model: bytes, graph: Span, tensor_parts: Callable[[Span], list[Part]]) -> list[Part]:
+    parts: list[Part] = []
+    start = graph.start
     for item in graph.fields():
         if item.number == INITIALISER and item.wire == BYTES:
-            parts.append(write_message(INITIALISER, tensor_bytes(item.span)))
+            parts += _message(INITIALISER, tensor_parts(item.span))
         else:
             parts.append(model[start : item.span.end])
         start = item.span.end
-    return b"".join(parts)
+    return parts
+
+
+def _message(number: int, parts: list[Part]) -> list[Part]:
+    return [write_head(number, sum(map(len, parts))), *parts]
 
 
 def _messages(span: Span, number: int) -> list[Span]:

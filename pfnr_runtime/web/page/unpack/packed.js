@@ -8,7 +8,7 @@ import { decodeTensors } from "./tensors.js";
 
 // Which dictionary each version has, and whether its .onnx ends with a seal.
 const VERSIONS = { 1: { dictionary: 1, sealed: false }, 2: { dictionary: 2, sealed: true } };
-const MOST_BYTES = 2 ** 29;
+const MOST_BYTES = 2 ** 28;
 const MOST_RANK = 8;
 const SEAL_BYTES = 81;
 

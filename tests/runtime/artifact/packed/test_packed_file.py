@@ -17,6 +17,7 @@ from helpers.packing import grid_model
 from helpers.tiny_artifacts import conv_model, table_model
 
 from pfnr_runtime.artifact.open import ArtifactFile, examine_artifact
+from pfnr_runtime.artifact.packed import derivations
 from pfnr_runtime.artifact.packed.file import UNSEALED, dictionary, parts, read_packed, unpack
 from pfnr_runtime.artifact.packed.pack import Origin, as_learned, pack
 from pfnr_runtime.coding.numbers import write_number
@@ -122,9 +123,9 @@ def file_with(text: bytes, size: int = len(MODEL), text_size: int | None = None)
 
 SHAPE = write_number(2) + write_number(1 << 30) + write_number(1 << 30)
 LIES = {
-    "model": file_with(b"", 2**29 + 1),
-    "text": file_with(b"", len(MODEL), 2**29 + 1),
-    "text's size": file_with(b"\0\0", len(MODEL), 2**29),
+    "model": file_with(b"", 2**28 + 1),
+    "text": file_with(b"", len(MODEL), 2**28 + 1),
+    "text's size": file_with(b"\0\0", len(MODEL), 2**20 + 2**10),
     "bomb": file_with(bytes(50_000_000), len(MODEL), 100),
     "sources": file_with(write_number(1 << 40)),
     "shape": file_with(write_number(1) + SHAPE + write_number(0)),
@@ -157,3 +158,33 @@ def test_files_of_every_version_always_unpack(version: int, model: str, deflated
     kept = read_packed(Path(__file__).with_name(f"version{version}.pfnv"))
     assert kept.sha256.startswith(model)
     assert hashlib.sha256(dictionary(version)).hexdigest().startswith(deflated_with)
+
+
+@pytest.mark.parametrize(
+    ("kind", "numbers", "reals", "sources", "shape"),
+    [
+        (derivations.TIME, (256, 0), (1.01, 0.5), [], (1 << 26, 1)),
+        (derivations.STEM, (256, 0, 1, 0, 0, 0), (1.01, 0.5), [(1, 1)], (1 << 26, 1)),
+        (derivations.STEM, (1, 0, 1, 0, 2, 0), (1.25, 0.5), [(1 << 16, 4), (1, 1 << 16)], (1 << 16, 1)),
+        (derivations.COSINES, (11,), (), [], (1 << 16, 1 << 16)),
+        (derivations.PLACES, (0, 11, 6), (), [(2, 1 << 16)], (1 << 16, 2)),
+    ],
+)
+def test_a_table_larger_than_a_decoder_has_is_refused_before_it_is_computed(
+    kind: int, numbers: tuple[int, ...], reals: tuple[float, ...], sources: list[tuple[int, int]],
+    shape: tuple[int, ...],
+) -> None:  # fmt: skip
+    learned = [np.zeros(size, np.float32) for size in sources]
+    tracemalloc.start()
+    try:
+        with pytest.raises(CodingError, match="allowed"):
+            derivations.Derivation(kind, numbers, reals).build(learned, shape)
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_of_many_tables_is_refused() -> None:
+    ramp = derivations.write_derivation(derivations.Derivation(derivations.COSINES, (11,)))
+    with pytest.raises(CodingError, match="17 tables to compute; at most 16"):
+        unpack(file_with(write_number(0) + write_number(17) + (ramp + write_number(0)) * 17))
