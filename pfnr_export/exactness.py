@@ -23,22 +23,34 @@ DIGITS = 2  # of bits, as they are recorded
 
 def prove(decoder: Decoder, session: SessionWeights, progress: Progress = SILENT) -> Exactness:
     """The proof that a decoder of this session is exact; a VerificationError names what is not, and why."""
+    refuse_inexact(decoder)
+    proof = measure(decoder, len(session.time_table), progress)
+    pictures = FramesDigest()
+    for decoded in decode_frames(session, BATCH):
+        pictures.add_all(decoded)
+    if proof.frames_sha256 != pictures.sha256:
+        raise VerificationError("the decoder's frames are not the session's; export it as fp32, and report this")
+    return proof
+
+
+def refuse_inexact(decoder: Decoder) -> None:
+    """A VerificationError if a layer has no exact form."""
     if (named := _inexact(decoder)) is not None:
         raise VerificationError(
             f"{named} has no exact form: train the session in a network of preset canvas, or export it as fp32"
         )
+
+
+def measure(decoder: Decoder, frames: int, progress: Progress = SILENT) -> Exactness:
+    """The digest of a decoder's frames and the bits of its sums; a VerificationError for sums of too many bits."""
     bits: dict[str, float] = {}
-    digest, decoded = FramesDigest(), FramesDigest()
-    batches = torch.arange(len(session.time_table)).split(BATCH)
-    progress.stage("proving exactness", len(session.time_table))
-    for frames, pictures in zip(batches, decode_frames(session, BATCH), strict=True):
+    digest = FramesDigest()
+    progress.stage("proving exactness", frames)
+    for batch in torch.arange(frames).split(BATCH):
         with torch.no_grad():
-            decoded.add_all(to_uint8(_measure(decoder, frames, "", bits)))
-        digest.add_all(pictures)
-        for _ in frames:
+            digest.add_all(to_uint8(_measure(decoder, batch, "", bits)))
+        for _ in batch:
             progress.advance()
-    if decoded.sha256 != digest.sha256:
-        raise VerificationError("the decoder's frames are not the session's; export it as fp32, and report this")
     return Exactness(digest.sha256, digest.checks, {name: round(most, DIGITS) for name, most in bits.items()})
 
 

@@ -129,7 +129,7 @@ def build_model(
         video=record.video,
         session=index,
         output=options.output,
-        precision=precision.name,
+        precision=FP32.name if precision.budget is not None else precision.name,
         lowering=lowering.name if library.config.fourier is not None else "none",
         passes=passes,
         weights_sha256=record.weights_sha256,
@@ -152,9 +152,12 @@ def build_model(
         options.calibration_frames,
         progress,
         embedding is not None,
+        decoder,
     )
     converted = precision.convert(subject)
-    contract = replace(contract, precision_report=converted.report)
+    contract = replace(
+        contract, precision=precision.name, precision_report=converted.report, exactness=converted.exactness
+    )
     helper.set_model_props(converted.model, {METADATA_KEY: contract.to_text()})
     return converted.model, contract
 

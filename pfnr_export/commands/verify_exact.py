@@ -20,10 +20,13 @@ def run_exact(decoder: VideoDecoder, artifact: Path, json: bool) -> None:
         report = check_exact(decoder, bar)
     video = decoder.metadata
     if json:
-        print_json(report.to_json() | {"artifact": str(artifact), "name": video.name, "precision": "exact"})
+        print_json(
+            report.to_json()
+            | {"artifact": str(artifact), "name": video.name, "precision": decoder.contract.precision}
+        )
     else:
         for label, text in (
-            ("artifact", f"{artifact}: {video.name}, exact"),
+            ("artifact", f"{artifact}: {video.name}, {decoder.contract.precision}"),
             ("engine", report.backend.splitlines()[0]),
             ("frames", f"{report.frames} of {video.width}x{video.height}"),
             ("SHA-256 of frames", report.found),

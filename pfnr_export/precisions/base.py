@@ -10,6 +10,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from pfnr_export.layers import Decoder
+from pfnr_runtime.artifact.contract import PROVED
+from pfnr_runtime.artifact.exactness import Exactness
 from pfnr_runtime.system.progress import SILENT, Progress
 
 
@@ -27,6 +30,7 @@ class Subject:
     - progress: of the conversion.
     - continuous: whether the model decodes any time of the video; the budget still applies to whole frames, which
       alone have a source, and ranges are also taken half-way between them.
+    - decoder: what the model was emitted from, for a precision that rewrites layers.
     """
 
     model: onnx.ModelProto
@@ -38,6 +42,7 @@ class Subject:
     calibration_frames: int | None = None
     progress: Progress = field(default=SILENT, repr=False)
     continuous: bool = False
+    decoder: Decoder | None = field(default=None, repr=False)
 
     def places(self, frames: Iterable[int]) -> list[float]:
         """Where ranges are measured: at these frames, and half-way after each if the model decodes any time."""
@@ -47,10 +52,11 @@ class Subject:
 
 @dataclass(frozen=True)
 class Converted:
-    """A converted model, and a record of its loss as plain JSON types."""
+    """A converted model, a record of its loss as plain JSON types, and the proof that it is exact if it is."""
 
     model: onnx.ModelProto
     report: dict[str, Any]
+    exactness: Exactness | None = None
 
 
 def unchanged(subject: Subject) -> Converted:
@@ -70,3 +76,8 @@ class Precision:
     summary: str
     budget: float | None = None
     convert: Callable[[Subject], Converted] = unchanged
+
+    @property
+    def proved(self) -> bool:
+        """Whether its artifacts carry a proof that their frames are the same bytes on every engine."""
+        return self.name in PROVED

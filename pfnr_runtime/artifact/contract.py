@@ -27,7 +27,8 @@ from pfnr_runtime.video.time_table import TimeEmbedding
 
 METADATA_KEY = "pfnr"
 FORMAT_VERSION = 1
-EXACT = "exact"  # the precision whose artifacts carry a proof
+EXACT, EXACT_INT8 = "exact", "exact-int8"
+PROVED = (EXACT, EXACT_INT8)  # precisions whose artifacts carry a proof
 
 INPUT_NAME = "frame_index"  # int64 [B], each in [0, N)
 EMBEDDING_NAME = "time_embedding"  # float32 [B, 4·L], instead of it where an artifact decodes any time
@@ -76,7 +77,7 @@ class ArtifactContract:
     - precision_report: what a lower precision cost, as its exporter measured it (see
       `pfnr_runtime.artifact.parity`).
     - time_embedding: set where the artifact decodes any time of the video, not only whole frames.
-    - exactness: of an artifact of precision `exact`, why its frames are the same bytes on every engine.
+    - exactness: of an artifact of a precision in `PROVED`, why its frames are the same bytes on every engine.
     """
 
     video: VideoRecord
@@ -106,7 +107,7 @@ class ArtifactContract:
             raise ValueError(f"quality must be finite numbers by name, not {self.quality!r}")
         if self.time_embedding is not None and self.kind != "video":
             raise ValueError(f"an artifact of kind {self.kind!r} decodes whole frames only")
-        if (self.exactness is not None) != (self.precision == EXACT):
+        if (self.exactness is not None) != (self.precision in PROVED):
             raise ValueError(f"precision {self.precision!r} and a proof of exactness do not go together")
         if self.exactness is not None and len(self.exactness.frame_checks) != 2 * self.video.frames:
             raise ValueError(f"checks of another number of frames than {self.video.frames}")

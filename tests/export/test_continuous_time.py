@@ -78,7 +78,7 @@ def test_whole_frames_hold_the_fp32_rule_and_pictures_between_are_the_models(com
     assert (tmp_path / "again.onnx").read_bytes() == (tmp_path / "any.onnx").read_bytes()
 
 
-@pytest.mark.parametrize("precision", [name for name, p in PRECISIONS.items() if p.budget])
+@pytest.mark.parametrize("precision", [name for name, p in PRECISIONS.items() if p.budget and not p.proved])
 def test_lower_precisions_keep_their_budget_and_stay_near_between_frames(precision: str, tmp_path: Path) -> None:
     library = made_library(small_config("add"), 2, frames=5)
     export_session(library, 1, tmp_path / "fp32.onnx", CONTINUOUS)

@@ -22,7 +22,7 @@ from pfnr_runtime.proof.golden_check import check_golden
 
 pytestmark = pytest.mark.gpu
 Table = Callable[..., None]
-PRECISIONS = ("exact", "fp32", "fp16", "int8", "int8-weights")
+PRECISIONS = ("exact", "exact-int8", "fp32", "fp16", "int8", "int8-weights")
 BATCHES = (1, 3, 8)
 
 

@@ -76,15 +76,15 @@ def integer_frames(config: ModelConfig, tensors: dict[str, Quantised], table: ND
             still = on_grid(whole[STILL], step[STILL])
             x = np.concatenate([x, np.broadcast_to(still, (len(x), *still.shape))], 1)
         if block.index == canvas.panned_block:
-            seen = [_window(whole[PANNED], place, x.shape[2:]) for place in places]
+            seen = [window(whole[PANNED], place, x.shape[2:]) for place in places]
             x = np.concatenate([x, on_grid(np.stack(seen), step[PANNED] - 2 * PLACE_FRACTION)], 1)
         name = f"block.{block.index}.conv"
         n = _convolved(x, whole, step, name)
         x = shifted(n * np.clip(n + 2 * 2**FRACTION, 0, 4 * 2**FRACTION), FRACTION + 2)
-        x = _shuffled(x, block.stride)
+        x = shuffled(x, block.stride)
     sums = np.einsum("oc,nchw->nohw", whole[f"{HEAD}weight"], x)
-    n = shifted(sums + _bias(whole, step, HEAD, step[f"{HEAD}weight"]), -step[f"{HEAD}weight"])
-    n = _shuffled(n, canvas.enlarge)
+    n = shifted(sums + added_bias(whole, step, HEAD, step[f"{HEAD}weight"]), -step[f"{HEAD}weight"])
+    n = shuffled(n, canvas.enlarge)
     steps = shifted(np.clip(n + 2 * 2**FRACTION, 0, 4 * 2**FRACTION) * 255, FRACTION + 2)
     return steps.transpose(0, 2, 3, 1)
 
@@ -98,7 +98,7 @@ def shifted(values: Integers, bits: int) -> Integers:
     return down + ((low > half) | ((low == half) & (down & 1 == 1)))
 
 
-def _bias(whole: dict[str, Integers], step: dict[str, int], layer: str, exponent: int) -> Integers:
+def added_bias(whole: dict[str, Integers], step: dict[str, int], layer: str, exponent: int) -> Integers:
     """A bias in the units of products of weights and activations, of shape [C, 1, 1]."""
     name = f"{layer}bias"
     shift = step[name] - exponent + FRACTION
@@ -115,10 +115,10 @@ def _convolved(x: Integers, whole: dict[str, Integers], step: dict[str, int], na
         for j in range(size):
             total += np.einsum("oc,nchw->nohw", weight[:, :, i, j], padded[:, :, i : i + rows, j : j + columns])
     exponent = step[f"{name}.weight"]
-    return shifted(total + _bias(whole, step, f"{name}.", exponent), -exponent)
+    return shifted(total + added_bias(whole, step, f"{name}.", exponent), -exponent)
 
 
-def _window(canvas: Integers, place: Integers, size: tuple[int, ...]) -> Integers:
+def window(canvas: Integers, place: Integers, size: tuple[int, ...]) -> Integers:
     """The window at a place in 1/64 cells, in 1/64² of the canvas's steps."""
     one = 1 << PLACE_FRACTION
     bands = []
@@ -130,7 +130,7 @@ def _window(canvas: Integers, place: Integers, size: tuple[int, ...]) -> Integer
     return np.einsum("hi,cij,wj->chw", bands[0], canvas, bands[1])
 
 
-def _shuffled(x: Integers, stride: int) -> Integers:
+def shuffled(x: Integers, stride: int) -> Integers:
     n, channels, rows, columns = x.shape
     x = x.reshape(n, channels // stride**2, stride, stride, rows, columns).transpose(0, 1, 4, 2, 5, 3)
     return x.reshape(n, channels // stride**2, rows * stride, columns * stride)

@@ -16,7 +16,6 @@ from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_export.precisions import PRECISIONS
 from pfnr_export.shared.build import SharedOptions
 from pfnr_export.shared.export_shared import export_shared
-from pfnr_runtime.artifact.contract import EXACT
 from pfnr_train.model.config import preset_config
 
 SHARED = "library.onnx"
@@ -31,7 +30,7 @@ def make_artifacts(folder: Path, preset: str = "s", size: tuple[int, int] = (320
         # Random weights have no quality to lose: at the loosest budget every layer gets its precision.
         more: dict[str, Any] = {} if precision.budget is None else {"psnr_budget": 20.0}
         options = ExportOptions(precision=name, **more)
-        trained = canvas_library(frames, size=size) if name == EXACT else library
+        trained = canvas_library(frames, size=size) if precision.proved else library
         export_session(trained, 0, folder / f"{name}.onnx", options, golden_frames=4)
     export_session(library, 0, folder / CONTINUOUS, ExportOptions(time="continuous"), golden_frames=4)
     export_shared(library, [0, 1], folder / SHARED, SharedOptions())

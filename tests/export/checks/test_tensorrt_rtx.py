@@ -28,7 +28,6 @@ from pfnr_export.precisions.fp16 import FOURIER_SCOPE
 from pfnr_export.precisions.int8_graph import quantised
 from pfnr_export.precisions.onnx_edit import shapes
 from pfnr_export.shared.build import SharedOptions, generations, shared_model
-from pfnr_runtime.artifact.contract import EXACT
 from pfnr_runtime.errors import BackendError
 from pfnr_train.library.file import write_library
 from pfnr_train.model.config import FourierConfig, ModelConfig, preset_config
@@ -65,19 +64,20 @@ def build_canvas(precision: str, preset: str = "canvas") -> Build:
 KINDS: dict[str, Build] = {
     f"video {precision} {lowering}": build_video(precision, lowering)
     for precision in PRECISIONS
-    if precision != EXACT
+    if not PRECISIONS[precision].proved
     for lowering in LOWERINGS
 } | {"shared fp32": build_shared}
 KINDS |= {
     f"video {precision} matmul continuous": build_video(precision, "matmul", "continuous")
     for precision in PRECISIONS
-    if precision != EXACT
+    if not PRECISIONS[precision].proved
 }
 KINDS |= {f"canvas {precision}": build_canvas(precision) for precision in PRECISIONS}
 
 # What every kind must have at least one layer of.
 LAYERS = {
     "exact": ["CONVOLUTION FLOAT"],
+    "exact-int8": ["QUANTIZE INT8", "DEQUANTIZE FLOAT", "CONVOLUTION FLOAT"],
     "fp32": ["CONVOLUTION FLOAT", "ACTIVATION FLOAT"],
     "fp16": ["CONVOLUTION HALF", "ACTIVATION FLOAT"],
     "int8": ["QUANTIZE INT8", "DEQUANTIZE FLOAT", "CONVOLUTION FLOAT"],
