@@ -120,7 +120,7 @@ def test_every_kind_compiles_for_every_target(kind: str) -> None:
 
 
 @needs_rtx
-@pytest.mark.parametrize("precision", [EXACT, "fp16", "int8"])
+@pytest.mark.parametrize("precision", ["exact", "exact-int8", "fp16", "int8"])
 def test_a_head_that_enlarges_compiles(precision: str) -> None:
     compiles(f"canvas {precision}", small_config("add"), build_canvas(precision, "cpu-s"))
 

@@ -39,6 +39,8 @@ from pfnr_train.model.network import to_uint8
 
 FRAMES = 5
 CONFIG = preset_config("canvas", 80, 45)
+ENLARGING = preset_config("cpu-m", 80, 48)
+CONFIGS = (CONFIG, ENLARGING, CONFIG)  # by seed
 LEVELS = ("DISABLE_ALL", "ENABLE_BASIC", "ENABLE_EXTENDED", "ENABLE_ALL")
 ANY_LOSS = ExportOptions(precision="exact-int8", psnr_budget=20.0)  # random weights have no quality to lose
 
@@ -46,14 +48,14 @@ ANY_LOSS = ExportOptions(precision="exact-int8", psnr_budget=20.0)  # random wei
 @cache
 def session_of(seed: int) -> tuple[Library, dict[str, Quantised]]:
     """A session whose weights have steps of several sizes, more of them than 8 bits have."""
-    tensors = canvas_tensors(CONFIG, seed)
+    tensors = canvas_tensors(CONFIGS[seed], seed)
     rng = np.random.default_rng(seed)
     for name, tensor in tensors.items():
         if name.endswith(("conv.weight", "head.weight")):
             integers = rng.integers(-150, 151, tensor.integers.shape)
             integers[2] = 0  # a channel of its bias alone
             tensors[name] = Quantised(integers.astype(np.int32), int(rng.integers(-10, -8)) + 2 * ("head" in name))
-    return canvas_library(FRAMES, tensors), tensors
+    return canvas_library(FRAMES, tensors, config=CONFIGS[seed]), tensors
 
 
 @cache
@@ -63,7 +65,8 @@ def built(seed: int) -> tuple[onnx.ModelProto, ArtifactContract]:
 
 def expected_frames(library: Library, tensors: dict[str, Quantised], contract: ArtifactContract) -> np.ndarray:
     low = {row["layer"]: row for row in contract.precision_report["layers"] if row["precision"] == "int8"}
-    return integer_int8_frames(CONFIG, tensors, library.session_weights(0).time_table, low).astype(np.uint8)
+    table = library.session_weights(0).time_table
+    return integer_int8_frames(library.config, tensors, table, low).astype(np.uint8)
 
 
 def run(model: bytes, level: str, threads: int, batch: int) -> np.ndarray:
