@@ -130,7 +130,7 @@ def add(
     set_threads(threads)
     with join_ranks(choose_device(device)) as ranks, hold_library(library, ranks):
         before = read_library(library) if library.exists() else None
-        if before is not None:
+        if before is not None and before.rewritten:
             before.check_digests()  # what is damaged would be written again, and its copy overwritten
         chosen = choose_recipe(fitting_recipe(recipe, before), **changes)
         source = probe(clip, stream=stream)

@@ -23,10 +23,8 @@ def describe_library(library: Library) -> dict[str, Any]:
         "macs_per_frame": library.config.macs(),
         "weights": sum(math.prod(shape) for shape in library.config.tensor_shapes().values()),
         "sessions": [
-            s.record.to_json()
-            | {"index": i, "values": s.values.kind, "parent": s.values.parent}
-            | {"bytes": sum(s.values.sizes().values())}
-            for i, s in enumerate(library.sessions)
+            s.record.to_json() | {"index": i, "values": s.kind, "parent": s.parent, "bytes": s.size}
+            for i, s in enumerate(library.summaries())
         ],
         "used": {name: float(mask.mean()) for name, mask in used.items()},
         "shapes": {name: list(mask.shape) for name, mask in used.items()},

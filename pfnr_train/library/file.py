@@ -1,22 +1,8 @@
-"""The `*.pfnr` file: a library in the safetensors format, validated before anything in it is believed.
+"""The `*.pfnr` file: a library, validated before anything in it is believed.
 
-Layout (docs/format.md has all of it). The safetensors header's metadata has one key, `pfnr`, with JSON:
-
-    {"format_version": 1 or 2, "producer": "...", "config": {ModelConfig}, "sessions": [{SessionRecord}, ...],
-     "values": [{"kind": "coded", ...}, ...]}
-
-`values` has one entry for every session: the kind of its values (`pfnr_train.library.values.KINDS`) and what that
-kind adds. Version 1 has no `values`: all sessions have shared ones. The tensors are
-those that the kind's `layout` names, as `sessions/<k>/<name>`, such as
-
-    sessions/<k>/coded          uint8 [n], of `coded` values
-    sessions/<k>/masks/<name>   uint8 [ceil(n/8)], bits packed in numpy.packbits order, of `shared` values
-
-and, in version 1 and where a session has shared values, for every name of `ModelConfig.tensor_shapes`,
-
-    weights/<name>              float32, as shaped by the configuration
-
-and nothing else. A file is written under a temporary name, fsynced and renamed, under a lock; readers need none.
+Two containers (docs/format.md has all of it): sessions that own their values follow one another in format 3, where
+each is read and added alone (`appended`); where sessions share values, which a new session may change, one
+safetensors file is written as a whole (`whole`). Writing goes on under a lock; readers need none.
 """
 
 from __future__ import annotations
@@ -26,29 +12,23 @@ import errno
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import filelock
-import numpy as np
 import safetensors
-import safetensors.numpy
 
-from pfnr_runtime import __version__
-from pfnr_runtime.errors import LibraryError, PfnrError
+from pfnr_runtime.errors import LibraryError
 from pfnr_runtime.system.leftovers import remove_leftovers
 from pfnr_runtime.system.part_file import write_atomically
 from pfnr_runtime.system.regular_file import require_regular
-from pfnr_train.library.library import Library, Session
-from pfnr_train.library.record import SessionRecord
-from pfnr_train.library.values import KINDS, SessionValues, SharedValues
-from pfnr_train.library.values.base import Layout
-from pfnr_train.model.config import ModelConfig
-
-# Version 1: all sessions have shared values. Written where that is so, that older versions of pfnr can read it.
-SHARED_ONLY, ANY_VALUES = 1, 2
-METADATA_KEY = "pfnr"
+from pfnr_train.library.appended.entry import LENGTH_SIZE, MISTAKES, header_size, metadata_of
+from pfnr_train.library.appended.reader import FORMAT_VERSION, AppendedFile
+from pfnr_train.library.appended.sessions import StoredSessions
+from pfnr_train.library.appended.writer import append_sessions, whole, write_whole
+from pfnr_train.library.library import Library
+from pfnr_train.library.whole import ANY_VALUES, METADATA_KEY, SHARED_ONLY, read_whole, whole_bytes
 
 
 def real_path(path: Path) -> Path:
@@ -94,36 +74,45 @@ def _is_writable(path: Path) -> bool:
 
 
 def write_library(library: Library, path: Path) -> None:
-    """Write the whole library, atomically. Raises OSError, also where the file there is read-only."""
+    """Write the library: sessions that are not in the file yet at its end, or a new file in its place, atomically.
+
+    The caller holds the lock. Raises OSError, also where the file there is read-only.
+    """
     if path.exists() and not _is_writable(path):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-    write_atomically(real_path(path), library_bytes(library))
+    place, sessions = real_path(path), library.sessions
+    if _shares(library):
+        write_atomically(place, whole_bytes(library))
+    elif isinstance(sessions, StoredSessions) and sessions.file.is_at(place):
+        append_sessions(sessions.file, place, sessions.added)
+    else:
+        write_whole(library.config, sessions, place)
 
 
 def library_bytes(library: Library) -> bytes:
-    """The file a library makes. Same library, same bytes."""
-    own = any(not session.values.uses_pool for session in library.sessions)
-    version = ANY_VALUES if own or not library.weights else SHARED_ONLY
-    tensors: dict[str, np.ndarray[Any, Any]] = {}
-    if library.shares or version == SHARED_ONLY:
-        tensors = {f"weights/{n}": w for n, w in library.weights.items()}
-    for k, session in enumerate(library.sessions):
-        tensors |= {f"sessions/{k}/{name}": tensor for name, tensor in session.values.tensors().items()}
-    header: dict[str, Any] = {
-        "format_version": version,
-        "producer": f"pfnr {__version__}",
-        "config": library.config.to_json(),
-        "sessions": [s.record.to_json() for s in library.sessions],
-    }
-    if version == ANY_VALUES:
-        header["values"] = [{"kind": s.values.kind, **s.values.facts()} for s in library.sessions]
-    contiguous = {name: np.ascontiguousarray(t) for name, t in tensors.items()}
-    metadata = {METADATA_KEY: json.dumps(header, sort_keys=True, allow_nan=False)}
-    return safetensors.numpy.save(contiguous, metadata=metadata)
+    """The file that a library makes. Same library, same bytes, however it was written."""
+    if _shares(library):
+        return whole_bytes(library)
+    data = BytesIO()
+
+    def read_at(offset: int, size: int) -> bytes:
+        return bytes(data.getbuffer()[offset : offset + size])
+
+    for part in whole(library.config, library.sessions, read_at, Path("library.pfnr")):
+        data.write(part)
+    return data.getvalue()
+
+
+def _shares(library: Library) -> bool:
+    """Whether the library has values to share, be it for sessions to come."""
+    return library.shares or bool(library.weights and not library.sessions)
 
 
 def read_library(path: Path) -> Library:
-    """Read and validate a library; a LibraryError says what is wrong with the file and what to do."""
+    """Read and validate a library; a LibraryError says what is wrong with the file and what to do.
+
+    Of a library of format 3, sessions are read and validated when they are asked for.
+    """
     if not path.exists():
         raise LibraryError(
             f"{path} does not exist; make it with `pfnr-train add CLIP --library {path}`, or name another with "
@@ -133,17 +122,28 @@ def read_library(path: Path) -> Library:
         raise LibraryError(f"{path} is a folder; name the library file in it")
     try:
         require_regular(path)
-        with safetensors.safe_open(path, framework="numpy") as file:
-            header = _header(path, file.metadata())
-            config, entries = _parse(path, header)
-            pool, layouts = _check_layout(path, config, entries, file, header["format_version"])
-            return _load(path, config, entries, pool, layouts, file)
+        if _version(path) == FORMAT_VERSION:
+            file = AppendedFile.open(path)
+            return Library(file.config, {}, StoredSessions(file))
+        with safetensors.safe_open(path, framework="numpy") as opened:
+            return read_whole(path, _header(path, opened.metadata()), opened)
     except PermissionError:
         raise LibraryError(f"{path}: permission denied; make the file readable") from None
     except safetensors.SafetensorError as error:
         raise LibraryError(
             f"{path} is not a library, or is truncated or damaged ({error}); restore it from a copy"
         ) from None
+
+
+def _version(path: Path) -> Any:
+    """The format version that the file's first header names; None where that cannot be told."""
+    with path.open("rb") as file:
+        start = file.read(LENGTH_SIZE)
+        try:
+            size = header_size(start, path.stat().st_size)
+            return metadata_of(start + file.read(size - LENGTH_SIZE))["format_version"]
+        except MISTAKES:
+            return None
 
 
 def _header(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
@@ -159,119 +159,7 @@ def _header(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
     version = header.get("format_version")
     if version not in (SHARED_ONLY, ANY_VALUES):
         raise LibraryError(
-            f"{path} is of library format {str(version)[:20]}; this version of pfnr reads {SHARED_ONLY} and "
-            f"{ANY_VALUES}: install a matching pfnr"
+            f"{path} is of library format {str(version)[:20]}; this version of pfnr reads {SHARED_ONLY}, "
+            f"{ANY_VALUES} and {FORMAT_VERSION}: install a matching pfnr"
         )
     return header
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """What the header says of one session."""
-
-    record: SessionRecord
-    kind: type[SessionValues]
-    facts: dict[str, Any]
-
-
-def _parse(path: Path, header: dict[str, Any]) -> tuple[ModelConfig, list[_Entry]]:
-    try:
-        config = ModelConfig.from_json(header.get("config"))
-        sessions = header.get("sessions")
-        if not isinstance(sessions, list):
-            raise ValueError("its list of sessions is missing")
-        records = [SessionRecord.from_json(record) for record in sessions]
-        for record in records:
-            if (record.video.width, record.video.height) != config.size:
-                raise ValueError(f"session {record.video.name!r} is not of the network's size {config.size}")
-        names = [record.video.name for record in records]
-        if len(set(names)) < len(names):
-            raise ValueError("two of its sessions have the same name")
-        entries = [_entry(*pair) for pair in zip(records, _values(header, len(records)), strict=True)]
-    except (ValueError, TypeError, PfnrError) as error:
-        reason = str(error)[:300]  # a hostile header may make any value as long as it likes
-        raise LibraryError(f"{path}: its header is not valid ({reason}); restore the file from a copy") from None
-    return config, entries
-
-
-def _values(header: dict[str, Any], sessions: int) -> list[Any]:
-    if header["format_version"] == SHARED_ONLY:
-        return [{"kind": SharedValues.kind}] * sessions
-    values = header.get("values")
-    if not isinstance(values, list) or len(values) != sessions:
-        raise ValueError("what it says of its sessions' values is not a list with one entry each")
-    return values
-
-
-def _entry(record: SessionRecord, value: Any) -> _Entry:
-    kind = value.get("kind") if isinstance(value, dict) else None
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise ValueError(f"values of kind {str(kind)[:50]!r}; this version of pfnr knows {', '.join(KINDS)}")
-    return _Entry(record, KINDS[kind], {key: fact for key, fact in value.items() if key != "kind"})
-
-
-def _check_layout(
-    path: Path, config: ModelConfig, entries: list[_Entry], file: Any, version: int
-) -> tuple[list[str], list[list[str]]]:
-    """Names of the pool's tensors, and of every session's, that the file holds."""
-    pool: Layout = {}
-    if version == SHARED_ONLY or any(entry.kind.uses_pool for entry in entries):
-        pool = {f"weights/{name}": ("F32", shape) for name, shape in config.tensor_shapes().items()}
-    required = dict(pool)
-    optional: Layout = {}
-    for k, entry in enumerate(entries):
-        try:
-            needed, allowed = entry.kind.layout(config, entry.record.video.frames, entry.facts)
-        except ValueError as error:
-            raise LibraryError(
-                f"{path}: session {k} ({entry.record.video.name}): {error}; restore the file from a copy"
-            ) from None
-        required |= {f"sessions/{k}/{name}": layout for name, layout in needed.items()}
-        optional |= {f"sessions/{k}/{name}": layout for name, layout in allowed.items()}
-    names = set(file.keys())
-    problems = [f"lacks {name}" for name in sorted(required.keys() - names)]
-    problems += [f"has an unknown tensor {name}" for name in sorted(names - required.keys() - optional.keys())]
-    for name, (dtype, shape) in (required | optional).items():
-        if name in names:
-            part = file.get_slice(name)
-            found = tuple(part.get_shape())
-            fits = len(found) == len(shape) and all(b in (None, a) for a, b in zip(found, shape, strict=True))
-            if part.get_dtype() != dtype or not fits:
-                wanted = ["any length" if n is None else n for n in shape]
-                problems.append(f"{name} is {part.get_dtype()} {part.get_shape()}, not {dtype} {wanted}")
-    if problems:
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise LibraryError(f"{path} is not a valid library: {problems[0]}{more}; restore it from a copy")
-    own: list[list[str]] = [[] for _ in entries]
-    for name in (required | optional).keys() - pool.keys():
-        if name in names:
-            own[int(name.split("/")[1])].append(name)
-    return list(pool), own
-
-
-def _load(
-    path: Path, config: ModelConfig, entries: list[_Entry], pool: list[str], own: list[list[str]], file: Any
-) -> Library:
-    def finite(name: str) -> np.ndarray[Any, Any]:
-        tensor: np.ndarray[Any, Any] = file.get_tensor(name)
-        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
-            raise LibraryError(
-                f"{path}: {name} holds values that are not finite numbers; restore the file from a copy"
-            )
-        return tensor
-
-    weights = {name.removeprefix("weights/"): finite(name) for name in pool}
-    sessions = []
-    for k, (entry, names) in enumerate(zip(entries, own, strict=True)):
-        tensors = {name.removeprefix(f"sessions/{k}/"): finite(name) for name in names}
-        try:
-            values = entry.kind.read(config, entry.facts, tensors)
-        except ValueError as error:
-            raise LibraryError(
-                f"{path}: session {k} ({entry.record.video.name}): {error}; restore the file from a copy"
-            ) from None
-        sessions.append(Session(entry.record, values))
-    library = Library(config, weights, tuple(sessions))
-    for k in range(len(sessions)):
-        library.check_parents(k)
-    return library

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pfnr_runtime.errors import CodingError, LibraryError
+from pfnr_train.library.appended.sessions import StoredSessions
 from pfnr_train.library.digests import weights_digest
-from pfnr_train.library.record import SessionRecord
-from pfnr_train.library.values import Materialised, SessionValues
+from pfnr_train.library.session import Session, SessionSummary
+from pfnr_train.library.values import Materialised
 from pfnr_train.model.config import ModelConfig
 from pfnr_train.model.network import SessionWeights
 
 Array = NDArray[np.float32]
 
 
+NAMED_IN_ERRORS = 20  # sessions
+
 # A chain of parents is no longer, so that materialising costs the same however many sessions a library has.
 MOST_GENERATIONS = 4
-
-
-@dataclass(frozen=True)
-class Session:
-    """One finished session: its record, and the values it decodes with."""
-
-    record: SessionRecord
-    values: SessionValues
 
 
 @dataclass(frozen=True)
@@ -34,23 +30,36 @@ class Library:
     """A library of videos in one network. Values are never changed in place; adding gives a new library.
 
     weights: the pool that sessions with shared values have their values from, by tensor name; empty where no
-    session has shared values.
+    session has shared values. sessions: read from their file when asked for, where its format allows that.
     """
 
     config: ModelConfig
     weights: dict[str, Array]
-    sessions: tuple[Session, ...] = ()
+    sessions: Sequence[Session] = ()
 
     def find(self, which: str | int) -> int:
         """Index of a session by index or name; a LibraryError lists the sessions there are."""
-        names = [s.record.video.name for s in self.sessions]
-        text = str(which)
-        if text in names:
-            return names.index(text)
-        if text.isdecimal() and len(text) <= 9 and int(text) < len(names):
+        text, count = str(which), len(self.sessions)
+        if (number := self.number_of(text)) is not None:
+            return number
+        if text.isdecimal() and len(text) <= 9 and int(text) < count:
             return int(text)
-        known = ", ".join(f"{i} ({name})" for i, name in enumerate(names)) or "none: train one first"
-        raise LibraryError(f"session {text[:200]!r} does not exist in this library; it has {known}")
+        some = range(min(count, NAMED_IN_ERRORS))
+        known = ", ".join(f"{i} ({self.sessions[i].record.video.name})" for i in some) or "none: train one first"
+        more = f" and {count - len(some)} more" if count > len(some) else ""
+        raise LibraryError(f"session {text[:200]!r} does not exist in this library; it has {known}{more}")
+
+    def number_of(self, name: str) -> int | None:
+        """The index of the session of this name; None where there is none."""
+        if isinstance(self.sessions, StoredSessions):
+            return self.sessions.number_of(name)
+        return next((i for i, s in enumerate(self.sessions) if s.record.video.name == name), None)
+
+    def summaries(self) -> list[SessionSummary]:
+        """The short of every session, in order."""
+        if isinstance(self.sessions, StoredSessions):
+            return self.sessions.summaries()
+        return [session.summary() for session in self.sessions]
 
     def session_weights(self, index: int) -> SessionWeights:
         """Everything session `index` decodes with; a LibraryError if it is not what its record says."""
@@ -115,12 +124,17 @@ class Library:
     @property
     def shares(self) -> bool:
         """Whether some session has its values from the pool."""
-        return any(session.values.uses_pool for session in self.sessions)
+        return bool(self.weights) and any(session.values.uses_pool for session in self.sessions)
+
+    @property
+    def rewritten(self) -> bool:
+        """Whether adding a session writes all others again."""
+        return not isinstance(self.sessions, StoredSessions)
 
     def used(self) -> dict[str, NDArray[np.bool_]]:
         """By tensor name, which of the pool's values some session uses and are therefore frozen."""
         used = {name: np.zeros(w.shape, np.bool_) for name, w in self.weights.items()}
-        for session in self.sessions:
+        for session in self.sessions if used else ():
             for name, mask in session.values.pool_masks(self.config).items():
                 used[name] |= mask
         return used
@@ -141,13 +155,23 @@ class Library:
         weights: the pool; ignored for a session that owns its values. A LibraryError if a weight that an
         earlier session uses differs in a single bit, or the session's parents cannot be.
         """
-        sessions = (*self.sessions, session)
         if not session.values.uses_pool:
-            grown = replace(self, weights=self.weights if self.shares else {}, sessions=sessions)
+            pool = self.weights if self.shares else {}
+            grown = replace(self, weights=pool, sessions=_with_added(self.sessions, session))
             grown.check_parents(len(self.sessions))
             return grown
         for name, used in self.used().items():
             before, after = self.weights[name][used], weights[name][used]
             if before.tobytes() != after.tobytes():
                 raise LibraryError(f"training changed frozen weights of {name}; the library is left as it was")
-        return replace(self, weights=weights, sessions=sessions)
+        return replace(self, weights=weights, sessions=(*self.sessions, session))
+
+    def with_last(self, session: Session) -> Library:
+        """A new library with its last session, which is in no file yet, replaced."""
+        if isinstance(self.sessions, StoredSessions):
+            return replace(self, sessions=self.sessions.with_last(session))
+        return replace(self, sessions=(*self.sessions[:-1], session))
+
+
+def _with_added(sessions: Sequence[Session], session: Session) -> Sequence[Session]:
+    return sessions.with_added(session) if isinstance(sessions, StoredSessions) else (*sessions, session)

@@ -55,15 +55,15 @@ def describe_clip(clip: Clip, name: str) -> VideoRecord:
 
 def free_name(library: Library, wanted: str | None, clip: Clip) -> str:
     """The name of a new session: as wanted, or the clip's own; a UsageError if it is taken."""
-    taken = {s.record.video.name for s in library.sessions}
     if wanted is not None:
-        if wanted in taken or wanted.isdecimal():
-            raise UsageError(f"session name {wanted!r} is taken or a number; taken: {', '.join(sorted(taken))}")
+        if wanted.isdecimal() or library.number_of(wanted) is not None:
+            raise UsageError(f"session name {wanted!r} is taken or a number; `pfnr-train info` lists the names")
         return wanted
     stem = _place(clip).stem[:100] or "video"
     stem = "".join(c if c.isprintable() else "_" for c in stem)
     stem = f"clip-{stem}" if stem.isdecimal() else stem
-    return next(n for i in range(1, len(taken) + 2) if (n := stem if i == 1 else f"{stem}-{i}") not in taken)
+    numbered = (stem if i == 1 else f"{stem}-{i}" for i in range(1, len(library.sessions) + 2))
+    return next(name for name in numbered if library.number_of(name) is None)
 
 
 def relative_source(clip: Clip, library_path: Path) -> str:
@@ -153,10 +153,9 @@ def _parent(library: Library, which: str) -> tuple[int, dict[str, NDArray[np.flo
 
 def measured(library: Library, clip: Clip) -> tuple[Library, Quality]:
     """The library with the quality and digest of its last session, measured against `clip`, and that quality."""
-    *earlier, session = library.sessions
-    weights = library.assemble(len(earlier))
+    session, weights = library.sessions[-1], library.assemble(len(library.sessions) - 1)
     quality = measure_quality(decode_all(weights), clip.frames)
     record = replace(
         session.record, psnr=quality.psnr, ms_ssim=quality.ms_ssim, weights_sha256=weights_digest(weights)
     )
-    return replace(library, sessions=(*earlier, replace(session, record=record))), quality
+    return library.with_last(replace(session, record=record)), quality

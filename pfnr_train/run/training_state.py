@@ -31,6 +31,7 @@ from pfnr_train.clips import Clip
 from pfnr_train.library.digests import Digest, typed_digest
 from pfnr_train.library.file import real_path
 from pfnr_train.library.library import Library
+from pfnr_train.library.values import KINDS
 from pfnr_train.machine.execution import Execution
 from pfnr_train.run.tensor_tree import flatten, unflatten
 from pfnr_train.session.recipe import Recipe
@@ -45,7 +46,7 @@ class Identity:
     """Which training a state belongs to. All values are plain JSON types.
 
     - version: of pfnr.
-    - library: SHA-256 of all that the library held.
+    - library: SHA-256 of all in the library that the training depends on.
     - clip: SHA-256 of the frames.
     - network, recipe: every setting by name.
     """
@@ -60,7 +61,11 @@ class Identity:
     def of(cls, library: Library, clip: Clip, recipe: Recipe) -> Identity:
         """The identity of the training of `clip` as the next session of `library`."""
         return cls(
-            __version__, library_digest(library), clip.sha256, library.config.to_json(), _plain(asdict(recipe))
+            __version__,
+            basis_digest(library, recipe),
+            clip.sha256,
+            library.config.to_json(),
+            _plain(asdict(recipe)),
         )
 
     def digest(self) -> bytes:
@@ -123,6 +128,22 @@ def state_path(library_path: Path, session: int) -> Path:
     """Where the state of session `session` is kept while it is being trained."""
     real = real_path(library_path)
     return real.with_name(f"{real.name}.{session}.training")
+
+
+def basis_digest(library: Library, recipe: Recipe) -> str:
+    """SHA-256 of what the next session's training depends on: everything, or its index and its parents.
+
+    Sessions that own their values need no others, so that none of a thousand is read for the next one.
+    """
+    if KINDS[recipe.values].uses_pool or library.shares:
+        return library_digest(library)
+    digest = Digest().add_json([library.config.to_json(), len(library.sessions)])
+    parent = library.find(recipe.parent) if recipe.parent else None
+    while parent is not None:
+        session = library.sessions[parent]
+        digest.add_json([parent, session.record.weights_sha256])
+        parent = session.values.parent
+    return digest.hex()
 
 
 def library_digest(library: Library) -> str:

@@ -95,13 +95,14 @@ class SequenceRun:
         )
         grown = job.run(self.library, self.path).library
         self._seconds[each.video.name] = time.monotonic() - start
-        for index in range(len(grown.sessions)):
-            grown.session_weights(index)
+        for index in range(len(grown.sessions)) if grown.shares else (-1,):
+            grown.session_weights(index % len(grown.sessions))
         self.library = grown
         self.write_results()
 
     def results(self) -> dict[str, Any]:
         """The contents of the results file, as plain JSON types. seconds: None if another run trained it."""
+        summaries = self.library.summaries()
         sessions = [
             {
                 "session": index,
@@ -110,14 +111,14 @@ class SequenceRun:
                 "psnr": session.record.psnr,
                 "ms_ssim": session.record.ms_ssim,
                 "seconds": self._seconds.get(session.record.video.name),
-                "values": session.values.kind,
-                "bytes": sum(session.values.sizes().values()),
+                "values": session.kind,
+                "bytes": session.size,
                 "weights_sha256": session.record.weights_sha256,
                 **self._target(session),
             }
-            for index, session in enumerate(self.library.sessions)
+            for index, session in enumerate(summaries)
         ]
-        figures = [s.record.psnr for s in self.library.sessions if s.record.psnr is not None]
+        figures = [s.record.psnr for s in summaries if s.record.psnr is not None]
         return {
             "sequence": self.sequence.name,
             "library": self.path.name,
@@ -154,7 +155,7 @@ class SequenceRun:
         if self.done > len(self.found):
             self._refuse(f"it has {self.done} sessions, and the sequence {len(self.found)}")
         recipe = self.sequence.recipe
-        for index, (session, each) in enumerate(zip(self.library.sessions, self.found, strict=False)):
+        for index, (session, each) in enumerate(zip(self.library.summaries(), self.found, strict=False)):
             record, video = session.record, each.video
             start = 0 if video.frames is None else video.frames.start or 0
             stop = each.info.frames if video.frames is None or video.frames.stop is None else video.frames.stop

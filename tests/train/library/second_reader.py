@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 import zlib
 from math import isqrt, prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import safe_open
+from safetensors.numpy import load
 
 Tensors = dict[str, Any]
 
@@ -22,12 +23,28 @@ class SecondReader:
     """The library at `path`."""
 
     def __init__(self, path: Path) -> None:
-        with safe_open(path, framework="numpy") as file:
-            header = json.loads(file.metadata()["pfnr"])
-            self._tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        self.config, self.sessions = header["config"], header["sessions"]
-        self._values = header.get("values", [{"kind": "shared"}] * len(self.sessions))
+        data = path.read_bytes()
+        header = metadata(data)
+        self.config, self.version = header["config"], header["format_version"]
+        if self.version == 3:
+            self._read_appended(data)
+        else:
+            self._tensors, self.sessions = load(data), header["sessions"]
+            self._values = header.get("values", [{"kind": "shared"}] * len(self.sessions))
         self._shapes, self._head = shapes(self.config)
+
+    def _read_appended(self, data: bytes) -> None:
+        base, end, entries = 8 + int.from_bytes(data[:8], "little"), len(data), []
+        while end > base:
+            magic, number, start, size, _, digest = struct.unpack("<8s4Q32s", data[end - 120 : end - 48])
+            if magic != b"pfnr end" or hashlib.sha256(data[start : start + size]).digest() != digest:
+                raise ValueError("what should be a session is none")
+            entries.insert(0, (number, data[start : start + size]))
+            end = start
+        assert [number for number, _ in entries] == list(range(len(entries)))
+        headers = [metadata(entry) for _, entry in entries]
+        self.sessions, self._values = [h["record"] for h in headers], [h["values"] for h in headers]
+        self._tensors = {f"sessions/{k}/{name}": t for k, entry in entries for name, t in load(entry).items()}
 
     def materialise(self, k: int) -> tuple[Tensors, Tensors, Any]:
         """Weights, head and time table of session k; a ValueError if they do not have the recorded digest."""
@@ -85,6 +102,12 @@ class SecondReader:
             angles = np.concatenate([frames / n * steps, np.full((n, 1), record["scalar"]) * steps], axis=1)
             rows = np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(n, -1)
         return (np.rint(rows * 2048) / 2048 if coarse else rows).astype(np.float32)
+
+
+def metadata(data: bytes) -> Any:
+    """The JSON in the metadata of a safetensors file."""
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return json.loads(header["__metadata__"]["pfnr"])
 
 
 def shapes(config: dict[str, Any]) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:

@@ -13,12 +13,12 @@ import safetensors.numpy
 from helpers.library_files import error_of, parts_of, put, rewrite, tensors_of
 
 
-@pytest.mark.parametrize("version", [0, 3, "1", None, 1e400, [1]])
+@pytest.mark.parametrize("version", [0, 4, "1", None, 1e400, [1]])
 def test_another_format_version_is_named(version: Any, library_file: Path) -> None:
     rewrite(library_file, lambda ours: ours.update(format_version=version))
     text = error_of(library_file)
     assert "library format" in text
-    assert "reads 1 and 2" in text
+    assert "reads 1, 2 and 3" in text
 
 
 def first_record(ours: dict[str, Any]) -> dict[str, Any]:
