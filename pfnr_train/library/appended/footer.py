@@ -59,3 +59,9 @@ class Footer:
         _, number, entry, size, root, *digests = _FIELDS.unpack(data[: _FIELDS.size])
         found = cls(place, number, entry, size, root, *digests)
         return found if 0 < entry < entry + size <= root < place else None
+
+
+def looks_like_footer(data: bytes, entry: int, size: int) -> bool:
+    """Whether these bytes were the footer of that entry before they were damaged; one of two marks is enough."""
+    _, _, *fields = _FIELDS.unpack(data[: _FIELDS.size])
+    return data.startswith(MAGIC) or fields[:2] == [entry, size]

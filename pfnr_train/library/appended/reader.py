@@ -23,7 +23,7 @@ from pfnr_train.library.appended.entry import (
     read_entry,
     read_head,
 )
-from pfnr_train.library.appended.footer import FOOTER_SIZE, MAGIC, Footer
+from pfnr_train.library.appended.footer import FOOTER_SIZE, MAGIC, Footer, looks_like_footer
 from pfnr_train.library.appended.lookup import (
     NAMED,
     NODE_SIZE,
@@ -41,6 +41,8 @@ FORMAT_VERSION = 3
 RESTORE = "restore it from a copy, or see what `pfnr-train fsck` can save"
 _AHEAD = 4096  # read at once: most headers are shorter
 _SEARCHED = 1 << 20  # bytes at a time, for the last footer of a file that does not end in one
+_LAST = 8  # bytes of a footer, which are not all zero in one that was written
+_MOST_NODES = 128  # that one session adds, the depth of two ways down
 _RECENT = 4  # sessions kept in memory
 
 ReadAt = Callable[[int, int], bytes]
@@ -249,7 +251,7 @@ class AppendedFile:
         data yet for a file's new length.
         """
         rest = self.size - place
-        if rest == 0 or not any(self.read_at(self.size - FOOTER_SIZE, FOOTER_SIZE)):
+        if rest == 0 or not any(self.read_at(self.size - _LAST, _LAST)):
             return False
         length = self.read_at(place, LENGTH_SIZE)
         if len(length) < LENGTH_SIZE:
@@ -261,7 +263,8 @@ class AppendedFile:
             size = header + data_size(self.read_at(place, header))
         except MISTAKES:
             return True
-        return rest >= size + NODE_SIZE + FOOTER_SIZE
+        footer = self.read_at(self.size - FOOTER_SIZE, FOOTER_SIZE)
+        return looks_like_footer(footer, place, size) or rest > size + FOOTER_SIZE + _MOST_NODES * NODE_SIZE
 
     def _damaged(self, what: str) -> LibraryError:
         return LibraryError(f"{self.path}: {what}; {RESTORE}")
