@@ -25,4 +25,16 @@ TensorBoardOption = Annotated[
     Path | None,
     typer.Option(help="Folder for TensorBoard's scalars and pictures (extra tensorboard).", show_default=False),
 ]
+JobsOption = Annotated[
+    int | None, typer.Option(help="Work on so many sessions at a time, each in its own process.", show_default="1")
+]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        help="Work on a Ray cluster: local, auto, or HOST:PORT of its head (extra ray).",
+        show_default=False,
+        metavar="ADDRESS",
+    ),
+]
 SaveEveryOption = Annotated[str, typer.Option(help="How often to save the training's state.")]

@@ -73,20 +73,24 @@ def _is_writable(path: Path) -> bool:
     return bool(path.stat().st_mode & 0o222) and os.access(path, os.W_OK)
 
 
-def write_library(library: Library, path: Path) -> None:
+def write_library(library: Library, path: Path) -> Library:
     """Write the library: sessions that are not in the file yet at its end, or a new file in its place, atomically.
 
-    The caller holds the lock. Raises OSError, also where the file there is read-only.
+    Returns the library as the file holds it, to go on from. The caller holds the lock. Raises OSError, also where
+    the file there is read-only.
     """
     if path.exists() and not _is_writable(path):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     place, sessions = real_path(path), library.sessions
     if _shares(library):
         write_atomically(place, whole_bytes(library))
-    elif isinstance(sessions, StoredSessions) and sessions.file.is_at(place):
-        append_sessions(sessions.file, place, sessions.added)
+        return library
+    if isinstance(sessions, StoredSessions) and sessions.file.is_at(place):
+        file = append_sessions(sessions.file, place, sessions.added)
     else:
         write_whole(library.config, sessions, place)
+        file = AppendedFile.open(place)
+    return Library(library.config, {}, StoredSessions(file))
 
 
 def library_bytes(library: Library) -> bytes:
@@ -122,7 +126,7 @@ def read_library(path: Path) -> Library:
         raise LibraryError(f"{path} is a folder; name the library file in it")
     try:
         require_regular(path)
-        if _version(path) == FORMAT_VERSION:
+        if format_version(path) == FORMAT_VERSION:
             file = AppendedFile.open(path)
             return Library(file.config, {}, StoredSessions(file))
         with safetensors.safe_open(path, framework="numpy") as opened:
@@ -135,7 +139,7 @@ def read_library(path: Path) -> Library:
         ) from None
 
 
-def _version(path: Path) -> Any:
+def format_version(path: Path) -> Any:
     """The format version that the file's first header names; None where that cannot be told."""
     with path.open("rb") as file:
         start = file.read(LENGTH_SIZE)

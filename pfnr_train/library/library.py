@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pfnr_runtime.errors import CodingError, LibraryError
-from pfnr_train.library.appended.sessions import StoredSessions
 from pfnr_train.library.digests import weights_digest
-from pfnr_train.library.session import Session, SessionSummary
+from pfnr_train.library.session import Session, SessionList, SessionSummary
 from pfnr_train.library.values import Materialised
 from pfnr_train.model.config import ModelConfig
 from pfnr_train.model.network import SessionWeights
@@ -51,13 +50,13 @@ class Library:
 
     def number_of(self, name: str) -> int | None:
         """The index of the session of this name; None where there is none."""
-        if isinstance(self.sessions, StoredSessions):
+        if isinstance(self.sessions, SessionList):
             return self.sessions.number_of(name)
         return next((i for i, s in enumerate(self.sessions) if s.record.video.name == name), None)
 
     def summaries(self) -> list[SessionSummary]:
         """The short of every session, in order."""
-        if isinstance(self.sessions, StoredSessions):
+        if isinstance(self.sessions, SessionList):
             return self.sessions.summaries()
         return [session.summary() for session in self.sessions]
 
@@ -129,7 +128,7 @@ class Library:
     @property
     def rewritten(self) -> bool:
         """Whether adding a session writes all others again."""
-        return not isinstance(self.sessions, StoredSessions)
+        return not isinstance(self.sessions, SessionList)
 
     def used(self) -> dict[str, NDArray[np.bool_]]:
         """By tensor name, which of the pool's values some session uses and are therefore frozen."""
@@ -168,10 +167,10 @@ class Library:
 
     def with_last(self, session: Session) -> Library:
         """A new library with its last session, which is in no file yet, replaced."""
-        if isinstance(self.sessions, StoredSessions):
+        if isinstance(self.sessions, SessionList):
             return replace(self, sessions=self.sessions.with_last(session))
         return replace(self, sessions=(*self.sessions[:-1], session))
 
 
 def _with_added(sessions: Sequence[Session], session: Session) -> Sequence[Session]:
-    return sessions.with_added(session) if isinstance(sessions, StoredSessions) else (*sessions, session)
+    return sessions.with_added(session) if isinstance(sessions, SessionList) else (*sessions, session)

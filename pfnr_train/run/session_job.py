@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -78,6 +78,8 @@ class SessionJob:
     - progress: told of every step.
     - observers: called after every step with the training and what it measured; they change nothing.
     - tensorboard: folder for TensorBoard's event files.
+    - state: where its state is kept while it is trained; None for next to the library.
+    - write: puts the library with the session away, and returns it as it is to be gone on from.
     """
 
     clip: Clip
@@ -90,6 +92,8 @@ class SessionJob:
     progress: Progress = SILENT
     observers: tuple[OnStep, ...] = ()
     tensorboard: Path | None = None
+    state: Path | None = None
+    write: Callable[[Library, Path], Library] = write_library
 
     def run(self, library: Library, path: Path) -> Outcome:
         """Train the clip as the next session of `library`, which lies or is to lie at `path`, and write it there.
@@ -100,9 +104,9 @@ class SessionJob:
         UsageError for a name that is taken or a budget too short, and OSError where the file cannot be written.
         """
         ranks = self.execution.ranks
-        if ranks.leads:
+        if ranks.leads and self.state is None:
             clear_finished_state(library, path)
-        saved = find_state(state_path(path, len(library.sessions)), self.saving, ranks)
+        saved = find_state(self._state_path(library, path), self.saving, ranks)
         if self.repeated and saved is None:
             finished = find_finished(
                 library, self.clip, self.recipe, self.name, any_epochs=self.budget is not None
@@ -149,7 +153,7 @@ class SessionJob:
         identity = Identity.of(library, clip, recipe)
         ranks.check_same(identity.digest(), "clip, library or recipe are")
         record = new_record(library, clip, name, relative_source(clip, path), recipe)
-        file = state_path(path, len(library.sessions))
+        file = self._state_path(library, path)
         with (
             self._watched(name) as observers,
             StopSignals.listen() as stop,
@@ -165,9 +169,12 @@ class SessionJob:
             grown = with_trained(library, record, trained)
             if ranks.leads:
                 grown, _ = measured(grown, clip)
-                write_library(grown, path)
+                grown = self.write(grown, path)
         ranks.wait()
         return grown if ranks.leads else read_library(path)
+
+    def _state_path(self, library: Library, path: Path) -> Path:
+        return state_path(path, len(library.sessions)) if self.state is None else self.state
 
     @contextlib.contextmanager
     def _watched(self, name: str) -> Iterator[tuple[OnStep, ...]]:

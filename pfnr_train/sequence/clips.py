@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pfnr_runtime.errors import ClipError, PfnrError
@@ -19,6 +19,10 @@ class FoundVideo:
 
     video: SequenceVideo
     info: ClipInfo
+
+    def elsewhere(self) -> FoundVideo:
+        """The same for a worker that has another current folder."""
+        return replace(self, info=replace(self.info, path=self.info.path.absolute()))
 
     def read(self, sequence: VideoSequence) -> Clip:
         """Its frames, cropped and scaled to the sequence's size."""

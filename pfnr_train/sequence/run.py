@@ -15,7 +15,8 @@ from pfnr_runtime.system.part_file import write_atomically
 from pfnr_runtime.system.progress import SILENT, Progress
 from pfnr_runtime.system.regular_file import require_regular
 from pfnr_train.library.file import read_library
-from pfnr_train.library.library import Session
+from pfnr_train.library.library import Library
+from pfnr_train.library.session import SessionSummary
 from pfnr_train.library.values import CodedValues
 from pfnr_train.machine.execution import DEFAULT, Execution
 from pfnr_train.run.progress import SequenceProgress
@@ -87,7 +88,7 @@ class SequenceRun:
         job = SessionJob(
             clip,
             each.video.name,
-            self.sequence.recipe,
+            self.sequence.recipe_of(each.video),
             self.execution,
             self.saving,
             progress=progress,
@@ -99,6 +100,11 @@ class SequenceRun:
             grown.session_weights(index % len(grown.sessions))
         self.library = grown
         self.write_results()
+
+    def take_on(self, library: Library, seconds: float) -> None:
+        """Go on from the library as it is with one more session, which took so many seconds."""
+        self.library = library
+        self._seconds[self.found[self.done - 1].video.name] = seconds
 
     def results(self) -> dict[str, Any]:
         """The contents of the results file, as plain JSON types. seconds: None if another run trained it."""
@@ -114,7 +120,7 @@ class SequenceRun:
                 "values": session.kind,
                 "bytes": session.size,
                 "weights_sha256": session.record.weights_sha256,
-                **self._target(session),
+                **self._target(index, session),
             }
             for index, session in enumerate(summaries)
         ]
@@ -122,22 +128,24 @@ class SequenceRun:
         return {
             "sequence": self.sequence.name,
             "library": self.path.name,
-            "library_bytes": self.path.stat().st_size,
+            "library_bytes": self.path.stat().st_size if self.path.exists() else 0,
             "config": self.sequence.config.to_json(),
             "recipe": asdict(self.sequence.recipe),
             "sessions": sessions,
             "missing": [each.video.name for each in self.found[self.done :]],
-            "mean_psnr": sum(figures) / len(figures),
+            "mean_psnr": sum(figures) / len(figures) if figures else None,
             "used": {name: float(mask.mean()) for name, mask in self.library.used().items()},
         }
 
-    def _target(self, session: Session) -> dict[str, Any]:
+    def _target(self, index: int, session: SessionSummary) -> dict[str, Any]:
         """What was asked of a session's packed file and what it takes, in bytes; nothing where nothing was."""
         video, recipe = session.record.video, self.sequence.recipe
         wanted = wanted_bytes(recipe, video.frames * video.height * video.width)
-        if wanted is None or not isinstance(session.values, CodedValues):
+        if wanted is None or session.kind != CodedValues.kind:
             return {}
-        return {"target_bytes": wanted, "packed_bytes": packed_bytes(session.values)}
+        values = self.library.sessions[index].values
+        assert isinstance(values, CodedValues)
+        return {"target_bytes": wanted, "packed_bytes": packed_bytes(values)}
 
     def write_results(self) -> None:
         """Write the results file. Raises OSError."""

@@ -15,6 +15,7 @@
     name = "bunny"
     clip = "0_bunny"              # file, file without suffix, or folder of images; `name` where left out
     frames = "0:48"               # half-open range; all where left out
+    parent = "earlier"            # stored as differences from that video; none where left out
 
 Unknown keys are errors that list the known ones: a misspelt key could otherwise waste days of training.
 """
@@ -45,7 +46,7 @@ else:
     import tomli as tomllib
 
 SEQUENCE_KEYS = ("name", "size", "scaling", "folders", "fps", "network", "recipe", "video")
-VIDEO_KEYS = ("name", "clip", "frames", "fps", "stream", "tolerate_damage")
+VIDEO_KEYS = ("name", "clip", "frames", "fps", "stream", "tolerate_damage", "parent")
 MAX_BYTES = 1 << 20
 
 
@@ -58,6 +59,7 @@ class SequenceVideo:
     - fps: frames per second, None for the clip's.
     - stream: index of the stream in a video file, as ffprobe shows it, None for the best.
     - tolerate_damage: whether whole frames are held in place of damaged ones.
+    - parent: an earlier video whose session this one's is stored as differences from; empty for none.
     """
 
     name: str
@@ -66,6 +68,7 @@ class SequenceVideo:
     fps: Fraction | None = None
     stream: int | None = None
     tolerate_damage: bool = False
+    parent: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,13 @@ class VideoSequence:
         known = [video.name for video in self.videos]
         if unknown := [name for name in names if name not in known]:
             raise UsageError(f"{', '.join(unknown)}: not in sequence {self.name}, which has {', '.join(known)}")
-        return replace(self, videos=tuple(video for video in self.videos if video.name in names))
+        chosen = tuple(video for video in self.videos if video.name in names)
+        _check_parents(chosen, self.recipe)
+        return replace(self, videos=chosen)
+
+    def recipe_of(self, video: SequenceVideo) -> Recipe:
+        """How one of its videos is trained."""
+        return replace(self.recipe, parent=video.parent) if video.parent else self.recipe
 
     def first_frames(self, count: int) -> VideoSequence:
         """The same sequence with at most the first `count` frames of every range."""
@@ -150,6 +159,7 @@ def _sequence(document: Mapping[str, Any]) -> VideoSequence:
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise UsageError(f"two videos are called {', '.join(twice)}; session names must be unique")
     recipe = _recipe(document.get("recipe", {}))
+    _check_parents(parsed, recipe)
     return VideoSequence(
         name,
         size,
@@ -181,7 +191,17 @@ def _video(value: Any, index: int, rate: Fraction | None) -> SequenceVideo:
         _rate(value["fps"], f"{where}: fps") if "fps" in value else rate,
         _stream(value.get("stream"), f"{where}: stream"),
         _flag(value.get("tolerate_damage", False), f"{where}: tolerate_damage"),
+        _text(value["parent"], f"{where}: parent") if "parent" in value else "",
     )
+
+
+def _check_parents(videos: tuple[SequenceVideo, ...], recipe: Recipe) -> None:
+    names = [video.name for video in videos]
+    for k, video in enumerate(videos):
+        if video.parent and video.parent not in names[:k]:
+            raise UsageError(f"video {video.name!r}: its parent {video.parent!r} is no earlier video")
+        if video.parent:
+            replace(recipe, parent=video.parent)  # a UsageError where its values cannot have one
 
 
 def _recipe(value: Any) -> Recipe:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import overload
 
 from pfnr_train.library.appended.reader import AppendedFile
-from pfnr_train.library.session import Session, SessionSummary
+from pfnr_train.library.session import Session, SessionList, SessionSummary
 
 
-class StoredSessions(Sequence[Session]):
+class StoredSessions(SessionList):
     """The sessions in `file`, then those in `added`, which are not in it yet. Never changed in place."""
 
     def __init__(self, file: AppendedFile, added: tuple[Session, ...] = ()) -> None:
@@ -46,20 +46,20 @@ class StoredSessions(Sequence[Session]):
         return hash((self.file, self.added))
 
     def number_of(self, name: str) -> int | None:
-        """The number of the session of this name; None where there is none."""
+        """See `SessionList`."""
         for number, session in enumerate(self.added, self.file.count):
             if session.record.video.name == name:
                 return number
         return self.file.number_of(name)
 
     def summaries(self) -> list[SessionSummary]:
-        """The short of every session; no tensors are read."""
+        """See `SessionList`; no tensors are read."""
         return [head.summary() for head in self.file.heads()] + [s.summary() for s in self.added]
 
     def with_added(self, session: Session) -> StoredSessions:
-        """These sessions and one more."""
+        """See `SessionList`."""
         return StoredSessions(self.file, (*self.added, session))
 
     def with_last(self, session: Session) -> StoredSessions:
-        """These sessions with the last one, which is not in the file yet, replaced."""
+        """See `SessionList`."""
         return StoredSessions(self.file, (*self.added[:-1], session))

@@ -44,11 +44,11 @@ def next_session(file: AppendedFile, session: Session) -> tuple[bytes, Footer]:
     return entry + nodes, footer
 
 
-def append_sessions(file: AppendedFile, path: Path, sessions: Iterable[Session]) -> None:
+def append_sessions(file: AppendedFile, path: Path, sessions: Iterable[Session]) -> AppendedFile:
     """Add sessions at the end of the library at `path`, which `file` is; the caller holds its lock.
 
     Each is complete once its footer is on the disk. Raises OSError; then the file ends as before the session that
-    could not be written.
+    could not be written. Returns the file as it is then.
     """
     with path.open("r+b") as out:
         try:
@@ -68,6 +68,7 @@ def append_sessions(file: AppendedFile, path: Path, sessions: Iterable[Session])
                 out.truncate(file.end)
             error.filename = error.filename or str(path)
             raise
+    return file
 
 
 def write_whole(config: ModelConfig, sessions: Iterable[Session], path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Subcommands of `pfnr-train` that take libraries apart and put them together."""
