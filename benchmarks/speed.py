@@ -1,6 +1,6 @@
 """Decoding speed of presets at several frame sizes, all in turns: for ratios that a busy machine does not spoil.
 
-    python benchmarks/speed.py [--sizes 1280x720,1920x1080] [--presets edge-s:int8,cpu-s,...] [--json FILE]
+    python benchmarks/speed.py [--size 1280x720,1920x1080] [--presets edge-s:int8,cpu-s,...] [--json FILE]
 
 Random weights, since speed does not depend on them; a preset without a precision is exported as `auto` does,
 exact where it can be. Ratios are to the first preset, medians over rounds of the ratio within a round. Resident
@@ -96,21 +96,26 @@ def row(name: str, found: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def speed_options(made: argparse.ArgumentParser) -> None:
+    """The options of `measure`."""
+    made.add_argument("--size", default="1280x720")
+    made.add_argument("--presets", type=lambda text: text.split(","), default=PRESETS.split(","))
+    made.add_argument("--rounds", type=int, default=15)
+    made.add_argument(
+        "--processor-time", action="store_true", help="for a busy machine; threads that wait count too: use one"
+    )
+
+
 def main() -> None:
     """See the module."""
     arguments = parser(__doc__)
-    arguments.add_argument("--sizes", type=lambda text: text.split(","), default=["1280x720", "1920x1080"])
-    arguments.add_argument("--presets", type=lambda text: text.split(","), default=PRESETS.split(","))
-    arguments.add_argument("--rounds", type=int, default=15)
-    arguments.add_argument(
-        "--processor-time", action="store_true", help="for a busy machine; threads that wait count too: use one"
-    )
+    speed_options(arguments)
     options = arguments.parse_args()
     result: dict[str, Any] = {"machine": machine(), "threads": options.threads, "rounds": options.rounds}
     result["processor_time"], result["sizes"] = options.processor_time, {}
     columns = ("preset", "precision", "GMAC", "median", "frames/s", "at best", "speed", "resident")
     with tempfile.TemporaryDirectory() as folder:
-        for size in options.sizes:
+        for size in options.size.split(","):
             found = result["sizes"][size] = measure(size, Path(folder), options)
             rows = [row(name, figures) for name, figures in found.items()]
             show(f"{size}, {options.threads} threads; speed over {options.presets[0]}", columns, rows)
