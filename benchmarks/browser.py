@@ -1,6 +1,6 @@
 """Playback in a browser without a server that decodes: frames on the page of pfnr-web in headless Chromium.
 
-    python benchmarks/browser.py [--seconds 5] [--rounds 3] [--artifact v5.pfnv]
+    python benchmarks/browser.py [--seconds 5] [--rounds 3] [--preset cpu-s] [--size 320x180] [--artifact v5.pfnv]
 
 Random weights at 320×180, preset canvas, 132 frames at 60 a second by default, as speed does not depend on them;
 shown at 60, at 120 (speed 2×) and as fast as it goes (4×). The engines of the page take turns in every round with
@@ -19,25 +19,17 @@ import statistics
 import tempfile
 import threading
 import time
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from playwright.sync_api import Page, sync_playwright
+from random_library import random_library
 from report import machine, parser, show, store
 
 from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_runtime import VideoDecoder
-from pfnr_runtime.coding.quantised import Quantised
-from pfnr_runtime.video.record import VideoRecord
-from pfnr_runtime.video.time_table import session_scalar
 from pfnr_runtime.web.site import write_site
-from pfnr_train.library.digests import weights_digest
-from pfnr_train.library.library import Library, Session
-from pfnr_train.library.record import SessionRecord
-from pfnr_train.library.values.coded import CodedValues, stream_shapes
 from pfnr_train.model.config import preset_config
 
 ENGINES = ("workers", "one", "threads")
@@ -61,11 +53,13 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=5.0, help="for each engine, speed and round")
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--artifact", type=Path, help="in place of random weights")
+    options.add_argument("--preset", default="canvas", help="of random weights")
+    options.add_argument("--size", default="320x180", help="likewise")
     options.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES, help="as in the page's menu")
     chosen = options.parse_args()
     runs: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        artifact = chosen.artifact or random_artifact(Path(folder) / "random.onnx")
+        artifact = chosen.artifact or random_artifact(Path(folder) / "random.onnx", chosen.preset, chosen.size)
         write_site([artifact], Path(folder) / "site", webgpu=False, say=print)
         with sync_playwright() as playwright, Server(Path(folder) / "site") as url:
             # No sandbox for root, as in a container; what is opened is our own page.
@@ -82,7 +76,8 @@ def main() -> None:
                         name = page.inner_text("#runs").partition(";")[0]
                         runs.append({"engine": name, "asked": asked, "menu": engine, **found})
             browser.close()
-    result = {"machine": machine(), "seconds": chosen.seconds, "rounds": chosen.rounds, "runs": runs}
+    result = {"preset": chosen.preset, "size": chosen.size} if chosen.artifact is None else {}
+    result |= {"machine": machine(), "seconds": chosen.seconds, "rounds": chosen.rounds, "runs": runs}
     kinds = list(dict.fromkeys((run["engine"], run["asked"]) for run in runs))
     show("frames a second, medians of the rounds", COLUMNS, [row(runs, *kind) for kind in kinds])
     store(result, chosen.json)
@@ -104,18 +99,11 @@ def _median(runs: list[dict[str, Any]], name: str, unit: str = "") -> str:
     return f"{statistics.median(values):.1f}{unit}" if values else ""
 
 
-def random_artifact(path: Path) -> Path:
+def random_artifact(path: Path, preset: str, size: str) -> Path:
     """A video of random weights on a grid, at 60 frames a second."""
-    config = preset_config("canvas", 320, 180)
-    rng = np.random.default_rng(0)
-    shapes = stream_shapes(config)
-    tensors = {name: Quantised(rng.integers(-3, 4, shape, np.int32), -4) for name, shape in shapes.items()}
-    video = VideoRecord("random", 132, *config.size, Fraction(60))
-    record = SessionRecord(video, session_scalar(0), 1.0, 0, 0, None, None, "", "", "")
-    made = Library(config, {}, (Session(record, CodedValues.of(tensors)),))
-    record = replace(record, weights_sha256=weights_digest(made.assemble(0)))
-    made = replace(made, sessions=(replace(made.sessions[0], record=record),))
-    export_session(made, 0, path, ExportOptions())
+    width, height = map(int, size.split("x"))
+    library = random_library(preset_config(preset, width, height), fps=Fraction(60))
+    export_session(library, 0, path, ExportOptions())
     return path
 
 

@@ -2,11 +2,12 @@
 
     python benchmarks/quality_for_time.py --clips CLIP... --size 1280x720 --json FILE --plot FILE
 
-Each preset learns each clip alone by the default recipe. PSNR is that of the packed file's frames, and every byte
-of that file counts; both are means over clips. Times are those of `benchmarks/speed.py` in the same run, of random
-weights: `edge-s:int8` is drawn at the PSNR of `edge-s`, from which int8 may differ by its budget of 0.1 dB. Each
-library is stored under --work as soon as it is trained, and a run that was cut off goes on from there. On a busy
-machine take the times of one thread with --threads 1 --processor-time.
+Each preset learns each clip alone, for as many epochs: canvas networks by the default recipe; others by `shared`,
+since few epochs of training for bytes leave nothing of them. PSNR is that of the packed file's frames, and every
+byte of that file counts; both are means over clips. Times are those of `benchmarks/speed.py` in the same run, of
+random weights: `edge-s:int8` is drawn at the PSNR of `edge-s`, from which int8 may differ by its budget of 0.1 dB.
+Each library is stored under --work as soon as it is trained, and a run that was cut off goes on from there. On a
+busy machine take the times of one thread with --threads 1 --processor-time.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from pfnr_train.library.file import read_library, write_library
 from pfnr_train.model.config import preset_config
 from pfnr_train.run.add_session import add_session
 from pfnr_train.session.initialise import new_library
-from pfnr_train.session.recipe import DEFAULT, named_recipe
+from pfnr_train.session.recipe import DEFAULT, SHARED, named_recipe
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -63,9 +64,10 @@ def trained(preset: str, clip: Path, options: argparse.Namespace) -> dict[str, f
         return found
     source = read_clip(clip, slice(0, options.frames), (width, height))
     if not library.exists():
-        recipe = replace(named_recipe(DEFAULT), epochs=options.epochs, rate=options.rate)
-        new = new_library(preset_config(preset, width, height), recipe.seed)
-        done, _ = add_session(new, source, clip.stem, "", recipe, lambda *_: None)
+        config = preset_config(preset, width, height)
+        recipe = named_recipe(SHARED if config.canvas is None else DEFAULT)
+        recipe = replace(recipe, epochs=options.epochs, rate=options.rate)
+        done, _ = add_session(new_library(config, recipe.seed), source, clip.stem, "", recipe, lambda *_: None)
         write_library(done, library)
     packed = options.work / f"{case}.pfnv"
     export_session(read_library(library), 0, packed, ExportOptions())

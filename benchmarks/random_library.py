@@ -20,7 +20,12 @@ from pfnr_train.session.initialise import new_library
 
 
 def random_library(
-    config: ModelConfig, frames: int = 132, density: float = 0.3, seed: int = 0, sessions: int = 1
+    config: ModelConfig,
+    frames: int = 132,
+    density: float = 0.3,
+    seed: int = 0,
+    sessions: int = 1,
+    fps: Fraction = Fraction(25),
 ) -> Library:
     """Sessions of `frames` frames whose masks keep a random `density` of every tensor; in a canvas network, coded
     values small enough to be exact.
@@ -28,18 +33,18 @@ def random_library(
     rng = np.random.default_rng(seed)
     library = new_library(config, seed) if config.canvas is None else Library(config, {})
     for index in range(sessions):
-        library = _with_random_session(library, rng, index, frames, density, seed)
+        library = _with_random_session(library, rng, index, frames, density, seed, fps)
     return library
 
 
 def _with_random_session(
-    library: Library, rng: np.random.Generator, index: int, frames: int, density: float, seed: int
+    library: Library, rng: np.random.Generator, index: int, frames: int, density: float, seed: int, fps: Fraction
 ) -> Library:
     config = library.config
     width, height = config.size
     values = _coded(rng, config) if config.canvas is not None else _masked(rng, library, density)
     record = SessionRecord(
-        video=VideoRecord("random" if index == 0 else f"random-{index}", frames, width, height, Fraction(25)),
+        video=VideoRecord("random" if index == 0 else f"random-{index}", frames, width, height, fps),
         scalar=session_scalar(index),
         density=density,
         seed=seed,
