@@ -1,11 +1,12 @@
 """Whether exact artifacts decode to their own digest, in how many ways, and what exactness costs.
 
-    python benchmarks/exactness.py VIDEO... [--cpus Nehalem,Haswell] [--frames 4] [--runs 40] [--json FILE]
+    python benchmarks/exactness.py VIDEO... [--against FILE...] [--cpus Nehalem,Haswell] [--frames 4] [--json FILE]
 
 Every frame of each video is decoded in ONNX Runtime at four optimisation levels with 1, 2 and 4 threads, in
 batches of 1, 3 and 8, and compared with the digest that PyTorch's frames left in the file. --cpus: also under
 qemu-x86_64 as one of its CPU models, on which ONNX Runtime picks other kernels; --frames of each video, for that
-takes long. The cost is the median of runs that take turns with the same graph without its roundings.
+takes long. The cost is the median of runs that take turns with a file of `--against`, one for each video, such as
+int8 of the same session; or with the same graph without its roundings.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("videos", nargs="+", type=Path)
+    parser.add_argument("--against", nargs="+", type=Path, help="files to take turns with, one for each video")
     parser.add_argument("--cpus", default="", help="models that qemu-x86_64 -cpu help lists")
     parser.add_argument("--frames", type=int, default=4)
     parser.add_argument("--runs", type=int, default=40)
@@ -48,9 +50,11 @@ def main() -> None:
     if options.digest:  # what the same program prints under another CPU
         print(first_frames(options.videos[0], options.frames))
         return
+    if options.against is not None and len(options.against) != len(options.videos):
+        raise SystemExit(f"error: {len(options.against)} files of --against for {len(options.videos)} videos")
     rows = []
-    for path in options.videos:
-        rows.append(measured(path, options))
+    for path, other in zip(options.videos, options.against or [None] * len(options.videos), strict=True):
+        rows.append(measured(path, other, options))
         print(line(rows[-1]), flush=True)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
@@ -59,12 +63,12 @@ def main() -> None:
         raise SystemExit("error: some way of decoding does not give the digest")
 
 
-def measured(path: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """One video in every way: how many ways, which are wrong, and the cost."""
+def measured(path: Path, other: Path | None, options: argparse.Namespace) -> dict[str, Any]:
+    """One video in every way: how many ways, which are wrong, and the cost. other: a file to take turns with."""
     contract = open_artifact(path).contract
     if contract.exactness is None:
         raise SystemExit(f"error: {path} is not exact")
-    model = read_packed(path).model if path.suffix == ".pfnv" else path.read_bytes()
+    model = read_model(path)
     wrong, ways = [], 0
     for level, threads in itertools.product(LEVELS, THREADS):
         run = session(model, level, threads)
@@ -85,14 +89,26 @@ def measured(path: Path, options: argparse.Namespace) -> dict[str, Any]:
             wrong.append(f"qemu -cpu {cpu}")
     return {
         "video": contract.video.name,
+        "precision": contract.precision,
         "frames": contract.video.frames,
         "sha256": contract.exactness.frames_sha256,
         "margin_bits": round(contract.exactness.margin, 2),
         "ways": ways,
         "cpus": options.cpus,
         "wrong": wrong,
-        "cost": round(cost(model, options.runs), 3),
+        "cost": round(
+            cost(model, without_rounding(model) if other is None else read_model(other), options.runs), 3
+        ),
+        **{
+            key: contract.precision_report[key] for key in ("loss_mean", "loss_worst") if contract.precision_report
+        },
+        "bytes": path.stat().st_size,
     }
+
+
+def read_model(path: Path) -> bytes:
+    """The .onnx of a file, packed or not."""
+    return read_packed(path).model if path.suffix == ".pfnv" else path.read_bytes()
 
 
 def first_frames(path: Path, frames: int) -> str:
@@ -110,9 +126,9 @@ def session(model: bytes, level: str, threads: int) -> onnxruntime.InferenceSess
     return onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
 
 
-def cost(model: bytes, runs: int) -> float:
-    """Time of the exact graph over that of the same graph without its roundings; both take turns."""
-    both = [session(m, LEVELS[-1], 1) for m in (model, without_rounding(model))]
+def cost(model: bytes, other: bytes, runs: int) -> float:
+    """Time of the exact graph over that of the other; both take turns."""
+    both = [session(m, LEVELS[-1], 1) for m in (model, other)]
     seconds: list[list[float]] = [[], []]
     for _ in range(runs):
         for run, kept in zip(both, seconds, strict=True):
@@ -142,11 +158,11 @@ def without_rounding(model: bytes) -> bytes:
 
 
 def line(row: dict[str, Any]) -> str:
-    """One row of the table in docs/lossless.md."""
+    """One row of the table in docs/benchmarks.md."""
     verdict = "all equal" if not row["wrong"] else "; ".join(row["wrong"])
     return (
         f"| {row['video']} | {row['frames']} | `{row['sha256'][:16]}…` | {row['margin_bits']} | {row['ways']} | "
-        f"{verdict} | {row['cost']:.2f} |"
+        f"{verdict} | {row['cost']:.2f} |" + (f" {row['loss_mean']:.3f} |" if "loss_mean" in row else "")
     )
 
 
