@@ -199,6 +199,10 @@ class VideoDecoder:
         """Decode the frame numbered `index` and time each stage; for measurements only."""
         return self._backend.decode_in_stages(np.array([self._number(index, len(self))], np.int64))
 
+    def value_at(self, name: str, index: int) -> NDArray[Any]:
+        """A value inside the graph for one frame, as the engine computes it; see `Backend.value_at`."""
+        return self._backend.value_at(name, self._number(index, len(self)))
+
     def close(self) -> None:
         """Free the engine."""
         self._backend.close()

@@ -146,7 +146,7 @@ class Int8Conv(Layer):
         steps = graph.constant("steps", as_float32(self.steps))
         grid = [steps, graph.constant("zeros", np.zeros(len(self.steps), np.int8))]
         for way in ("Quantize", "Dequantize"):
-            weight = graph.node(f"{way}Linear", [weight, *grid], name=f"weight/{way.lower()}", axis=0)
+            weight = graph.node(f"{way}Linear", [weight, *grid], name=f"weight_{way.lower()}d", axis=0)
         size = self.weight.shape[-1]
         inputs = [x, weight, graph.weight("bias", as_float32(self.bias))]
         return graph.node("Conv", inputs, kernel_shape=[size, size], pads=[size // 2] * 4)

@@ -97,6 +97,12 @@ class Backend(ABC):
             raise ValueError("no frames to keep on the device; name one or more")
         return self._lend_impl(inputs)
 
+    def value_at(self, name: str, index: int) -> NDArray[Any]:
+        """The float32 value `name` inside the artifact's graph for one frame, as this engine computes it when it
+        also has to give that value; for finding mistakes of an engine. A BackendError where it cannot give it.
+        """
+        return self._value_impl(name, self._checked(np.array([index], np.int64)))
+
     def _checked(self, indices: NDArray[Any]) -> NDArray[Any]:
         """The engine's input for these frames."""
         self._check_open()
@@ -181,6 +187,10 @@ class Backend(ABC):
         computed = perf_counter()
         self._as_pictures(output, len(inputs))
         return Stages(computed - start, perf_counter() - computed)
+
+    def _value_impl(self, name: str, inputs: NDArray[Any]) -> NDArray[Any]:
+        """`_decode_impl` of a graph in which this value is an output too."""
+        raise BackendError(f"{self.name} does not give the values of layers")
 
     def _lend_impl(self, inputs: NDArray[Any]) -> DeviceFrames:
         """`_decode_impl` without the copy to host memory."""

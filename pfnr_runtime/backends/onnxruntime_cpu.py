@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pfnr_runtime.artifact.contract import OUTPUT_NAME
 from pfnr_runtime.artifact.lifted_graph import lift
 from pfnr_runtime.artifact.masked_weights import MaskedWeights
+from pfnr_runtime.artifact.onnx.shown import with_output
 from pfnr_runtime.artifact.open import ArtifactFile
 from pfnr_runtime.artifact.sidecar import Sidecar
 from pfnr_runtime.backends.base import Backend, BackendKind
@@ -65,6 +66,7 @@ class OnnxRuntimeCpu(Backend):
             lifted = lift(artifact.graph)
             model, self._weights = lifted.model, MaskedWeights(lifted.weights)
             self._load(artifact.sidecar)
+        self._options = options
         self._session: Any = load_session(model, options, ["CPUExecutionProvider"], artifact.path)
         self._run_options = ort.RunOptions
         self._running: Any = None
@@ -85,6 +87,12 @@ class OnnxRuntimeCpu(Backend):
             raise BackendError(
                 f"{self.artifact.path}: ONNX Runtime failed at {place(inputs)}: {one_line(error)}"
             ) from None
+
+    def _value_impl(self, name: str, inputs: NDArray[Any]) -> NDArray[Any]:
+        model = with_output(self.artifact.read(), name)
+        session = load_session(model, self._options, ["CPUExecutionProvider"], self.artifact.path)
+        value: NDArray[Any] = session.run([name], {self.artifact.contract.input.name: inputs})[0]
+        return value
 
     def _cancel_impl(self) -> None:
         running = self._running

@@ -8,6 +8,7 @@ from typing import Any
 from pfnr_runtime.artifact.exactness import Exactness, FramesDigest
 from pfnr_runtime.decoder import VideoDecoder
 from pfnr_runtime.errors import UsageError
+from pfnr_runtime.proof.first_layer import FirstLayer, first_layer
 from pfnr_runtime.system.progress import SILENT, Progress
 
 
@@ -17,6 +18,7 @@ class ExactReport:
 
     - expected: what the artifact says of its frames. found: the digest of those that were decoded.
     - different: frames whose own check differs; one in 256 wrong frames is not among them.
+    - where: in the first of them, the first layer that differs, where one was looked for.
     """
 
     backend: str
@@ -24,6 +26,7 @@ class ExactReport:
     expected: Exactness
     found: str
     different: tuple[int, ...]
+    where: FirstLayer | None = None
 
     @property
     def passed(self) -> bool:
@@ -35,14 +38,15 @@ class ExactReport:
         """Empty if the digest is right."""
         if self.passed:
             return ()
-        where = (
+        frame = (
             f"frame {self.different[0]} is the first of {len(self.different)} that differ"
             if self.different
             else "which frame differs cannot be told"
         )
+        layer = "" if self.where is None else f"; {self.where.why}"
         return (
-            f"{self.backend.splitlines()[0]} does not reproduce this video: {where}. Compare frame by frame "
-            "with the library, and play it with another backend until the cause is found",
+            f"{self.backend.splitlines()[0]} does not reproduce this video: {frame}{layer}. Compare frame by "
+            "frame with the library, and play it with another backend until the cause is found",
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -55,6 +59,7 @@ class ExactReport:
             "frames_sha256": self.found,
             "expected_sha256": self.expected.frames_sha256,
             "different_frames": list(self.different),
+            "first_layer": None if self.where is None else self.where.to_json(),
             "margin_bits": round(self.expected.margin, 2),
         }
 
@@ -74,4 +79,5 @@ def check_exact(decoder: VideoDecoder, progress: Progress = SILENT) -> ExactRepo
         progress.advance()
     wanted, found = exactness.frame_checks, digest.checks
     different = tuple(i for i in range(len(decoder)) if wanted[2 * i : 2 * i + 2] != found[2 * i : 2 * i + 2])
-    return ExactReport(str(decoder.backend), len(decoder), exactness, digest.sha256, different)
+    where = first_layer(decoder, different[0]) if different else None
+    return ExactReport(str(decoder.backend), len(decoder), exactness, digest.sha256, different, where)

@@ -1,0 +1,1 @@
+"""An exact graph evaluated in plain NumPy: what every engine has to give, layer by layer."""
