@@ -8,7 +8,7 @@ STAMP := $(VENV)/.ready
 # Two test processes of one thread each make better use of two cores than one of two threads.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: help setup test test-fast test-gpu test-aarch64 engines engines-full lint format docs demo hashes bench clean
+.PHONY: help setup test test-fast fuzz test-gpu test-aarch64 engines engines-full lint format docs demo hashes bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,11 @@ bench: $(STAMP) ## the figures in docs/benchmarks.md, in about a quarter of an h
 	$(BIN)/python benchmarks/import_time.py --json > out/bench/import_time.json
 	$(BIN)/python benchmarks/playback.py --json out/bench/playback.json
 	$(BIN)/python benchmarks/memory.py --json out/bench/memory.json
+
+# How long to fuzz, and more arguments of python -m fuzz, such as FUZZ='--only onnx --coverage'.
+SECONDS ?= 600
+fuzz: $(STAMP) ## every reader against changed files for SECONDS=600; report in out/fuzz.json
+	OMP_NUM_THREADS=1 PYTHONPATH=.:tests $(BIN)/python -m fuzz --seconds $(SECONDS) --json out/fuzz.json $(FUZZ)
 
 clean: ## remove what make made
 	rm -rf $(VENV) out build *.egg-info
