@@ -37,7 +37,8 @@ def refuse_inexact(decoder: Decoder) -> None:
     """A VerificationError if a layer has no exact form."""
     if (named := _inexact(decoder)) is not None:
         raise VerificationError(
-            f"{named} has no exact form: train the session in a network of preset canvas, or export it as fp32"
+            f"{named}, so it has no exact form; one would decode at half the speed (docs/lossless.md). Train the "
+            "session with the default network (preset canvas), or export it as fp32, which differs by a step at most"
         )
 
 
@@ -76,11 +77,11 @@ def _measure(layers: nn.Sequential, x: Tensor, scope: str, bits: dict[str, float
 
 
 def _inexact(layers: nn.Sequential, scope: str = "") -> str | None:
-    """The first layer that has no exact form."""
+    """The first layer that has no exact form, and what it computes."""
     for name, layer in layers.named_children():
         assert isinstance(layer, Layer)
         if not layer.exact:
-            return f"layer {scope}{name} ({type(layer).__name__})"
+            return f"layer {scope}{name} {layer.inexact}"
         if isinstance(layer, Branches):
             for branch in (layer.left, layer.right):
                 if (found := _inexact(branch, f"{scope}{name}/")) is not None:

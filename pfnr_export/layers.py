@@ -27,10 +27,12 @@ from pfnr_train.model.canvas import SLOPE, hard_sigmoid
 class Layer(nn.Module, ABC):
     """One step of a decoder. `forward` takes and gives one tensor; `emit` writes the same as ONNX.
 
-    exact: whether it gives the same bits on every engine, provided that float32 holds its `sums`.
+    - exact: whether it gives the same bits on every engine, provided that float32 holds its `sums`.
+    - inexact: what it computes where it does not, and why engines differ, to follow its name in a sentence.
     """
 
     exact: bool = False
+    inexact: str = "computes what engines round in their own ways"
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -141,6 +143,8 @@ class Activation(Layer):
 
 class Silu(Activation):
     """x·sigmoid(x), written as two nodes: no engine older than TensorRT 11 has one for it."""
+
+    inexact = "computes SiLU, whose exponential every engine approximates in its own way"
 
     def forward(self, x: Tensor) -> Tensor:
         return F.silu(x)
@@ -256,6 +260,7 @@ class OutputActivation(Layer):
         super().__init__()
         self.kind, self.scale = kind, scale
         self.exact = kind == "hard_sigmoid"
+        self.inexact = f"computes {kind}, which every engine approximates in its own way"
 
     def forward(self, x: Tensor) -> Tensor:
         if self.kind == "hard_sigmoid":

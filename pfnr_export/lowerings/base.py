@@ -20,6 +20,7 @@ class Lowering(Layer):
     weights themselves, not something computed from them, so that a mask can be an input of the graph.
     """
 
+    inexact = "computes Fourier transforms, whose cosines are no whole numbers of any step"
     name: ClassVar[str]
     stores_weights: ClassVar[bool] = False
 

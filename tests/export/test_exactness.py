@@ -29,7 +29,7 @@ from pfnr_train.library.file import write_library
 from pfnr_train.library.library import Library
 from pfnr_train.library.values.coded import stream_shapes
 from pfnr_train.model.canvas import PANNED
-from pfnr_train.model.config import ModelConfig, preset_config
+from pfnr_train.model.config import FourierConfig, ModelConfig, preset_config
 from pfnr_train.model.network import MaskedSession, to_uint8
 
 FRAMES = 5
@@ -129,11 +129,24 @@ def test_a_session_whose_sums_leave_float32_is_refused_by_layer_and_channel_or_e
     assert "exactness cannot be proved: layer canvases/block_1_conv" in caplog.text
 
 
-def test_the_published_network_is_refused_by_its_first_inexact_layer_and_is_fp32_by_default() -> None:
-    library = made_library(small_config(), 1)
-    with pytest.raises(VerificationError, match=r"layer block_0\w* \(\w+\) has no exact form: train .* canvas"):
-        build_model(library, 0, ExportOptions(precision="exact"))
-    assert build_model(library, 0, ExportOptions())[1].precision == "fp32"
+@pytest.mark.parametrize(
+    ("block", "layer"),
+    [
+        (0, r"layer block_0_fourier computes Fourier transforms, whose cosines are no whole numbers"),
+        (1, r"layer block_0_silu computes SiLU, whose exponential every engine approximates"),
+    ],
+)
+@pytest.mark.parametrize("precision", ["exact", "exact-int8"])
+def test_the_published_network_is_refused_by_its_first_inexact_layer(
+    block: int, layer: str, precision: str
+) -> None:
+    library = made_library(replace(small_config(), fourier=FourierConfig(block)), 1)
+    with pytest.raises(VerificationError, match=rf"{layer} .* Train .* \(preset canvas\), or export it as fp32"):
+        build_model(library, 0, ExportOptions(precision=precision))
+
+
+def test_the_published_network_is_fp32_by_default() -> None:
+    assert build_model(made_library(small_config(), 1), 0, ExportOptions())[1].precision == "fp32"
 
 
 def test_other_precisions_of_a_canvas_network_keep_their_budgets() -> None:

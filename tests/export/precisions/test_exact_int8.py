@@ -15,7 +15,6 @@ import pytest
 import torch
 from helpers.canvas_sessions import canvas_library, canvas_tensors
 from helpers.int8_canvas import integer_int8_frames
-from helpers.libraries import made_library, small_config
 
 from pfnr_export.emit import emit, serialise
 from pfnr_export.exact_int8 import layers as exact_int8_layers
@@ -164,12 +163,6 @@ def test_a_loss_beyond_the_budget_is_refused_with_its_size() -> None:
     library, _ = session_of(0)
     with pytest.raises(VerificationError, match=r"no mixture of exact-int8 .* loses \d+\.\d+ dB"):
         build_model(library, 0, ExportOptions(precision="exact-int8", psnr_budget=1e-9))
-
-
-def test_networks_without_an_exact_form_are_refused_by_their_first_layer() -> None:
-    library = made_library(small_config(), 1)
-    with pytest.raises(VerificationError, match=r"layer block_0\w* \(\w+\) has no exact form: train .* canvas"):
-        build_model(library, 0, ExportOptions(precision="exact-int8"))
 
 
 def test_a_session_that_float32_does_not_hold_is_refused_by_layer() -> None:
