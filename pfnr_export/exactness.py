@@ -38,7 +38,7 @@ def refuse_inexact(decoder: Decoder) -> None:
     if (named := _inexact(decoder)) is not None:
         raise VerificationError(
             f"{named}, so it has no exact form; one would decode at half the speed (docs/lossless.md). Train the "
-            "session with the default network (preset canvas), or export it as fp32, which differs by a step at most"
+            "session with the default network (preset canvas), or export it as fp32, a step off at most"
         )
 
 
