@@ -5,20 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from pfnr_export.checks import CHECKS, say_checks
+from pfnr_export.commands.export_folder import SUFFIXES, run_folder
 from pfnr_export.commands.export_shared import run_shared
 from pfnr_export.commands.unpack import run_unpack
 from pfnr_export.continuous_time import FRAMES, TIME_KINDS
 from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_export.lowerings import LOWERINGS
 from pfnr_export.lowerings.budget import parse_budget
-from pfnr_export.precisions import AUTO, PRECISIONS, choose_precision
+from pfnr_export.precisions import AUTO, PRECISIONS
 from pfnr_export.precisions.summary import summary
 from pfnr_export.shared.build import PRECISION, SharedOptions
+from pfnr_export.source import find_source
 from pfnr_runtime.artifact.contract import OUTPUT_KINDS
 from pfnr_runtime.artifact.describe import size
 from pfnr_runtime.artifact.golden import SUFFIX as GOLDEN
@@ -27,12 +27,9 @@ from pfnr_runtime.artifact.packed.signature import SUFFIX as PACKED
 from pfnr_runtime.commands.console import make_app, print_json, reports_errors
 from pfnr_runtime.commands.progress import SaidStages
 from pfnr_runtime.errors import PfnrError, UsageError
-from pfnr_runtime.system.messages import say
 from pfnr_runtime.system.own_files import LIBRARY, STATE, own_kind
-from pfnr_train.commands.options import JsonOption, LibraryOption
-from pfnr_train.evaluation.sources import source_frames
+from pfnr_train.commands.options import JobsOption, JsonOption, LibraryOption, RayOption
 from pfnr_train.library.file import read_library
-from pfnr_train.library.record import SessionRecord
 
 app = make_app("Export a session of a library as an ONNX decoder.")
 _DEFAULT = ExportOptions()
@@ -61,7 +58,7 @@ def export(
     ] = False,
     sessions: Annotated[
         str | None,
-        typer.Option(help="With --shared: all, or indices or names such as 0,2,5.", show_default="all"),
+        typer.Option(help="Of --shared or --out-dir: all, or indices or names such as 0,2,5.", show_default="all"),
     ] = None,
     fourier: Annotated[
         str, typer.Option(help=f"Lowering of the Fourier block: {', '.join((AUTO, *LOWERINGS))}.")
@@ -110,6 +107,13 @@ def export(
         list[str] | None,
         typer.Option(help=f"Check the file before it is written: {', '.join(CHECKS)}; may be repeated."),
     ] = None,
+    out_dir: Annotated[
+        Path | None,
+        typer.Option(help="Export --sessions into this folder, a file each, with a manifest.", show_default=False),
+    ] = None,
+    suffix: Annotated[str, typer.Option(help=f"With --out-dir: {' or '.join(SUFFIXES)}.")] = PACKED,
+    jobs: JobsOption = None,
+    ray: RayOption = None,
     triton: Annotated[
         Path | None,
         typer.Option(help="NVIDIA Triton model repository to put the session into.", show_default=False),
@@ -118,7 +122,8 @@ def export(
 ) -> None:
     """Export a session of a library as an ONNX decoder or a packed video, or several as one shared graph.
 
-    `pfnr-export v5.pfnv -o v5.onnx` unpacks a packed video into its .onnx, byte for byte.
+    `pfnr-export v5.pfnv -o v5.onnx` unpacks a packed video into its .onnx, byte for byte. `pfnr-export --sessions
+    all --out-dir DIR` exports every session; those that are in DIR and unchanged are left alone.
     """
     if packed is not None:
         if shared or session is not None or sessions is not None or output is None:
@@ -128,7 +133,7 @@ def export(
         return
     if shared and (session is not None or precision not in (AUTO, PRECISION) or spatial_budget is not None):
         raise UsageError(f"--shared takes --sessions, not --session, and only --precision {PRECISION}")
-    if not shared and (session is None or sessions is not None):
+    if not shared and out_dir is None and (session is None or sessions is not None):
         raise UsageError("name one session with --session, or several with --shared --sessions 0,2,5")
     budget = _DEFAULT.spatial_budget if spatial_budget is None else parse_budget(spatial_budget)
     options = ExportOptions(
@@ -141,6 +146,20 @@ def export(
         calibration_frames=calibration_frames,
         time=time,
     )
+    if out_dir is not None:
+        if (
+            shared
+            or session is not None
+            or output is not None
+            or golden
+            or triton is not None
+            or source is not None
+        ):
+            raise UsageError("--out-dir takes --sessions and how to export them, and no other file or folder")
+        run_folder(library, sessions or "all", out_dir, suffix, options, jobs, ray, json)
+        return
+    if jobs is not None or ray is not None:
+        raise UsageError("--jobs and --ray export many sessions; name their folder with --out-dir")
     if shared and time != FRAMES:
         raise UsageError(
             f"--time {time} needs --session: it would put the stem's first layer into the shared graph, while "
@@ -165,9 +184,7 @@ def export(
         run_shared(opened, sessions or "all", output, SharedOptions(fourier, frames, options.checks), json, whole)
         return
     index = opened.find(session)
-    clip = None
-    if choose_precision(precision).budget is not None:
-        clip = _source(opened.sessions[index].record, library, source)
+    clip = find_source(opened.sessions[index].record, library, precision, source)
     done = export_session(
         opened, index, output, options, clip, SaidStages(), golden_frames if golden else None, triton
     )
@@ -221,14 +238,3 @@ def _check_output(output: Path, *inputs: Path | None) -> None:
         raise PfnrError(
             f"{output}: folder {output.parent} does not exist; make it first: mkdir -p {output.parent}"
         )
-
-
-def _source(record: SessionRecord, library: Path, clip: Path | None) -> NDArray[np.uint8] | None:
-    """The session's source frames; None, with a message, if the clip recorded in the library is gone."""
-    try:
-        return source_frames(record, library, clip)
-    except PfnrError as error:
-        if clip is not None:
-            raise
-        say(f"the loss is estimated from the fp32 frames only: {error}")
-        return None

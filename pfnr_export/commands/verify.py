@@ -32,7 +32,9 @@ app = make_app("Verify an artifact against the library it was exported from.")
 @app.command()
 @reports_errors
 def verify(
-    artifact: Annotated[Path, typer.Argument(help="The exported file.", show_default=False, readable=False)],
+    artifact: Annotated[
+        Path, typer.Argument(help="The file, or a folder of them.", show_default=False, readable=False)
+    ],
     library: Annotated[
         Path | None,
         typer.Option(
@@ -70,13 +72,31 @@ def verify(
     max_fraction: Annotated[
         float | None, typer.Option(help="Largest fraction of samples that may differ.")
     ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Of a folder: work on so many files at a time.", show_default="1")
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(help="Of a folder: work on a Ray cluster.", show_default=False, metavar="ADDRESS"),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout.")] = False,
 ) -> None:
     """Decode every frame with PyTorch and with ARTIFACT, and compare. Exits with 0 or 3.
 
     If a .golden file lies next to the artifact and no library is named, that file replaces PyTorch: neither torch
-    nor the library is needed. An exact artifact replaces it by the digest of its frames.
+    nor the library is needed. An exact artifact replaces it by the digest of its frames. Of a folder that
+    `pfnr-export --out-dir` wrote, every file is verified.
     """
+    if artifact.is_dir():
+        given = (session, golden, source, max_step, max_fraction, threads)
+        if every or exact or any(value is not None for value in given):
+            raise UsageError("a folder takes --library, --backend, --jobs and --ray; the rest is for one file")
+        from pfnr_export.commands.verify_folder import run_folder  # imports torch
+
+        run_folder(artifact, library, backend, jobs, ray, json)
+        return
+    if jobs is not None or ray is not None:
+        raise UsageError("--jobs and --ray are for a folder of exported files")
     others = (library, golden, source, max_step, max_fraction)
     if exact and (every or any(given is not None for given in others)):
         raise UsageError("--exact needs the artifact alone: leave out every other source of proof, and limits")

@@ -18,17 +18,16 @@ from pfnr_train.executors.base import ATTEMPTS, Done, Executor, Work, check_jobs
 STOP_SECONDS = 30.0  # a process gets to save its work in when it is told to stop
 # One process imports PyTorch, and all others are forked from it.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_PRELOAD = ["pfnr_train.executors.local", "pfnr_train.sequence.task", "torch._dynamo"]
 
 
 class LocalExecutor(Executor):
-    """At most `jobs` processes at a time."""
+    """At most `jobs` processes at a time. preload: modules that are imported once for all of them."""
 
-    def __init__(self, jobs: int) -> None:
+    def __init__(self, jobs: int, preload: tuple[str, ...] = ()) -> None:
         self._jobs = check_jobs(jobs)
         self._waiting: deque[tuple[Work, int]] = deque()
         self._running: dict[Connection, tuple[BaseProcess, Work, int, Connection]] = {}
-        _CONTEXT.set_forkserver_preload(_PRELOAD)
+        _CONTEXT.set_forkserver_preload([__name__, *preload])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -33,7 +33,8 @@ class RayExecutor(Executor):
             reason = " ".join(str(error).split())[:300]
             raise BackendError(
                 f"the Ray cluster at {address} cannot be joined ({reason}); give {HERE}, auto, or the HOST:PORT "
-                "that `ray start --head` prints, with the same versions of Ray and Python"
+                "that `ray start --head` prints, with the same versions of Ray and Python, and set "
+                "RAY_AUTH_TOKEN to the cluster's token if it has one"
             ) from None
 
     def __exit__(

@@ -39,7 +39,7 @@ from pfnr_train.model.config import ModelConfig
 
 FORMAT_VERSION = 3
 RESTORE = "restore it from a copy, or see what `pfnr-train fsck` can save"
-_AHEAD = 4096  # read at once: most headers are shorter
+_AHEAD = 2048  # read at once: most headers are shorter
 _SEARCHED = 1 << 20  # bytes at a time, for the last footer of a file that does not end in one
 _LAST = 8  # bytes of a footer, which are not all zero in one that was written
 _MOST_NODES = 128  # that one session adds, the depth of two ways down

@@ -1,0 +1,1 @@
+"""A folder of exported sessions and its manifest: written, continued and verified."""
