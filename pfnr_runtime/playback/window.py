@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ class Window:
         self._pygame = _start(display)
         self._aspect = video.sample_aspect
         self._text_cache: tuple[list[str], Any] = ([], None)
+        self._last: tuple[Frame | None, Sequence[str]] | None = None
         self._waking = self._pygame.event.custom_type()
         self._full, self._place = False, (0, 0)
         self._display = display
@@ -60,7 +62,12 @@ class Window:
         else:
             time.sleep(max(seconds, 0.0))
             events = []
-        return [key for event in (*events, *pygame.event.get()) if (key := self._key(event))]
+        events += pygame.event.get()
+        # A window that was covered or has another size shows nothing until it is drawn again.
+        stale = (pygame.WINDOWEXPOSED, pygame.WINDOWSIZECHANGED)
+        if self._last is not None and any(event.type in stale for event in events):
+            self.show(*self._last)
+        return [key for event in events if (key := self._key(event))]
 
     def wake(self) -> None:
         pygame = self._pygame
@@ -69,6 +76,7 @@ class Window:
 
     def show(self, frame: Frame | None, text: Sequence[str]) -> None:
         pygame = self._pygame
+        self._last = frame, text
         screen = pygame.display.get_surface()
         screen.fill(BACKGROUND)
         if frame is not None:
@@ -96,7 +104,11 @@ class Window:
                 pygame.display.set_window_position((0, 0))
             pygame.display.set_mode((0, 0), pygame.FULLSCREEN, display=self._display)
         else:
-            pygame.display.set_mode(self._size, pygame.RESIZABLE, display=self._display)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # "forcibly resized"
+                # Without a window manager, X11 changes the size only of a window that is no longer full-screen.
+                for _ in range(2):
+                    pygame.display.set_mode(self._size, pygame.RESIZABLE, display=self._display)
             if alone:
                 pygame.display.set_window_position(self._place)
 
@@ -161,6 +173,9 @@ def _shape(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
 def _start(display: int) -> Any:
     """pygame with its display and fonts ready; a BackendError where there is no display."""
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    # Frames lie in main memory. SDL would show them through OpenGL, which takes ten times as long where that is
+    # computed on the processor. Where a display has no other way, it does so all the same.
+    os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
     try:
         import pygame
     except ImportError as error:
