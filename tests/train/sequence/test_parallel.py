@@ -10,8 +10,9 @@ from helpers.many_sessions import Backwards, make_sequence
 from helpers.running import run_here
 
 from pfnr_runtime.errors import LibraryError, PfnrError, UsageError
+from pfnr_runtime.system.part_file import write_atomically
 from pfnr_train.executors.base import Work
-from pfnr_train.library.file import read_library
+from pfnr_train.library.file import lock_library, read_library
 from pfnr_train.sequence import task
 from pfnr_train.sequence.clips import find_clips
 from pfnr_train.sequence.parallel import FailedSessionsError, ParallelRun, Row
@@ -139,6 +140,29 @@ def test_damage_in_the_working_folder_is_found(folder: Path) -> None:
 
     with pytest.raises(LibraryError):
         parallel(Backwards(spoil))
+
+
+def test_a_store_that_fills_up_loses_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> None:
+        if path.name == "2.session":
+            raise OSError(28, "No space left on device", str(path))
+        write_atomically(path, data)
+
+    monkeypatch.setattr(task, "write_atomically", full)
+    with pytest.raises(FailedSessionsError, match=r"\(v2: .*2.session: the disk is full") as caught:
+        parallel(Backwards())
+    assert caught.value.exit_code == 1
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    parallel(Backwards())
+    assert Path("many.pfnr").read_bytes() == Path("whole.pfnr").read_bytes()
+
+
+def test_two_runs_on_one_library_are_refused(folder: Path) -> None:
+    with lock_library(Path("many.pfnr")):
+        done = run_here("pfnr-train", "run", "many.toml", "--data", ".", "--jobs", 2)
+    assert done.code == 1
+    assert "many.pfnr is locked: process " in done.error
 
 
 def test_shared_values_and_contradictions_are_refused(folder: Path) -> None:
