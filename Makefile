@@ -8,7 +8,7 @@ STAMP := $(VENV)/.ready
 # Two test processes of one thread each make better use of two cores than one of two threads.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: help setup test test-fast fuzz test-gpu test-aarch64 engines engines-full lint format docs demo hashes bench clean
+.PHONY: help setup test test-fast fuzz conformance test-gpu test-aarch64 engines engines-full lint format docs demo hashes bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ docs: $(STAMP) ## the documentation as a site in out/site; warnings are errors
 
 demo: $(STAMP) ## two real clips: train, export, verify, decode, look; results in out/demo
 	$(BIN)/python -m demo --out out/demo
+
+conformance: $(STAMP) ## the suite of pfnr-verify --suite anew, after a change to the exporter
+	$(BIN)/python -m pfnr_export.conformance
 
 hashes: $(STAMP) ## requirements-playback.txt anew: a playback install's packages with their hashes
 	grep -v '^torch' constraints.txt > $(VENV)/constraints.txt

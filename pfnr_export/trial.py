@@ -34,34 +34,42 @@ FRAMES, SEED, DENSITY, GAIN = 6, 0, 0.5, 1.5
 
 
 def trial_library() -> Library:
-    """A library of one session with random masks and head."""
+    """The library that the trial is of."""
+    return drawn_library(CONFIG, FRAMES)
+
+
+def drawn_library(config: ModelConfig, frames: int, sessions: int = 1) -> Library:
+    """A library of sessions with random masks and heads, for any network without a canvas."""
     rng = np.random.default_rng(SEED)
 
     def drawn_from(shape: tuple[int, ...], spread: float) -> NDArray[np.float32]:
         return (spread * rng.standard_normal(shape)).astype(np.float32)
 
-    shapes = CONFIG.tensor_shapes()
+    shapes = config.tensor_shapes()
     # Training's initial values would give grey: these keep the signal's strength through the masked layers.
     spreads = {name: GAIN * weight_bound(name, shape) / math.sqrt(DENSITY) for name, shape in shapes.items()}
-    library = Library(CONFIG, {name: drawn_from(shape, spreads[name]) for name, shape in shapes.items()})
-    masks = {name: np.packbits(rng.random(shape) < DENSITY) for name, shape in shapes.items()}
-    head = {name: drawn_from(shape, 1.0) for name, shape in CONFIG.head_shapes().items()}
-    width, height = CONFIG.size
-    record = SessionRecord(
-        video=VideoRecord("trial", FRAMES, width, height, Fraction(25)),
-        scalar=session_scalar(0),
-        density=DENSITY,
-        seed=SEED,
-        epochs=0,
-        psnr=None,
-        ms_ssim=None,
-        source_path="",
-        source_sha256="",
-        weights_sha256="",
-    )
-    drawn = replace(library, sessions=(Session(record, SharedValues(masks, head)),))
-    record = replace(record, weights_sha256=weights_digest(drawn.assemble(0)))
-    return replace(library, sessions=(Session(record, SharedValues(masks, head)),))
+    library = Library(config, {name: drawn_from(shape, spreads[name]) for name, shape in shapes.items()})
+    width, height = config.size
+    for index in range(sessions):
+        masks = {name: np.packbits(rng.random(shape) < DENSITY) for name, shape in shapes.items()}
+        head = {name: drawn_from(shape, 1.0) for name, shape in config.head_shapes().items()}
+        record = SessionRecord(
+            video=VideoRecord("trial" if index == 0 else f"trial-{index}", frames, width, height, Fraction(25)),
+            scalar=session_scalar(index),
+            density=DENSITY,
+            seed=SEED,
+            epochs=0,
+            psnr=None,
+            ms_ssim=None,
+            source_path="",
+            source_sha256="",
+            weights_sha256="",
+        )
+        values, earlier = SharedValues(masks, head), library.sessions
+        drawn = replace(library, sessions=(*earlier, Session(record, values)))
+        record = replace(record, weights_sha256=weights_digest(drawn.assemble(index)))
+        library = replace(library, sessions=(*earlier, Session(record, values)))
+    return library
 
 
 def make_trial(folder: Path) -> tuple[Path, Path]:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from pfnr_export.commands.verify_exact import run_exact
 from pfnr_export.commands.verify_golden import run_golden
+from pfnr_export.commands.verify_suite import run_conformance
 from pfnr_runtime import VideoDecoder
 from pfnr_runtime.artifact.contract import ArtifactContract
 from pfnr_runtime.artifact.golden import SUFFIX
@@ -33,8 +33,11 @@ app = make_app("Verify an artifact against the library it was exported from.")
 @reports_errors
 def verify(
     artifact: Annotated[
-        Path, typer.Argument(help="The file, or a folder of them.", show_default=False, readable=False)
-    ],
+        Path | None,
+        typer.Argument(
+            help="The file, or a folder of them; with --suite, another suite.", show_default=False, readable=False
+        ),
+    ] = None,
     library: Annotated[
         Path | None,
         typer.Option(
@@ -63,6 +66,13 @@ def verify(
             show_default="for an exact artifact where there is no library",
         ),
     ] = False,
+    suite: Annotated[
+        bool,
+        typer.Option(
+            "--suite",
+            help="Prove this device: decode tiny artifacts of every kind; needs no torch.",
+        ),
+    ] = False,
     source: Annotated[
         Path | None, typer.Option(help="Source clip, to compare with as well.", readable=False)
     ] = None,
@@ -85,8 +95,16 @@ def verify(
 
     If a .golden file lies next to the artifact and no library is named, that file replaces PyTorch: neither torch
     nor the library is needed. An exact artifact replaces it by the digest of its frames. Of a folder that
-    `pfnr-export --out-dir` wrote, every file is verified.
+    `pfnr-export --out-dir` wrote, every file is verified. --suite needs no artifact.
     """
+    others = (library, golden, source, max_step, max_fraction)
+    if suite:
+        if exact or every or any(given is not None for given in (*others, session, jobs, ray)):
+            raise UsageError("--suite takes --backend, --threads and --json, and nothing else")
+        run_conformance(artifact, backend, threads, json)
+        return
+    if artifact is None:
+        raise UsageError("name the exported file to verify, or --suite to prove this device")
     if artifact.is_dir():
         given = (session, golden, source, max_step, max_fraction, threads)
         if every or exact or any(value is not None for value in given):
@@ -97,7 +115,6 @@ def verify(
         return
     if jobs is not None or ray is not None:
         raise UsageError("--jobs and --ray are for a folder of exported files")
-    others = (library, golden, source, max_step, max_fraction)
     if exact and (every or any(given is not None for given in others)):
         raise UsageError("--exact needs the artifact alone: leave out every other source of proof, and limits")
     if exact or (not (every or any(given is not None for given in others)) and _proves_itself(artifact)):
@@ -177,6 +194,8 @@ def _rule(decoder: VideoDecoder, max_step: int | None, max_fraction: float | Non
 
 
 def _print_report(report: VerificationReport, artifact: Path) -> None:
+    from rich.table import Table  # which a playback install lacks
+
     from pfnr_train.commands.results import results_console
 
     table = Table(show_header=False, box=None)
