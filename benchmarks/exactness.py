@@ -5,8 +5,8 @@
 Every frame of each video is decoded in ONNX Runtime at four optimisation levels with 1, 2 and 4 threads, in
 batches of 1, 3 and 8, and compared with the digest that PyTorch's frames left in the file. --cpus: also under
 qemu-x86_64 as one of its CPU models, on which ONNX Runtime picks other kernels; --frames of each video, for that
-takes long. The cost is the median of runs that take turns with a file of `--against`, one for each video, such as
-int8 of the same session; or with the same graph without its roundings.
+takes long. The cost is the median processor time of runs that take turns with a file of `--against`, one for each
+video, such as int8 of the same session; or with the same graph without its roundings.
 """
 
 from __future__ import annotations
@@ -132,9 +132,9 @@ def cost(model: bytes, other: bytes, runs: int) -> float:
     seconds: list[list[float]] = [[], []]
     for _ in range(runs):
         for run, kept in zip(both, seconds, strict=True):
-            start = time.perf_counter()
+            start = time.process_time()
             run.run([OUTPUT_NAME], {INPUT_NAME: np.array([0])})
-            kept.append(time.perf_counter() - start)
+            kept.append(time.process_time() - start)
     return statistics.median(seconds[0]) / statistics.median(seconds[1])
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-CANVAS, FOURIER, FLOATS = 2, 3, 4  # their numbers on the page; 0 and 1 are the exact videos of `helpers.serving`
+# Their numbers on the page; 0 and 1 are the exact videos of `helpers.serving`.
+CANVAS, FOURIER, FLOATS, INTEGERS = 2, 3, 4, 5
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from helpers.web_folders import FLOATS, WebFolder
 
 from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_runtime import VideoDecoder
-from pfnr_runtime.artifact.contract import EXACT
+from pfnr_runtime.artifact.contract import EXACT, EXACT_INT8
 from pfnr_runtime.artifact.packed.pack import pack
 from pfnr_runtime.errors import BackendError
 from pfnr_runtime.web.engine_package import engine_files
@@ -47,7 +47,9 @@ def made(engine: None, tmp_path_factory: pytest.TempPathFactory) -> WebFolder:
     fourier = folder / "fourier.pfnv"
     fourier.write_bytes(pack(*grid_model(small_config("add"))))
     floats = save(float_table_model(), folder / "floats.onnx")
-    artifacts += [canvas, fourier, floats]
+    integers = folder / "integers.pfnv"
+    export_session(canvas_library(4), 0, integers, ExportOptions(precision=EXACT_INT8, psnr_budget=20.0))
+    artifacts += [canvas, fourier, floats, integers]
     frames = []
     for path in artifacts:
         with VideoDecoder(path, threads=1) as video:

@@ -14,7 +14,7 @@ import pytest
 from helpers.browsing import SECONDS, Page
 from helpers.serving import TABLES, pixels
 from helpers.static_server import ISOLATED, StaticServer, hand_out
-from helpers.web_folders import CANVAS, FLOATS, FOURIER, WebFolder
+from helpers.web_folders import CANVAS, FLOATS, FOURIER, INTEGERS, WebFolder
 
 from pfnr_runtime.artifact.parity import Comparison, StepRule
 
@@ -44,7 +44,7 @@ def page(browser: Any, server: StaticServer) -> Iterator[Page]:
     opened.tab.close()
 
 
-@pytest.mark.parametrize("session", [0, 1, FLOATS, CANVAS])
+@pytest.mark.parametrize("session", [0, 1, FLOATS, CANVAS, INTEGERS])
 def test_exact_videos_have_equal_bytes(session: int, page: Page, made: WebFolder) -> None:
     page.wait_for(0, 0)
     page.tab.keyboard.press(str(session))
