@@ -45,10 +45,11 @@ def first_layer(decoder: VideoDecoder, frame: int) -> FirstLayer:
     artifact = decoder.artifact
     try:
         data = artifact.read()
-        nodes = list(evaluate(data, artifact.summary, frame))
+        name, picture = "", np.zeros(0)
+        for node, value in evaluate(data, artifact.summary, frame):
+            name, picture = node.outputs[0], value[0]
     except NotComputable as error:
         return _nothing(f"which layer differs cannot be told, because the graph has {error}")
-    name, picture = nodes[-1][0].outputs[0], nodes[-1][1][0]
     exactness = decoder.contract.exactness
     assert exactness is not None
     check = exactness.frame_checks[2 * frame : 2 * frame + 2]
@@ -57,7 +58,7 @@ def first_layer(decoder: VideoDecoder, frame: int) -> FirstLayer:
             "the file's own graph does not give that frame, whatever computes it, so the file was made wrongly or "
             "changed"
         )
-    for layer, node, expected in _layers(nodes):
+    for layer, node, expected in _layers(evaluate(data, artifact.summary, frame)):
         try:
             found = decoder.value_at(node.outputs[0], frame)
         except BackendError as error:
@@ -72,7 +73,7 @@ def first_layer(decoder: VideoDecoder, frame: int) -> FirstLayer:
     )
 
 
-def _layers(nodes: list[tuple[NodeInfo, NDArray[Any]]]) -> Iterator[tuple[str, NodeInfo, NDArray[Any]]]:
+def _layers(nodes: Iterator[tuple[NodeInfo, NDArray[Any]]]) -> Iterator[tuple[str, NodeInfo, NDArray[Any]]]:
     """By layer, its last node and value, up to the pixels. A layer is a run of nodes of one scope."""
     for (node, value), (following, _) in pairwise(nodes):
         if _scope(following) != _scope(node) and value.dtype == np.float64:

@@ -22,13 +22,14 @@ def evaluate(model: bytes, summary: OnnxSummary, frame: int) -> Iterator[tuple[N
     """Every node in the file's order with its output, for a batch of this frame alone.
 
     model, summary: an .onnx that passed its checks. Floats are float64. NotComputable where a node is not one of
-    an exact graph.
+    an exact graph. A value is dropped after its last use, so memory holds few of them.
     """
     values = stored_tensors(model)
     if len(summary.inputs) != 1 or summary.inputs[0].dtype != "int64":
         raise NotComputable("inputs other than a frame number")
     values[summary.inputs[0].name] = np.array([frame])
-    for node in summary.nodes:
+    last_use = {name: i for i, node in enumerate(summary.nodes) for name in node.inputs}
+    for i, node in enumerate(summary.nodes):
         if node.op_type not in OPERATORS:
             raise NotComputable(f"the operator {node.op_type}")
         try:
@@ -37,6 +38,9 @@ def evaluate(model: bytes, summary: OnnxSummary, frame: int) -> Iterator[tuple[N
             raise NotComputable(f"a form of {node.op_type} that no exact graph has") from None
         values[node.outputs[0]] = output
         yield node, output
+        for name in {*node.inputs}:
+            if last_use[name] == i:
+                del values[name]
 
 
 def stored_tensors(model: bytes) -> dict[str, Array]:
