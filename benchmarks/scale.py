@@ -12,9 +12,8 @@ import os
 import random
 import resource
 import signal
-import subprocess
-import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -31,6 +30,7 @@ from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_runtime.coding.quantised import Quantised
 from pfnr_runtime.video.record import VideoRecord
 from pfnr_runtime.video.time_table import session_scalar
+from pfnr_train.executors.choose import choose_executor
 from pfnr_train.library.appended.writer import write_whole
 from pfnr_train.library.digests import weights_digest
 from pfnr_train.library.file import lock_library, read_library, write_library
@@ -39,6 +39,10 @@ from pfnr_train.library.record import SessionRecord
 from pfnr_train.library.values import CodedValues
 from pfnr_train.library.values.coded import stream_shapes
 from pfnr_train.model.config import preset_config
+from pfnr_train.sequence.clips import find_clips
+from pfnr_train.sequence.parallel import ParallelRun
+from pfnr_train.sequence.run import SequenceRun
+from pfnr_train.sequence.sequence import read_sequence
 
 PARTS = ("library", "workers", "kills")
 SIZE, FRAMES = (320, 180), 12
@@ -146,43 +150,31 @@ def counters() -> dict[str, int]:
     return {name: int(value) for name, value in (line.split(": ") for line in lines)}
 
 
-def make_clips(folder: Path, count: int, epochs: int) -> Path:
-    """A sequence of synthetic clips at 80×48."""
-    text = (
-        f'name = "scale"\nsize = "80x48"\n[network]\npreset = "tiny"\n[recipe]\nname = "own"\nepochs = {epochs}\n'
-    )
+def make_clips(folder: Path, count: int, epochs: int, size: tuple[int, int] = (80, 48)) -> None:
+    """A sequence of synthetic clips."""
+    width, height = size
+    recipe = f'[recipe]\nname = "own"\nepochs = {epochs}\n'
+    text = f'name = "scale"\nsize = "{width}x{height}"\n[network]\npreset = "tiny"\n{recipe}'
     for k in range(count):
         with av.open(folder / f"c{k}.mkv", "w") as file:
-            stream = file.add_stream("ffv1", rate=25, width=80, height=48, pix_fmt="bgr0")
-            for picture in np.roll(smooth_frames(8, 80, 48), 7 * k, axis=2):
+            stream = file.add_stream("ffv1", rate=25, width=width, height=height, pix_fmt="bgr0")
+            for picture in np.roll(smooth_frames(8, width, height), 7 * k, axis=2):
                 file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
             file.mux(stream.encode(None))
         text += f'[[video]]\nname = "c{k}"\n'
     (folder / "scale.toml").write_text(text)
-    return folder / "scale.toml"
-
-
-def start(folder: Path, library: str, jobs: int) -> subprocess.Popen[bytes]:
-    """`pfnr-train run` with so many processes."""
-    code = "from pfnr_train import main; main()"
-    line = [sys.executable, "-c", code, "run", "scale.toml", "--data", ".", "-l", library, "--save-every", "0.5s"]
-    quiet = subprocess.DEVNULL
-    return subprocess.Popen([*line, "--jobs", str(jobs)], cwd=folder, stdout=quiet, stderr=quiet)
 
 
 def workers(folder: Path, rounds: int) -> dict[str, Any]:
     """Seconds of one and of two processes for eight sessions, in turns, and whether the bytes are the same."""
-    make_clips(folder, 8, 40)
+    make_clips(folder, 8, 30)
     seconds: dict[int, list[float]] = {1: [], 2: []}
-    for _ in range(rounds):
-        for jobs in seconds:
-            (folder / f"{jobs}.pfnr").unlink(missing_ok=True)
-            (folder / f"{jobs}.json").unlink(missing_ok=True)
+    for turn in range(rounds):
+        for jobs, values in seconds.items():
             begun = time.monotonic()
-            if start(folder, f"{jobs}.pfnr", jobs).wait():
-                raise SystemExit("a run failed")
-            seconds[jobs].append(time.monotonic() - begun)
-    same = (folder / "1.pfnr").read_bytes() == (folder / "2.pfnr").read_bytes()
+            train(folder, folder / f"{jobs}-{turn}.pfnr", jobs)
+            values.append(time.monotonic() - begun)
+    same = (folder / "1-0.pfnr").read_bytes() == (folder / "2-0.pfnr").read_bytes()
     return {
         "seconds": {str(jobs): min(values) for jobs, values in seconds.items()},
         "speed_up": min(seconds[1]) / min(seconds[2]),
@@ -193,27 +185,39 @@ def workers(folder: Path, rounds: int) -> dict[str, Any]:
 
 def kills(folder: Path, runs: int) -> dict[str, Any]:
     """Runs of four sessions in two processes, in each of which one worker is killed at a random moment."""
-    make_clips(folder, 4, 20)
-    rng, lost, killed, different = random.Random(0), 0, 0, 0
-    if start(folder, "whole.pfnr", 2).wait():
-        raise SystemExit("a run failed")
-    whole = (folder / "whole.pfnr").read_bytes()
+    make_clips(folder, 4, 12, (20, 12))
+    began = time.monotonic()
+    train(folder, folder / "whole.pfnr")
+    lasts = time.monotonic() - began
+    whole, rng, killed, lost, different = (folder / "whole.pfnr").read_bytes(), random.Random(0), [], 0, 0
     for run in range(runs):
-        name = f"{run}.pfnr"
-        process, moment = start(folder, name, 2), rng.uniform(0.0, 3.0)
-        while process.poll() is None and not list(folder.glob(f"{name}.sessions/*.progress")):
-            time.sleep(0.02)
-        time.sleep(moment)
-        found = worker_processes(process.pid)
-        if found:
-            os.kill(rng.choice(found), signal.SIGKILL)
-            killed += 1
-        process.wait()
-        made = folder / name
-        count = len(read_library(made).sessions) if made.exists() else 0
-        lost += 4 - count
-        different += not made.exists() or made.read_bytes() != whole
-    return {"runs": runs, "workers_killed": killed, "sessions_lost": lost, "libraries_that_differ": different}
+        path = folder / f"{run}.pfnr"
+        killer = threading.Thread(target=kill_one, args=(path, rng.uniform(0, lasts / 2), rng, killed))
+        killer.start()
+        train(folder, path)
+        killer.join()
+        lost += 4 - len(read_library(path).sessions)
+        different += path.read_bytes() != whole
+    return {"runs": runs, "workers_killed": len(killed), "sessions_lost": lost, "libraries_that_differ": different}
+
+
+def train(folder: Path, path: Path, jobs: int = 2) -> None:
+    """Train the sequence in so many processes."""
+    sequence = read_sequence(folder / "scale.toml")
+    run = SequenceRun(sequence, find_clips(sequence, folder), path)
+    with lock_library(path), choose_executor(jobs, None) as executor:
+        ParallelRun(run, executor, save_every=0.0).train()
+
+
+def kill_one(path: Path, seconds: float, rng: random.Random, killed: list[int]) -> None:
+    """Kill a worker of a run, so many seconds after the first has begun to train."""
+    files = path.with_name(f"{path.name}.sessions")
+    while not list(files.glob("*.training")) and not path.exists():
+        time.sleep(0.01)
+    time.sleep(seconds)
+    if found := worker_processes(os.getpid()):
+        os.kill(rng.choice(found), signal.SIGKILL)
+        killed.append(1)
 
 
 def worker_processes(parent: int) -> list[int]:
@@ -235,7 +239,7 @@ def plot(found: dict[str, Any], path: Path) -> None:
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    counts = [int(count) for count in found]
+    counts = sorted(int(count) for count in found)
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
     for name in TASKS:
         left.plot(counts, [1e3 * found[str(c)][name]["cpu_s"] for c in counts], marker="o", label=name)
@@ -245,8 +249,8 @@ def plot(found: dict[str, Any], path: Path) -> None:
     for axes, label in ((left, "CPU time, ms"), (right, "KB")):
         axes.set(xscale="log", xlabel="sessions in the library", ylabel=label)
         axes.grid(alpha=0.3)
-        axes.legend()
-    left.set(yscale="log")
+        axes.legend(loc="center right", fontsize="small", framealpha=1)
+    left.set(yscale="log", xlim=(None, 2e4))
     right.set(ylim=(0, None))
     figure.savefig(path)
 
