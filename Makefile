@@ -8,7 +8,7 @@ STAMP := $(VENV)/.ready
 # Two test processes of one thread each make better use of two cores than one of two threads.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: help setup test test-fast fuzz conformance test-gpu test-aarch64 engines engines-full lint format docs demo hashes bench clean
+.PHONY: help setup test test-fast fuzz conformance sbom audit test-gpu test-aarch64 engines engines-full lint format docs demo hashes bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,13 @@ demo: $(STAMP) ## two real clips: train, export, verify, decode, look; results i
 
 conformance: $(STAMP) ## the suite of pfnr-verify --suite anew, after a change to the exporter
 	$(BIN)/python -m pfnr_export.conformance
+
+sbom: $(STAMP) ## out/sbom.json: what is installed here, in CycloneDX's format
+	@mkdir -p out
+	$(BIN)/uv tool run --from 'cyclonedx-bom>=4,<8' cyclonedx-py environment $(BIN)/python -o out/sbom.json
+
+audit: $(STAMP) ## known advisories of the playback packages; asks a database on the network
+	$(BIN)/uv tool run 'pip-audit>=2.7,<3' --disable-pip -r requirements-playback.txt
 
 hashes: $(STAMP) ## requirements-playback.txt anew: a playback install's packages with their hashes
 	grep -v '^torch' constraints.txt > $(VENV)/constraints.txt

@@ -12,6 +12,7 @@ from pfnr_runtime.errors import SinkError, UsageError
 from pfnr_runtime.system.os_errors import describe_os_error
 from pfnr_runtime.system.own_files import own_kind
 from pfnr_runtime.system.part_file import PartFile
+from pfnr_runtime.system.terminal import has_standard_output
 
 STANDARD_OUTPUT = "-"
 
@@ -28,6 +29,8 @@ class StandardOutput:
     """Bytes to standard output, unbuffered; OSError where its reader has closed it or its disk is full."""
 
     def __init__(self) -> None:
+        if not has_standard_output():
+            raise SinkError("standard output is closed; name a file for the frames")
         if sys.stdout is None or sys.stdout.isatty():
             raise UsageError(
                 "standard output is a terminal; send the frames to a player or a file, such as: "

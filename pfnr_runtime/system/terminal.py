@@ -6,6 +6,7 @@ import os
 import sys
 
 _KEPT = "\n\t"
+_missing: set[int] = set()
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -30,9 +31,15 @@ def open_standard_streams() -> None:
             os.fstat(fd)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            _missing.add(fd)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, for as long as the process lives
+
+
+def has_standard_output() -> bool:
+    """Whether the command was started with a standard output, so that what is written there arrives."""
+    return 1 not in _missing
 
 
 def accept_all_text() -> None:

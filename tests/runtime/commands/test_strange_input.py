@@ -97,3 +97,10 @@ def test_missing_standard_streams_change_no_result(closed: str, table_file: Path
     assert "Traceback" not in done.stderr
     assert out.stat().st_size == 12 * 36 * 64 * 3
     assert [path.name for path in tmp_path.iterdir()] == ["out.rgb"]
+
+
+def test_frames_to_a_closed_standard_output_are_not_lost_in_silence(table_file: Path) -> None:
+    command = " ".join([*command_line("decode", table_file, "-"), ">&-"])
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "standard output is closed; name a file" in done.stderr
