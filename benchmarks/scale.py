@@ -210,14 +210,16 @@ def train(folder: Path, path: Path, jobs: int = 2) -> None:
 
 
 def kill_one(path: Path, seconds: float, rng: random.Random, killed: list[int]) -> None:
-    """Kill a worker of a run, so many seconds after the first has begun to train."""
+    """Kill a worker of a run, so many seconds after the first has begun to train, or as soon as there is one."""
     files = path.with_name(f"{path.name}.sessions")
     while not list(files.glob("*.training")) and not path.exists():
         time.sleep(0.01)
     time.sleep(seconds)
-    if found := worker_processes(os.getpid()):
-        os.kill(rng.choice(found), signal.SIGKILL)
-        killed.append(1)
+    while files.exists():
+        if found := worker_processes(os.getpid()):
+            os.kill(rng.choice(found), signal.SIGKILL)
+            killed.append(1)
+            return
 
 
 def worker_processes(parent: int) -> list[int]:

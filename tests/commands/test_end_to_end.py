@@ -165,6 +165,10 @@ def test_wrong_usage_exits_with_2(words: tuple[str, ...]) -> None:
     done = run_here(*words)
     assert (done.code, done.stdout) == (2, "")
     # Typer explains the words it does not know; what words together leave out is named by the command itself.
-    missing = {("pfnr-export",): "name one session with --session", ("pfnr-export", "-s", "0"): "--output v.onnx"}
+    missing = {
+        ("pfnr-export",): "name one session with --session",
+        ("pfnr-export", "-s", "0"): "--output v.onnx",
+        ("pfnr-verify",): "name the exported file to verify",
+    }
     assert missing.get(words, "Usage: ") in done.stderr
     assert "Traceback" not in done.stderr
