@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from types import TracebackType
 from typing import Any
 
@@ -12,6 +13,7 @@ from pfnr_train.executors.base import ATTEMPTS, ELSEWHERE, Done, Executor, Work,
 from pfnr_train.extras import needs_extra
 
 HERE = "local"  # starts Ray on this machine
+ANSWER_SECONDS = 10.0
 
 
 class RayExecutor(Executor):
@@ -28,8 +30,9 @@ class RayExecutor(Executor):
             if address == HERE:
                 ray.init("local", num_cpus=jobs, include_dashboard=False, **quiet)
             else:
+                _require_answer(address)
                 ray.init(address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+        except (RuntimeError, ValueError, OSError, OverflowError) as error:
             reason = " ".join(str(error).split())[:300]
             raise BackendError(
                 f"the Ray cluster at {address} cannot be joined ({reason}); give {HERE}, auto, or the HOST:PORT "
@@ -76,6 +79,13 @@ class RayExecutor(Executor):
 
 def _remote(function: Any, argument: Any, key: int, machine: str) -> Done:
     return run_work(function, argument, key, machine)
+
+
+def _require_answer(address: str) -> None:
+    """An OSError where nobody listens at HOST:PORT: Ray would try for minutes."""
+    host, colon, port = address.rpartition("//")[2].rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
 
 
 def _in_words(error: BaseException) -> str:

@@ -105,6 +105,8 @@ def test_without_ray_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_cluster_that_cannot_be_joined_is_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     ray = pytest.importorskip("ray", reason="pip install 'pfnr[ray]'")
 
+    monkeypatch.setattr(ray_module, "_require_answer", lambda address: None)
+
     def init(*arguments: object, **options: object) -> None:
         raise error
 
@@ -112,6 +114,12 @@ def test_a_cluster_that_cannot_be_joined_is_one_line(error: Exception, monkeypat
     with pytest.raises(BackendError, match=r"the Ray cluster at 10\.0\.0\.1:6379 cannot be joined") as caught:
         ray_module.RayExecutor("10.0.0.1:6379")
     assert "\n" not in str(caught.value)
+
+
+def test_an_address_where_nobody_listens_is_one_line_at_once() -> None:
+    pytest.importorskip("ray", reason="pip install 'pfnr[ray]'")
+    with pytest.raises(BackendError, match=r"the Ray cluster at 127\.0\.0\.1:1 cannot be joined \(.*refused\)"):
+        ray_module.RayExecutor("127.0.0.1:1")
 
 
 def test_options_that_cannot_be() -> None:
