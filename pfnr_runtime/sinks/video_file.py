@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from bisect import bisect_left
 from fractions import Fraction
@@ -14,6 +15,7 @@ from pfnr_runtime.sinks.output_file import open_file
 from pfnr_runtime.sinks.video_codecs import choose_codec
 from pfnr_runtime.sinks.ycbcr import RGB_FORMATS, stream_tags, to_picture
 from pfnr_runtime.system.interrupts import hold_interrupts
+from pfnr_runtime.system.scheduling import keep_scheduling
 from pfnr_runtime.video.frame_times import FrameTimes
 from pfnr_runtime.video.frames import Frame
 from pfnr_runtime.video.record import VideoRecord
@@ -124,8 +126,10 @@ class VideoFileSink(Sink):
     def _mux(self, picture: av.VideoFrame | None) -> None:
         import av
 
+        # The first picture opens the encoder, which may change how the whole process is scheduled.
+        scheduling = contextlib.nullcontext() if self.frames_written else keep_scheduling()
         try:
-            with hold_interrupts():
+            with hold_interrupts(), scheduling:
                 for packet in self._stream.encode(picture):
                     if self._times is not None:
                         number = bisect_left(self._times.ticks, packet.pts)

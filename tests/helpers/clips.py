@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.synthetic import moving_pattern
+from pfnr_runtime.system.scheduling import keep_scheduling
 
 Frames = NDArray[np.uint8]
 
@@ -32,7 +33,7 @@ def write_video(
     pts, where given, are the frames' times in thousandths of a second.
     """
     pictures = moving_pattern(frames, 64, 48) if isinstance(frames, int) else frames
-    with av.open(str(path), "w", format=container, options=container_options or {}) as file:
+    with keep_scheduling(), av.open(str(path), "w", format=container, options=container_options or {}) as file:
         stream = file.add_stream(codec, rate=rate, options=options or {})
         stream.height, stream.width = pictures.shape[1:3]
         stream.pix_fmt = pix_fmt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,24 @@ def test_an_aspect_that_would_be_lost_is_an_error(codec: str, tmp_path: Path) ->
     with pytest.raises(SinkError, match=r"would lose the video's sample aspect 4/3; use the codec h264"):
         write(tmp_path / "out.mkv", record, picture_table(record), codec)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs the /proc of Linux")
+@pytest.mark.parametrize("codec", CODECS)
+def test_an_encoder_leaves_the_scheduling_of_the_process_alone(codec: str, tmp_path: Path) -> None:
+    """SVT-AV1 opened by root would leave it in real time, where nothing else on the machine gets a processor."""
+
+    def threads() -> set[tuple[int, int]]:
+        numbers = [int(name) for name in os.listdir("/proc/self/task")]
+        return {(os.sched_getscheduler(n), os.sched_getparam(n).sched_priority) for n in numbers}
+
+    record, pictures = video(), picture_table()
+    before = threads()
+    with open_sink(str(tmp_path / "out.mkv"), record, len(pictures), codec=codec) as sink:
+        for i, picture in enumerate(pictures):
+            sink.write(Frame(picture, i, float(record.pts(i)), float(1 / record.fps)))
+            assert threads() == before
+    assert threads() == before
 
 
 def test_hevc_in_mp4_has_the_tag_that_players_look_for(tmp_path: Path) -> None:
