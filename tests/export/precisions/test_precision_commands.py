@@ -92,7 +92,10 @@ def test_an_impossible_budget_exits_with_3_and_writes_nothing(library_file: Path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--precision", "int4"), "precision 'int4' is none of auto, exact, fp32, fp16, int8, int8-weights"),
+        (
+            ("--precision", "int4"),
+            "precision 'int4' is none of auto, exact, fp32, exact-int8, fp16, int8, int8-weights",
+        ),
         (("--precision", "fp32", "--psnr-budget", 0.1), "fp32 loses nothing"),
         (("--precision", "int8", "--psnr-budget", -1), "outside 0 to 20 dB"),
         (("--precision", "int8", "--calibration-frames", 0), "1 or more"),

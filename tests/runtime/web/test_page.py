@@ -82,7 +82,7 @@ def test_bar_keys_and_links_seek(page: Page, browser: Any, server: StaticServer)
 def test_sessions_are_described_and_switched(page: Page) -> None:
     page.wait_for(0, 0)
     assert page.tab.title() == "first – pfnr"
-    assert page.tab.locator("#sessions button").count() == 5
+    assert page.tab.locator("#sessions button").count() == 6
     page.tab.click("#sessions button:has-text('second')")
     assert np.array_equal(page.wait_for(1, 0), TABLES[1][0])
     assert "48×32" in page.text("#video")
