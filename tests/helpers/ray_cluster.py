@@ -49,6 +49,12 @@ class Cluster:
             line, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
 
+    def revive(self) -> None:
+        """Start anew whatever node Ray gave up by itself, as it does where a part of it starts too slowly."""
+        for process in [worker for worker in self.workers if worker.poll() is not None]:
+            self.workers.remove(process)
+            self.start_worker()
+
     def kill_worker(self) -> None:
         """Kill one node with all that runs on it."""
         _kill(self.workers.pop(0))
