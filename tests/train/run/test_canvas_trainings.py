@@ -17,7 +17,7 @@ from pfnr_export.export_session import ExportOptions, build_model
 from pfnr_train.library.file import read_library, write_library
 from pfnr_train.library.values.coded import CodedValues
 
-ADD = ("add", "clip.mkv", "--epochs", 12, "--batch", 2, "--threads", 1)
+ADD = ("add", "clip.mkv", "--epochs", 6, "--batch", 2, "--threads", 1)
 RATE = ("--rate", 1.0)
 LIBRARY = "library.pfnr"
 STATE = "library.pfnr.1.training"
