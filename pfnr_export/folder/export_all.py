@@ -8,7 +8,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pfnr_export.export_session import ExportOptions, export_session
-from pfnr_export.folder.manifest import NAME, ExportedFile, Manifest, file_names, file_sha256, read_manifest
+from pfnr_export.folder.manifest import (
+    NAME,
+    ExportedFile,
+    Manifest,
+    file_names,
+    file_sha256,
+    path_from,
+    read_manifest,
+)
 from pfnr_export.source import find_source
 from pfnr_runtime import __version__
 from pfnr_runtime.errors import PfnrError
@@ -17,6 +25,7 @@ from pfnr_train.executors.base import Executor, Work
 from pfnr_train.library.digests import Digest
 from pfnr_train.library.file import read_library
 from pfnr_train.library.library import Library
+from pfnr_train.library.record import SessionRecord
 from pfnr_train.machine.threads import set_threads
 
 WRITE_SECONDS = 5.0  # between two writings of the manifest
@@ -54,32 +63,39 @@ def export_all(
     executor: Executor,
     advance: Callable[[], None] = lambda: None,
 ) -> FolderExport:
-    """Export these sessions of the library at `path`; the manifest tells of all that are in the folder now.
+    """Export these sessions of the library at `path`; the manifest tells of all its sessions in the folder now.
 
     suffix: `.pfnv` or `.onnx`. A session that fails leaves the others; interrupted, it goes on when called again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     known = {row.file: row for row in read_manifest(folder).files} if (folder / NAME).exists() else {}
     summaries = library.summaries()
-    names = file_names(summaries, suffix)
+    names, asked = file_names(summaries, suffix), set(numbers)
     done: dict[int, ExportedFile] = {}
+    others = {
+        number: row
+        for number, summary in enumerate(summaries)
+        if number not in asked and (row := known.get(names[number])) is not None
+        if (row.session, row.weights_sha256) == (number, summary.record.weights_sha256)
+        if (folder / row.file).is_file()
+    }
     new: list[int] = []
     failed: dict[int, str] = {}
     for number in numbers:
-        made = _made(summaries[number].record.weights_sha256, options, suffix)
+        made = _made(number, summaries[number].record, options, suffix)
         earlier = known.get(names[number])
         if earlier is not None and earlier.made == made and earlier.is_there(folder):
-            done[number] = ExportedFile(**asdict(earlier) | {"session": number})
+            done[number] = earlier
             advance()
             continue
         task = ExportTask(path.resolve(), folder.resolve(), number, names[number], made, options, 1)
         executor.submit(Work(number, export_task, task))
-    waiting, written = set(numbers) - done.keys(), time.monotonic()
+    waiting, written = asked - done.keys(), time.monotonic()
     if done and waiting:
         say(f"{len(done)} of {len(numbers)} sessions are in {folder} already")
 
     def manifest() -> Manifest:
-        return Manifest(str(path), tuple(done.values()))
+        return Manifest(path_from(folder, path), tuple((others | done).values()))
 
     try:
         while waiting:
@@ -125,6 +141,7 @@ def export_task(task: ExportTask) -> ExportedFile:
     )
 
 
-def _made(weights_sha256: str, options: ExportOptions, suffix: str) -> str:
+def _made(number: int, record: SessionRecord, options: ExportOptions, suffix: str) -> str:
     settings = {key: str(value) for key, value in asdict(options).items()}
-    return Digest().add_json([weights_sha256, settings, suffix, __version__]).hex()
+    session = [number, record.weights_sha256, record.video.to_json(), record.quality()]
+    return Digest().add_json([session, settings, suffix, __version__]).hex()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -29,7 +31,7 @@ class ExportedFile:
 
     - session, name: in the library. file: its name in the folder.
     - bytes, sha256: of the file. weights_sha256: of what the session decodes with.
-    - made: SHA-256 of all that decides the file's bytes: weights, options, version of pfnr.
+    - made: SHA-256 of what decides its bytes: weights, number, video, quality, options, version of pfnr.
     - precision: of the artifact. quality: as in the artifact's contract.
     """
 
@@ -62,10 +64,14 @@ class ExportedFile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a folder holds. library: where the sessions are from, as a path."""
+    """What a folder holds. library: where the sessions are from, as a path from the folder."""
 
     library: str
     files: tuple[ExportedFile, ...]
+
+    def library_path(self, folder: Path) -> Path:
+        """Where the library should be, if the folder and it were not moved apart."""
+        return folder / self.library
 
     def write(self, folder: Path) -> None:
         """Write it, atomically. Raises OSError."""
@@ -99,16 +105,26 @@ def read_manifest(folder: Path) -> Manifest:
         raise ArtifactError(f"{path} is not a manifest ({str(error)[:200]}); export into another folder") from None
 
 
+def path_from(folder: Path, path: Path) -> str:
+    """A path from a folder, with slashes; the whole path where there is none, between two drives."""
+    try:
+        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+    except ValueError:
+        return path.resolve().as_posix()
+
+
 def file_names(summaries: Sequence[SessionSummary], suffix: str) -> list[str]:
-    """A file name for every session: its name as far as all systems allow it, numbered where that is taken."""
+    """A file name for every session: its name as far as all systems allow it, numbered where that is taken. No two
+    are the same, upper and lower case apart.
+    """
     taken: set[str] = set()
     names = []
     for number, summary in enumerate(summaries):
         stem = re.sub(r"[^A-Za-z0-9._-]", "_", summary.record.video.name)[:_LONGEST].lstrip(".") or "video"
-        if stem.lower() in taken:
-            stem = f"{stem}-{number}"
-        taken.add(stem.lower())
-        names.append(stem + suffix)
+        numbered = (f"{stem}-{n}" for n in itertools.count(number))
+        free = next(name for name in itertools.chain([stem], numbered) if name.lower() not in taken)
+        taken.add(free.lower())
+        names.append(free + suffix)
     return names
 
 

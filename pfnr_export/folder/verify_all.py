@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pfnr_export.folder.manifest import ExportedFile, read_manifest
 from pfnr_runtime import VideoDecoder
+from pfnr_runtime.artifact.contract import PROVED
 from pfnr_runtime.artifact.parity import rule_for
 from pfnr_runtime.errors import PfnrError, VerificationError
 from pfnr_runtime.proof.exact_check import check_exact
@@ -36,18 +37,15 @@ def verify_all(
 ) -> dict[str, str]:
     """What is wrong, by file name: empty where its bytes and all its frames are right.
 
-    library: to decode with PyTorch from; None to do so only for files that are not exact, from the library that
-    the manifest names.
+    library: to decode with PyTorch from; None to do so only for files whose precision is not exact, from the
+    library that the manifest names.
     """
     manifest = read_manifest(folder)
-    place = None if library is None else library.resolve()
-    usual = Path(manifest.library) if Path(manifest.library).is_file() else None
+    named = manifest.library_path(folder)
+    usual = named.resolve() if named.is_file() else None
     for key, row in enumerate(manifest.files):
-        against = place if place is not None else usual
-        exact = library is None and row.precision == "exact"
-        task = VerifyTask(
-            folder.resolve(), row, None if exact or against is None else against.resolve(), backend, 1
-        )
+        against = library.resolve() if library is not None else None if row.precision in PROVED else usual
+        task = VerifyTask(folder.resolve(), row, against, backend, 1)
         executor.submit(Work(key, verify_task, task))
     problems: dict[str, str] = {}
     while len(problems) < len(manifest.files):

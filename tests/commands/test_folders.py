@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from helpers.libraries import small_config
 from helpers.own_sessions import with_values
 from helpers.running import Outcome, run_here
 
+from pfnr_runtime.artifact.open import open_artifact
 from pfnr_train.library.file import read_library, write_library
-from pfnr_train.library.library import Library
+from pfnr_train.library.library import Library, Session
 from pfnr_train.library.values import CodedValues
 from pfnr_train.model.canvas import CanvasConfig
 
@@ -32,10 +34,12 @@ def three_sessions() -> Library:
     library = Library(CONFIG, {})
     for k, name in enumerate(("a b", "a/b", "A_B")):
         library = with_values(library, CodedValues.of(canvas_tensors(CONFIG, k)), 3)
-        session = library.sessions[k]
-        video = replace(session.record.video, name=name)
-        library = library.with_last(replace(session, record=replace(session.record, video=video)))
+        library = library.with_last(renamed(library.sessions[k], name))
     return library
+
+
+def renamed(session: Session, name: str) -> Session:
+    return replace(session, record=replace(session.record, video=replace(session.record.video, name=name)))
 
 
 @pytest.fixture(scope="module")
@@ -84,12 +88,76 @@ def test_what_is_there_and_unchanged_is_left_alone(folder: Path, monkeypatch: py
     assert {path.name: path.stat().st_mtime_ns for path in Path("out").glob("*.pfnv")} == times
     Path("out/a_b.pfnv").write_bytes(b"damaged")
     assert export("--sessions", "all", "--json").json["new"] == [0]
-    library = read_library(Path("library.pfnr"))
-    values = library.sessions[0].values
-    assert isinstance(values, CodedValues)
-    write_library(replace(library, sessions=(library.sessions[1], library.sessions[2])), Path("library.pfnr"))
-    assert export("--sessions", "all", "--json").json["new"] != []  # other names: a session moved up
-    assert [row["session"] for row in rows()] == [0, 1]
+
+
+def test_a_file_is_made_again_when_anything_it_holds_has_changed(folder: Path) -> None:
+    library, path = read_library(Path("library.pfnr")), Path("library.pfnr")
+    sessions = [renamed(session, f"clip-{k}") for k, session in enumerate(library.sessions)]
+    write_library(replace(library, sessions=tuple(sessions)), path)
+    assert export("--sessions", "all", "--json").json["new"] == [0, 1, 2]
+    write_library(replace(library, sessions=tuple(sessions[1:])), path)  # the others move up, and keep their names
+    assert export("--sessions", "all", "--json").json["new"] == [0, 1]
+    assert [(row["session"], row["file"]) for row in rows()] == [(0, "clip-1.pfnv"), (1, "clip-2.pfnv")]
+    assert [open_artifact(Path("out") / row["file"]).contract.session for row in rows()] == [0, 1]
+    assert run_here("pfnr-verify", "out", "-l", "library.pfnr").code == 0
+    record = sessions[1].record
+    for changed in (replace(record, psnr=33.0), replace(record, video=replace(record.video, fps=Fraction(50)))):
+        write_library(replace(library, sessions=(replace(sessions[1], record=changed), sessions[2])), path)
+        assert export("--sessions", "all", "--json").json["new"] == [0]
+        contract = open_artifact(Path("out/clip-1.pfnv")).contract
+        assert (contract.quality["psnr"], contract.video.fps) == (changed.psnr, changed.video.fps)
+
+
+def test_sessions_that_are_not_asked_for_stay_in_the_manifest(folder: Path) -> None:
+    before = rows()
+    assert export("--sessions", "0", "--json").json == {
+        "manifest": "out/manifest.json",
+        "sessions": 3,
+        "new": [],
+        "failed": {},
+        "bytes": sum(row["bytes"] for row in before),
+    }
+    assert rows() == before
+    Path("out/a_b-1.pfnv").write_bytes(b"damaged")
+    Path("out/A_B-2.pfnv").unlink()
+    assert export("--sessions", "0").code == 0
+    assert rows() == before[:2]
+    assert list(run_here("pfnr-verify", "out", "--json").json["problems"]) == ["a_b-1.pfnv"]
+
+
+def test_no_two_sessions_have_the_same_file(folder: Path) -> None:
+    for titles, expected in (
+        (("a_b-2", "a_b", "a b"), ["a_b-2.pfnv", "a_b.pfnv", "a_b-3.pfnv"]),
+        (("a b", "A_b", "a_B-1"), ["a_b.pfnv", "A_b-1.pfnv", "a_B-1-2.pfnv"]),
+    ):
+        library = three_sessions()
+        sessions = [renamed(session, title) for session, title in zip(library.sessions, titles, strict=True)]
+        write_library(replace(library, sessions=tuple(sessions)), Path("library.pfnr"))
+        assert export("--sessions", "all").code == 0
+        assert [row["file"] for row in rows()] == expected
+        assert run_here("pfnr-verify", "out").code == 0
+
+
+def test_the_library_is_found_from_the_folder_wherever_one_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert export("--sessions", "0", "--precision", "fp32").code == 0
+    assert json.loads(Path("out/manifest.json").read_text())["library"] == "../library.pfnr"
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    assert run_here("pfnr-verify", "../out").code == 0
+    (folder / "library.pfnr").rename("library.pfnr")
+    bad = run_here("pfnr-verify", "../out", "--json")
+    assert list(bad.json["problems"]) == ["a_b.pfnv"]
+    assert "name its library with `library`" in bad.json["problems"]["a_b.pfnv"]
+
+
+def test_files_that_prove_themselves_need_no_library(folder: Path) -> None:
+    assert export("--sessions", "0", "--precision", "exact-int8", "--psnr-budget", 20).code == 0
+    assert [row["precision"] for row in rows()] == ["exact-int8", "exact", "exact"]
+    Path("library.pfnr").write_bytes(b"damaged")
+    done = run_here("pfnr-verify", "out")
+    assert (done.code, done.stderr) == (0, "")
 
 
 def test_a_session_that_fails_leaves_the_others(folder: Path) -> None:
