@@ -76,23 +76,26 @@ class OnnxRuntimeCpu(Backend):
         )
 
     def _decode_impl(self, inputs: NDArray[Any]) -> NDArray[Any]:
+        return self._run(self._session, OUTPUT_NAME, inputs)
+
+    def _value_impl(self, name: str, inputs: NDArray[Any]) -> NDArray[Any]:
+        model = with_output(self.artifact.read(), name)
+        session = load_session(model, self._options, ["CPUExecutionProvider"], self.artifact.path)
+        return self._run(session, name, inputs)
+
+    def _run(self, session: Any, name: str, inputs: NDArray[Any]) -> NDArray[Any]:
         feeds = {self.artifact.contract.input.name: inputs, **self._feeds}
         # Fresh options for every run: a late cancellation must not stop the next one.
         self._running = running = self._run_options()
         try:
-            return self._session.run([OUTPUT_NAME], feeds, running)[0]
+            value: NDArray[Any] = session.run([name], feeds, running)[0]
+            return value
         except Exception as error:
             if running.terminate:
                 raise CancelledError(f"{place(inputs)} is not wanted any more") from None
             raise BackendError(
                 f"{self.artifact.path}: ONNX Runtime failed at {place(inputs)}: {one_line(error)}"
             ) from None
-
-    def _value_impl(self, name: str, inputs: NDArray[Any]) -> NDArray[Any]:
-        model = with_output(self.artifact.read(), name)
-        session = load_session(model, self._options, ["CPUExecutionProvider"], self.artifact.path)
-        value: NDArray[Any] = session.run([name], {self.artifact.contract.input.name: inputs})[0]
-        return value
 
     def _cancel_impl(self) -> None:
         running = self._running

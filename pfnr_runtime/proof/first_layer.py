@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pfnr_runtime.artifact.contract import OUTPUT_NAME
 from pfnr_runtime.artifact.exactness import FramesDigest
 from pfnr_runtime.artifact.onnx.file import NodeInfo
+from pfnr_runtime.backends.base import to_pictures
 from pfnr_runtime.decoder import VideoDecoder
 from pfnr_runtime.errors import BackendError
 from pfnr_runtime.proof.reference.graph import NotComputable, evaluate
@@ -45,15 +46,16 @@ def first_layer(decoder: VideoDecoder, frame: int) -> FirstLayer:
     artifact = decoder.artifact
     try:
         data = artifact.read()
-        name, picture = "", np.zeros(0)
+        name, output = "", np.zeros(0)
         for node, value in evaluate(data, artifact.summary, frame):
-            name, picture = node.outputs[0], value[0]
+            name, output = node.outputs[0], value
     except NotComputable as error:
         return _nothing(f"which layer differs cannot be told, because the graph has {error}")
     exactness = decoder.contract.exactness
     assert exactness is not None
     check = exactness.frame_checks[2 * frame : 2 * frame + 2]
-    if name != OUTPUT_NAME or FramesDigest().add_all([picture.astype(np.uint8)]).checks != check:
+    pictures = to_pictures(output.astype(artifact.summary.outputs[0].dtype))
+    if name != OUTPUT_NAME or FramesDigest().add_all(pictures).checks != check:
         return _nothing(
             "the file's own graph does not give that frame, whatever computes it, so the file was made wrongly or "
             "changed"

@@ -17,13 +17,15 @@ def keep_scheduling() -> Iterator[None]:
     if not hasattr(os, "sched_getscheduler"):
         yield
         return
-    before = {thread: _scheduling(thread) for thread in _threads()}
-    mine = _scheduling(0)
+    before, mine = {}, _scheduling(0)
+    for thread in _threads():
+        with contextlib.suppress(OSError):  # it may have ended
+            before[thread] = _scheduling(thread)
     try:
         yield
     finally:
         for thread in _threads():
-            with contextlib.suppress(OSError):  # it may have ended
+            with contextlib.suppress(OSError):
                 wanted = before.get(thread, mine)
                 if _scheduling(thread) != wanted:
                     os.sched_setscheduler(thread, wanted[0], os.sched_param(wanted[1]))

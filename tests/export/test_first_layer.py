@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,13 +29,15 @@ from pfnr_runtime.proof.reference.graph import NotComputable, evaluate
 FRAMES = 3
 
 
-def options(precision: str) -> ExportOptions:
-    return ExportOptions(precision=precision, psnr_budget=20.0 if PRECISIONS[precision].budget else None)
+def options(precision: str, output: str = "uint8") -> ExportOptions:
+    return ExportOptions(
+        precision=precision, output=output, psnr_budget=20.0 if PRECISIONS[precision].budget else None
+    )
 
 
 @cache
-def exported(precision: str) -> bytes:
-    model, _ = build_model(canvas_library(FRAMES), 0, options(precision))
+def exported(precision: str, output: str = "uint8") -> bytes:
+    model, _ = build_model(canvas_library(FRAMES), 0, options(precision, output))
     return seal(model.SerializeToString(deterministic=True))
 
 
@@ -48,9 +51,9 @@ def with_wrong_weight(model: bytes, name: str) -> bytes:
     return proto.SerializeToString()
 
 
-def checked(precision: str, folder: Path) -> ExactReport:
+def checked(precision: str, folder: Path, output: str = "uint8") -> ExactReport:
     path = folder / "v.onnx"
-    path.write_bytes(exported(precision))
+    path.write_bytes(exported(precision, output))
     with VideoDecoder(path, backend="onnxruntime-cpu", threads=1) as decoder:
         return check_exact(decoder)
 
@@ -69,24 +72,25 @@ def test_the_graph_in_numpy_gives_the_digest(precision: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("precision", "weight", "layer"),
+    ("precision", "weight", "layer", "output"),
     [
-        ("exact", "canvases/latents/weight", "canvases/latents"),
-        ("exact", "canvases/window/canvas", "canvases/window"),
-        ("exact", "block_2_conv/weight", "block_2_conv"),
-        ("exact-int8", "block_2_conv/weight", "block_2_conv"),
-        ("exact-int8", "head/bias", "head"),
+        ("exact", "canvases/latents/weight", "canvases/latents", "uint8"),
+        ("exact", "canvases/window/canvas", "canvases/window", "uint8"),
+        ("exact", "block_2_conv/weight", "block_2_conv", "uint8"),
+        ("exact", "block_2_conv/weight", "block_2_conv", "float32"),
+        ("exact-int8", "block_2_conv/weight", "block_2_conv", "uint8"),
+        ("exact-int8", "head/bias", "head", "uint8"),
     ],
 )
 def test_a_wrong_layer_is_named(
-    precision: str, weight: str, layer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    precision: str, weight: str, layer: str, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load_wrongly(model: str | bytes, *others: Any) -> Any:
         data = model if isinstance(model, bytes) else Path(model).read_bytes()
         return load_session(with_wrong_weight(data, weight), *others)
 
     monkeypatch.setattr(onnxruntime_cpu, "load_session", load_wrongly)
-    report = checked(precision, tmp_path)
+    report = checked(precision, tmp_path, output)
     assert not report.passed
     assert report.where is not None
     assert report.where.layer == layer
@@ -116,6 +120,21 @@ right_pixels = OnnxRuntimeCpu._decode_impl
 
 def wrong_pixels(self: OnnxRuntimeCpu, inputs: np.ndarray) -> np.ndarray:
     return right_pixels(self, inputs) ^ 1
+
+
+def test_an_engine_that_fails_at_a_layer_is_said_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(session: Any, *others: Any) -> Any:
+        raise RuntimeError("no such kernel")
+
+    def load(model: str | bytes, *others: Any) -> Any:
+        session = load_session(model, *others)
+        return SimpleNamespace(run=fail) if isinstance(model, bytes) else session
+
+    monkeypatch.setattr(OnnxRuntimeCpu, "_decode_impl", wrong_pixels)
+    monkeypatch.setattr(onnxruntime_cpu, "load_session", load)
+    [problem] = checked("exact", tmp_path).problems
+    assert "which layer differs cannot be told" in problem
+    assert "no such kernel" in problem
 
 
 def test_a_file_whose_graph_is_wrong_is_not_blamed_on_the_engine(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ FLOAT = 1  # ONNX's number of the element type
 def with_output(model: bytes, name: str) -> bytes:
     """An .onnx in which the float32 value `name` is also an output of the graph.
 
-    A message that is given twice is merged by every reader of protobuf, so the rest stays where it is.
+    Engines merge a graph that is given twice, as protobuf says, so the rest stays where it is. The bytes are for
+    them: the reader of this project refuses a second graph.
     """
     kind = write_message(1, write_varint(1, FLOAT))
     value = write_message(1, name.encode()) + write_message(2, kind)

@@ -127,6 +127,9 @@ def _with_values(tensor: TensorInfo, span: Span) -> TensorInfo:
             values += struct.unpack(f"<{len(data) // struct.calcsize(letter)}{letter}", data)
         elif item.number == field:
             values += item.span.packed_integers() if item.wire == BYTES else [item.integer()]
+    narrow = tensor.dtype == "int32"
+    if len(values) != math.prod(tensor.dims) or (narrow and not all(-(1 << 31) <= n < 1 << 31 for n in values)):
+        raise WireError(f"tensor {tensor.name!r} with data of another type than {tensor.dtype}", span.start)
     return tensor._replace(values=tuple(values))
 
 

@@ -1,8 +1,10 @@
-"""Shapes and costs of operators that compute: elementwise, reductions, products, convolutions, resampling."""
+"""Shapes of operators that compute: elementwise, reductions, products, convolutions, resampling."""
 
 from __future__ import annotations
 
 import math
+
+import numpy as np
 
 from pfnr_runtime.artifact.sizes.movement import Rule
 from pfnr_runtime.artifact.sizes.values import Call, Shape, SizeError, Value, axes_of, axis_of, broadcast
@@ -187,7 +189,9 @@ def _resize(call: Call) -> list[Value]:
             raise SizeError("its size depends on what is computed")
         if scales.size != len(value.shape) or not all(0 < scale <= 1 << 20 for scale in scales.reshape(-1)):
             raise SizeError("scales that are no sizes")
-        sides = tuple(math.floor(n * float(s)) for n, s in zip(value.shape, scales.reshape(-1), strict=True))
+        # In float32, as engines multiply.
+        numbers = np.array(value.shape, np.float32) * scales.reshape(-1)
+        sides = tuple(math.floor(number) for number in numbers.tolist())
     if len(sides) != len(value.shape):
         raise SizeError(f"{len(sides)} sizes for {len(value.shape)} axes")
     return [Value(value.dtype, sides)]

@@ -13,7 +13,7 @@ from pfnr_runtime.artifact.sizes.values import Call, Value
 
 MOVED, COMPUTED = 16, 256
 _SLOWER = """
-    AveragePool BatchNormalization Cos DynamicQuantizeLinear Erf Exp GatherElements GatherND Gelu
+    BatchNormalization Cos DynamicQuantizeLinear Erf Exp GatherElements GatherND Gelu
     InstanceNormalization LayerNormalization Log Mod Pow Resize Sin Softmax Softplus Tanh Tile
 """
 _SLOW = frozenset(_SLOWER.split())

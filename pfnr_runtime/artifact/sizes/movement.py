@@ -120,7 +120,7 @@ def _split(call: Call) -> list[Value]:
         parts = max(1, call.integer("num_outputs", outputs))
         one = -(-length // parts)
         sides = tuple(max(0, min(one, length - i * one)) for i in range(outputs))
-    if len(sides) != outputs or sum(sides) != length or min(sides) < 0:
+    if len(sides) != outputs or sum(sides) != length or min(sides, default=0) < 0:
         raise SizeError(f"{length} split into {list(sides)[:8]}")
     return [Value(value.dtype, (*value.shape[:axis], side, *value.shape[axis + 1 :])) for side in sides]
 
@@ -220,9 +220,9 @@ def _constant(call: Call) -> list[Value]:
             return [known_value("int64", np.array(number))]
         case {"value_float": float(real)}:
             return [known_value("float32", np.array(real))]
-        case {"value_ints": tuple(numbers)}:
-            return [known_value("int64", np.array(numbers, np.int64))]
-        case {"value_floats": tuple(reals)}:
+        case {"value_ints": _}:
+            return [known_value("int64", np.array(call.integers("value_ints"), np.int64))]
+        case {"value_floats": tuple(reals)} if not isinstance(reals, TensorInfo):
             return [known_value("float32", np.array(reals, np.float32))]
     raise SizeError("a constant without a value")
 
@@ -236,11 +236,15 @@ def _range(call: Call) -> list[Value]:
     start, limit, step = (call.value(i).known for i in range(3))
     if start is None or limit is None or step is None or not start.size == limit.size == step.size == 1:
         raise SizeError("its size depends on what is computed")
-    first, last, delta = (float(n.reshape(-1)[0]) for n in (start, limit, step))
-    if delta == 0 or not all(map(math.isfinite, (first, last, delta))):
+    first, last, delta = (n.reshape(-1)[0] for n in (start, limit, step))
+    if delta == 0 or not np.isfinite([first, last, delta]).all():
         raise SizeError(f"a range from {first:g} to {last:g} by {delta:g}")
-    count = (last - first) / delta
-    return _like(call, (math.ceil(min(max(count, 0), 2.0 * MOST_ELEMENTS)),))
+    if start.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # rounded as engines round
+            count = math.ceil(min(float(last - first) / float(delta), 2.0 * MOST_ELEMENTS))
+    else:
+        count = -((int(first) - int(last)) // int(delta))
+    return _like(call, (max(count, 0),))
 
 
 RULES: dict[str, Rule] = {

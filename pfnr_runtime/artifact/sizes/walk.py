@@ -37,8 +37,9 @@ def measure(summary: OnnxSummary, sizes: Mapping[str, Shape]) -> Needs:
     Nodes are taken in the file's order, in which a valid file has each after those that it needs.
     """
     values = _stored(summary)
-    for given in summary.inputs:
-        values[given.name] = checked(Value(given.dtype, _given_shape(given, sizes)))
+    given = {info.name for info in summary.inputs}
+    for info in summary.inputs:
+        values[info.name] = checked(Value(info.dtype, _given_shape(info, sizes)))
     last_use = {name: i for i, node in enumerate(summary.nodes) for name in node.inputs}
     ends = {info.name for info in summary.outputs}
     live = kept = peak = written = done = 0
@@ -48,14 +49,14 @@ def measure(summary: OnnxSummary, sizes: Mapping[str, Shape]) -> Needs:
         own = sum(value.nbytes for value in outputs)
         done += operations(call, outputs)
         written += own
-        if outputs and outputs[0].fixed:
+        if outputs[0].fixed:
             kept += own
         else:
             live += own
         peak = max(peak, live + workspace(call, outputs))
         largest = max(largest, *((node.outputs[j], v.nbytes) for j, v in enumerate(outputs)), key=lambda n: n[1])
-        for name in {*node.inputs, *node.outputs} - ends:
-            if name and last_use.get(name, i) == i and name not in sizes:
+        for name in {*node.inputs, *node.outputs} - ends - given:
+            if name and last_use.get(name, i) == i:
                 live -= 0 if values[name].fixed else values[name].nbytes
     return Needs(peak + kept, written, done, largest, tuple(_found(info, values) for info in summary.outputs))
 
@@ -88,10 +89,12 @@ def _run(node: NodeInfo, values: dict[str, Value], opset: int) -> tuple[Call, li
         outputs = [checked(value) for value in RULES[node.op_type](call)[: len(node.outputs)]]
         if len(outputs) < len(node.outputs) or not outputs:
             raise SizeError(f"{len(node.outputs)} outputs")
-        fixed = all(value is None or value.fixed for value in call.inputs) and "" not in outputs
+        fixed = all(value is None or value.fixed for value in call.inputs)
         outputs = [value._replace(fixed=fixed) for value in outputs]
         if len(outputs) == 1:
             outputs[0] = folded(call, outputs[0])
+        if any(value.size == 0 and value.known is None for value in outputs):
+            raise SizeError("a value without elements, behind which nothing would have a cost")
         for name, value in zip(node.outputs, outputs, strict=True):
             if name in values:
                 raise SizeError(f"its output {name!r} is there already")

@@ -20,7 +20,8 @@ def _divide(left: Numbers, right: Numbers) -> Numbers:
         raise ValueError
     if left.dtype.kind == "f":
         return left / right
-    return np.trunc(left.astype(np.float64) / right).astype(left.dtype)
+    towards_zero: Numbers = left // right + ((left % right != 0) & ((left < 0) != (right < 0)))
+    return towards_zero
 
 
 def _gathered(call: Call, numbers: list[Numbers]) -> Numbers:

@@ -35,7 +35,7 @@ def evaluate(model: bytes, summary: OnnxSummary, frame: int) -> Iterator[tuple[N
         try:
             output = OPERATORS[node.op_type](node, *(values[name] for name in node.inputs))
         except (NotImplementedError, TypeError, KeyError, ValueError):
-            raise NotComputable(f"a form of {node.op_type} that no exact graph has") from None
+            raise NotComputable(f"a form of {node.op_type} that is not evaluated here") from None
         values[node.outputs[0]] = output
         yield node, output
         for name in {*node.inputs}:

@@ -19,6 +19,7 @@ from helpers.tiny_artifacts import conv_model, table_model
 
 from pfnr_export.export_session import ExportOptions, export_session
 from pfnr_runtime.artifact.onnx.seal import seal
+from pfnr_runtime.artifact.packed import derivations
 from pfnr_runtime.artifact.packed.derivations import KINDS
 from pfnr_runtime.artifact.packed.file import unpack
 from pfnr_runtime.artifact.packed.pack import Origin, pack
@@ -115,6 +116,27 @@ console.log(JSON.stringify(Object.entries(KINDS).map(([kind, {{ numbers, reals }
 """
     (line,) = run_node(tmp_path, script)
     assert json.loads(line) == [[str(key), kind.numbers, kind.reals] for key, kind in sorted(KINDS.items())]
+
+
+def test_the_pages_limits_are_pythons(tmp_path: Path) -> None:
+    table, sums, tables = derivations.MOST_TABLE, derivations.MOST_SUMS, derivations.MOST_TABLES
+    path = "{ shape: [1, 1], values: new Float32Array(1) }"
+    script = f"""
+import {{ build, checkTables }} from {json.dumps((PAGE / "unpack/derivations.js").as_uri())};
+const cases = [
+  () => build({{ kind: {derivations.COSINES}, numbers: [11], reals: [] }}, [], [4096, {table // 4096 + 1}]),
+  () => build({{ kind: {derivations.TIME}, numbers: [2, 11], reals: [1.25, 0.5] }}, [], [{table // 8 + 1}, 8]),
+  () => build({{ kind: {derivations.PLACES}, numbers: [0, 11, 6], reals: [] }}, [{path}], [{sums + 1}, 1]),
+  () => build({{ kind: {derivations.STEM}, numbers: [1, 11, 1, 0, 0, 0], reals: [1.25, 0.5] }},
+              [{{ shape: [{sums // 4 + 1}, 4], values: new Float32Array(4) }}], [4, 4]),
+  () => checkTables(Array({tables + 1}).fill({{ kind: {derivations.TIME} }})),
+];
+checkTables(Array({tables}).fill({{ kind: {derivations.TIME} }}));
+const said = (run) => {{ try {{ run(); return "nothing"; }} catch (error) {{ return error.constructor.name; }} }};
+console.log(JSON.stringify(cases.map(said)));
+"""
+    (line,) = run_node(tmp_path, script)
+    assert json.loads(line) == ["Error"] * 5
 
 
 def test_digests_are_sha256(tmp_path: Path) -> None:

@@ -5,7 +5,12 @@ import { product } from "./bytes.js";
 import { rint, sineAndCosine } from "./sine.js";
 
 const MOST_SIDE = 65536;
+const MOST_TABLE = 2 ** 23;
+const MOST_SUMS = 2 ** 25;
 const LARGEST_ANGLE = 2 ** 20;
+// Kinds that compute a table; a file has at most so many of them.
+const TABLES = [4, 5, 6, 7, 9];
+const MOST_TABLES = 16;
 
 // Each takes learned tensors ({ shape, values }), numbers, reals, and the shape to fill.
 export const KINDS = {
@@ -28,6 +33,11 @@ export function readDerivation(source) {
   const reals = Array.from({ length: KINDS[kind].reals }, () => source.double());
   if (!reals.every(Number.isFinite)) throw new Error("a derivation from a number that is not finite");
   return { kind, numbers, reals };
+}
+
+export function checkTables(derivations) {
+  const tables = derivations.filter(({ kind }) => TABLES.includes(kind)).length;
+  if (tables > MOST_TABLES) throw new Error(`${tables} tables to compute; at most ${MOST_TABLES} are allowed`);
 }
 
 // The tensor as a new Float32Array.
@@ -72,7 +82,7 @@ function repeated(sources, [source, stride], reals, shape) {
 }
 
 function cosines(sources, [grid], reals, [frames, terms]) {
-  if (!(Math.max(frames, terms) <= MOST_SIDE)) throw new Error("a table of cosines that is too large");
+  if (!(Math.max(frames, terms) <= MOST_SIDE && frames * terms <= MOST_TABLE)) throw new Error("a table of cosines that is too large");
   const made = [];
   for (let f = 0; f < frames; f++) {
     for (let k = 0; k < terms; k++) {
@@ -88,6 +98,7 @@ function places(sources, [source, grid, placeGrid], reals, [frames, axes]) {
   const { shape, values } = learned(sources, source);
   const terms = shape[1];
   if (shape.length !== 2 || shape[0] !== axes) throw new Error(`places on ${axes} axes from a path of shape [${shape}]`);
+  if (!(frames * axes <= MOST_SUMS)) throw new Error(`places of ${frames} frames on ${axes} axes`);
   const rows = cosines(sources, [grid], reals, [frames, terms]);
   return Float32Array.from({ length: frames * axes }, (_, i) => {
     const [frame, axis] = [Math.floor(i / axes), i % axes];
@@ -100,6 +111,7 @@ function places(sources, [source, grid, placeGrid], reals, [frames, axes]) {
 // Rows of the time table, an array of numbers a frame.
 function timeTable(frames, [levels, grid], [base, scalar]) {
   if (!(levels <= 256 && base > 1 && Math.PI * base ** (levels - 1) < LARGEST_ANGLE)) throw new Error("a time table whose angles are too large");
+  if (!(4 * levels * frames <= MOST_TABLE)) throw new Error(`a time table of ${frames} frames; at most ${MOST_TABLE} values are allowed`);
   const powers = Array.from({ length: levels }, (_, i) => power(base, i) * Math.PI);
   const encoding = (position) => powers.flatMap((p) => sineAndCosine(position * p)).map((x) => onGrid(x, grid));
   const session = encoding(scalar);
@@ -123,6 +135,7 @@ function stem(sources, [levels, grid, ...layers], reals, [frames]) {
   for (const [weight, bias] of [layers.slice(0, 2), layers.slice(2)]) {
     if (!weight) continue;
     const { shape, values } = learned(sources, weight - 1);
+    if (!(rows.length * shape[0] <= MOST_SUMS)) throw new Error(`a table of ${rows.length} rows of ${shape[0]} values; ${MOST_SUMS} in all are allowed`);
     const offset = bias ? learned(sources, bias - 1).values : new Float32Array(shape[0]);
     if (shape[1] !== rows[0].length) throw new Error(`a layer of shape [${shape}] for rows of ${rows[0].length} values`);
     rows = rows.map((row) => offset.map((b, o) => {

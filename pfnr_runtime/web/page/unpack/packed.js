@@ -1,7 +1,7 @@
 // The packed video back to its .onnx: see docs/packed.md and the module pfnr_runtime.artifact.packed.file.
 
 import { Bytes, inflate, joined } from "./bytes.js";
-import { build, readDerivation } from "./derivations.js";
+import { build, checkTables, readDerivation } from "./derivations.js";
 import { sha256 } from "./sha256.js";
 import { findHoles, modelParts } from "./skeleton.js";
 import { decodeTensors } from "./tensors.js";
@@ -10,6 +10,9 @@ import { decodeTensors } from "./tensors.js";
 const VERSIONS = { 1: { dictionary: 1, sealed: false }, 2: { dictionary: 2, sealed: true } };
 const MOST_BYTES = 2 ** 28;
 const MOST_RANK = 8;
+// A text is a graph, a few thousand bytes, and tensors of whole numbers; deflate could make 1,032 bytes of one.
+const LEAST_TEXT = 2 ** 20;
+const TEXT_A_BYTE = 32;
 const SEAL_BYTES = 81;
 
 // The .onnx, proved by its digest. dictionaryOf: gives the dictionary of a number, deflated.
@@ -23,13 +26,16 @@ export async function unpack(data, dictionaryOf) {
   const [size, textSize] = [source.number(), source.number()];
   if (Math.max(size, textSize) > MOST_BYTES) throw new Error(`a model of more than ${MOST_BYTES} bytes`);
   const dictionary = await inflate(await dictionaryOf(kind.dictionary), null, "deflate-raw");
-  const text = new Bytes(await inflateAfter(dictionary, source.part(), textSize));
+  const squeezed = source.part();
+  if (textSize > LEAST_TEXT + TEXT_A_BYTE * squeezed.length) throw new Error(`a text of ${textSize} bytes in ${squeezed.length}`);
+  const text = new Bytes(await inflateAfter(dictionary, squeezed, textSize));
   const shapes = Array.from({ length: text.count() }, () => {
     const rank = text.number();
     if (rank > MOST_RANK) throw new Error(`a learned tensor of ${rank} axes`);
     return Array.from({ length: rank }, () => text.number());
   });
   const fills = Array.from({ length: text.count() }, () => readFill(text));
+  checkTables(fills.map(({ derivation }) => derivation));
   const skeleton = text.take(text.left);
   const holes = findHoles(skeleton);
   if (holes.length !== fills.length) throw new Error(`${fills.length} derivations for ${holes.length} tensors`);

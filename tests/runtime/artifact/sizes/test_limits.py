@@ -173,6 +173,28 @@ def test_a_graph_that_asks_for_too_much_is_refused(
     assert "\n" not in str(caught.value)
 
 
+def stored_otherwise(kind: str) -> onnx.ModelProto:
+    """A stored number whose data is of another type than it says, or an attribute of another kind."""
+    model = hostile([helper.make_node("Identity", ["odd"], ["total"])], {"odd": np.array(1, np.int32)}, "total")
+    [tensor] = [t for t in model.graph.initializer if t.name == "odd"]
+    tensor.ClearField("raw_data")
+    if kind == "other field":
+        tensor.float_data.append(1.0)
+    else:
+        model.graph.initializer.remove(tensor)
+        model.graph.node.insert(0, helper.make_node("Constant", [], ["odd"]))
+        attribute = model.graph.node[0].attribute.add()
+        attribute.name, attribute.type = "value_ints", onnx.AttributeProto.FLOATS
+        attribute.floats.append(np.inf)
+    return model
+
+
+@pytest.mark.parametrize("kind", ["other field", "attribute"])
+def test_data_of_another_type_than_it_says_is_refused(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError):
+        examine_artifact(save(stored_otherwise(kind), tmp_path / "v.onnx"))
+
+
 @pytest.mark.parametrize("make", [table_model, float_table_model, conv_model, between_model])
 def test_ordinary_decoders_stay_far_below_the_limits(
     make: Callable[[], onnx.ModelProto], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

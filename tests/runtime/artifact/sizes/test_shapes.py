@@ -13,11 +13,12 @@ from helpers.tiny_artifacts import between_model, conv_model, float_table_model,
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from pfnr_runtime.artifact.onnx.file import summarise_bytes
+from pfnr_runtime.artifact.onnx.file import NodeInfo, summarise_bytes
 from pfnr_runtime.artifact.onnx.tensor import DTYPES
 from pfnr_runtime.artifact.operators import ALLOWED_OPERATORS
-from pfnr_runtime.artifact.sizes.values import SizeError
+from pfnr_runtime.artifact.sizes.values import Call, SizeError, Value, known_value
 from pfnr_runtime.artifact.sizes.walk import RULES, measure
+from pfnr_runtime.artifact.sizes.whole_numbers import folded
 
 
 def floats(*shape: int) -> NDArray[np.float32]:
@@ -100,6 +101,7 @@ CASES: list[Case] = [
     ("Reshape", floats(2, 3, 4), [whole(0, -1, 2)], {}, 1),
     ("Resize", floats(1, 2, 4, 5), [np.array([], np.float32), np.array([1, 1, 2.5, 0.5], np.float32)], {}, 1),
     ("Resize", floats(1, 2, 4, 5), [np.array([], np.float32), np.array([], np.float32), whole(1, 2, 7, 3)], {}, 1),
+    ("Resize", floats(1, 1, 25, 5), [np.array([], np.float32), np.array([1, 1, 0.04, 1], np.float32)], {}, 1),
     ("Slice", floats(9, 8), [whole(1, -3), whole(1 << 40, -1)], {}, 1),
     ("Slice", floats(9, 8), [whole(-1), whole(-100), whole(0), whole(-2)], {}, 1),
     ("SpaceToDepth", floats(1, 2, 4, 6), [], {"blocksize": 2}, 1),
@@ -119,6 +121,9 @@ FROM_THE_FILE: list[Case] = [
     ("Constant", whole(), [], {"value_float": 2.0}, 1),
     ("ConstantOfShape", whole(), [whole(2, 3)], {}, 1),
     ("Range", whole(), [np.array(1, np.int64), np.array(10, np.int64), np.array(4, np.int64)], {}, 1),
+    ("Range", whole(), [np.array(n, np.int64) for n in (1 << 60, (1 << 60) + 100, 1)], {}, 1),
+    ("Range", whole(), [np.array(n, np.int64) for n in (9, -1, -3)], {}, 1),
+    ("Range", whole(), [np.array(n, np.float32) for n in (1e8, 1e8 + 100, 7)], {}, 1),
     ("Range", whole(), [np.array(9, np.float32), np.array(1, np.float32), np.array(-3, np.float32)], {}, 1),
 ]
 
@@ -245,6 +250,8 @@ WRONG: list[Case] = [
     ("Reshape", whole(1), [], {}, 1),
     ("Relu", floats(2, 3), [], {}, 2),
     ("Sum", floats(2), [], {"none": 1}, 3),
+    ("Slice", floats(9, 8), [whole(0), whole(0)], {}, 1),
+    ("Constant", floats(2), [], {"value_ints": [1.5]}, 1),
 ]  # fmt: skip
 
 
@@ -263,8 +270,35 @@ def test_a_node_without_a_size_is_named(case: Case) -> None:
         inferred(helper.make_model(graph), value)
 
 
-def test_every_element_type_has_a_size() -> None:
-    from pfnr_runtime.artifact.sizes.values import Value
+@pytest.mark.parametrize(
+    ("left", "right"), [((1 << 62) - 1, 1 << 31), ((1 << 53) + 1, 1), (-7, 2), (7, -2), (-8, 2), (0, -3)]
+)
+def test_whole_numbers_are_divided_as_engines_divide_them(left: int, right: int) -> None:
+    nodes = [helper.make_node("Div", ["left", "right"], ["y0"])]
+    stored = [numpy_helper.from_array(whole(n), name) for name, n in (("left", left), ("right", right))]
+    given = [helper.make_tensor_value_info("x", onnx.TensorProto.INT64, [1])]
+    graph = helper.make_graph(nodes, "g", given, [helper.make_tensor_value_info("y0", 7, [1])], stored)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    call = Call(nodes_of(model)[0], (known_value("int64", whole(left)), known_value("int64", whole(right))), 17)
+    known = folded(call, Value("int64", (1,))).known
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    assert known is not None
+    assert known.tolist() == session.run(None, {"x": whole(0)})[0].tolist()
 
+
+def nodes_of(model: onnx.ModelProto) -> list[NodeInfo]:
+    return list(summarise_bytes(model.SerializeToString(), Path("model")).nodes)
+
+
+def test_inputs_of_a_fixed_shape_are_not_taken_off_what_lives() -> None:
+    nodes = [helper.make_node("Relu", ["x"], ["a"]), helper.make_node("Add", ["a", "mask"], ["y0"])]
+    given = [helper.make_tensor_value_info(name, 1, [1000]) for name in ("x", "mask")]
+    graph = helper.make_graph(nodes, "g", given, [helper.make_tensor_value_info("y0", 1, [1000])])
+    summary = summarise_bytes(helper.make_model(graph).SerializeToString(), Path("model"))
+    assert measure(summary, {}) == measure(summary, {"x": (1000,), "mask": (1000,)})
+    assert measure(summary, {}).memory == 8000
+
+
+def test_every_element_type_has_a_size() -> None:
     for name, bits in DTYPES.values():
         assert Value(name, (8,)).nbytes >= bits
